@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* daemon: what every Weir daemon's main does: arguments, configuration, signals, readiness.
+ *
+ * Life:    return daemon_main(argc, argv, &ops) from main.
+ * Owner:   -
+ * Threads: ops are called on the main thread; serving happens on the workers.
+ * Errors:  exit code 0 ended as asked, 1 could not start or run (one sentence on stderr), 2 usage.
+ * Units:   - */
+#pragma once
+#include "base/config.h"
+
+struct daemon_ops {
+    const char *name; /* "weir-edge" */
+    const cyaml_schema_value_t *schema;
+    /* Checks what the schema cannot say; also all that --check does. */
+    int (*check)(const void *config, struct err *err);
+    /* Serves when it returns 0; *ret_state is handed to the others. */
+    int (*start)(const void *config, struct err *err, void **ret_state);
+    int (*reload)(void *state, const void *config, struct err *err); /* SIGHUP; NULL: not supported */
+    void (*stop)(void *state);                                       /* SIGTERM, SIGINT: drains */
+};
+
+/* NAME --config FILE [--check] [--verbose] | --version | --help. Tells systemd READY, RELOADING and
+ * STOPPING (sd_notify) and feeds its watchdog when one is set. */
+int daemon_main(int argc, char **argv, const struct daemon_ops *ops);

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* http: a server of HTTP/1.1 and HTTP/2 over TCP and TLS, one loop a worker thread, and the request
+ * and response that handlers see. Handlers know nothing of the library underneath: an HTTP/3 front
+ * end can drive the same ones.
+ *
+ * Life:    http_server_new -> http_route* -> http_server_start -> (serving) -> http_server_drain ->
+ *          http_server_free (joins the workers).
+ *          A request: handler called -> http_req_ref if it answers later -> exactly one http_reply* ->
+ *          http_req_unref. A client that goes away in between makes replies do nothing.
+ * Owner:   main owns the server; a request is the server's, kept alive by references.
+ * Threads: a request is touched on its worker's loop only (http_req_loop; get back by loop_post).
+ *          http_route before start; drain and free from any thread but a worker's.
+ * Errors:  0 or -errno; err tells which address or file, and why.
+ * Units:   bytes, milliseconds.
+ * Source:  RFC 9110 (semantics, conditional requests, ranges), RFC 9112, RFC 9113. */
+#pragma once
+#include <jansson.h>
+#include "base/err.h"
+#include "base/metrics.h"
+#include "base/rbuf.h"
+#include "base/str.h"
+#include "http/loop.h"
+
+struct http_server;
+struct http_req;
+
+struct http_listen {
+    const char *address;   /* "127.0.0.1", "::" */
+    uint16_t port;         /* 0: any free one, see http_server_port */
+    const char *cert_file; /* PEM chain; NULL: no TLS */
+    const char *key_file;
+};
+
+struct http_options {
+    const struct http_listen *listens;
+    unsigned listens_count;
+    unsigned workers;        /* 0: one per core */
+    uint64_t body_size_max;  /* a larger request body is answered 413; 0: 1 MiB */
+    uint32_t idle_ms;        /* a connection without a request; 0: 60 s */
+    const char *server_name; /* the Server header, and this hop's name in Cache-Status */
+    bool access_log;         /* one JSON line a request on stderr */
+    struct metrics *metrics; /* NULL: none */
+    const char *metric_prefix;
+    /* Called on each worker's thread once its loop stands and before it accepts; what it returns is
+     * http_req_worker(). NULL result with *ret_r < 0 stops the start. worker_stop: before it ends. */
+    void *(*worker_start)(void *arg, struct loop *loop, unsigned index, int *ret_r);
+    void (*worker_stop)(void *arg, void *worker);
+    void *arg;
+};
+
+MUST_USE int http_server_new(const struct http_options *options, struct err *err,
+                             struct http_server **ret);
+
+/* Methods as a set, for routes. HEAD is answered wherever GET is: the handler sees GET, the body
+ * stays out. A path that has a route but not the method is answered 405 with Allow. */
+enum {
+    HTTP_GET = 1,
+    HTTP_POST = 2,
+    HTTP_PUT = 4,
+    HTTP_DELETE = 8,
+    HTTP_PATCH = 16,
+    HTTP_OPTIONS = 32,
+};
+
+/* pattern: "/metrics" that path alone; "/blob/": it and all below. The longest match wins. */
+typedef void http_handler(struct http_req *req, void *arg);
+MUST_USE int http_route(struct http_server *s, unsigned methods, const char *pattern,
+                        http_handler *handler, void *arg);
+
+/* /metrics, /health/live and /health/ready (ready: NULL means always; else 503 while false). */
+MUST_USE int http_route_status(struct http_server *s, struct metrics *metrics,
+                               bool (*ready)(void *arg), void *arg);
+
+MUST_USE int http_server_start(struct http_server *s, struct err *err);
+uint16_t http_server_port(const struct http_server *s, unsigned listen_index);
+MUST_USE int http_server_reload_tls(struct http_server *s, struct err *err); /* files read again */
+
+/* Accepts no more, lets what is under way finish for at most wait_ms. */
+void http_server_drain(struct http_server *s, uint32_t wait_ms);
+struct http_server *http_server_free(struct http_server *s);
+
+/* --- the request ------------------------------------------------------------------------------ */
+
+struct http_req *http_req_ref(struct http_req *req);
+struct http_req *http_req_unref(struct http_req *req);
+bool http_req_gone(const struct http_req *req); /* the client left, or it was answered */
+
+unsigned http_req_method(const struct http_req *req);      /* one of HTTP_*; HEAD shows as GET */
+bool http_req_is_head(const struct http_req *req);
+struct str http_req_path(const struct http_req *req);      /* as sent, percent-coded, no query */
+struct str http_req_query(const struct http_req *req);     /* behind the '?', or STR_NONE */
+struct str http_req_scheme(const struct http_req *req);    /* "http", "https" */
+struct str http_req_authority(const struct http_req *req); /* Host or :authority */
+struct str http_req_header(const struct http_req *req, const char *name); /* lower-case name */
+struct str http_req_body(const struct http_req *req);
+struct str http_req_peer(const struct http_req *req); /* the client's address, no port */
+struct str http_req_id(const struct http_req *req);   /* 32 hex: traceparent's trace-id, or new */
+struct loop *http_req_loop(const struct http_req *req);
+void *http_req_worker(const struct http_req *req);
+
+/* "Authorization: Bearer X" gives X; STR_NONE otherwise. */
+struct str http_req_bearer(const struct http_req *req);
+
+/* --- the response ----------------------------------------------------------------------------- */
+
+/* Before the reply. name: static lower-case text; value is copied. */
+void http_res_header(struct http_req *req, const char *name, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+/* A small body, copied. type may be NULL (no Content-Type). */
+void http_reply(struct http_req *req, unsigned status, const char *type, struct str body);
+
+/* {"error":{"code":code,"message":...,"details":{}}} */
+void http_reply_error(struct http_req *req, unsigned status, const char *code, const char *format,
+                      ...) PRINTF_LIKE(4, 5);
+void http_reply_json(struct http_req *req, unsigned status, json_t *value); /* takes value over */
+
+/* Where a body's bytes come from, when they may not all be here yet. */
+struct http_source_ops {
+    /* Bytes at offset: 0 and at least one byte (*ret_data lent until the next read or close);
+     * -EAGAIN: none yet, http_req_wake() will be called; other errors end the response abruptly. */
+    int (*read)(void *source, uint64_t offset, uint32_t size_max, const uint8_t **ret_data,
+                uint32_t *ret_size);
+    void (*close)(void *source); /* exactly once: sent, failed, or the client left */
+};
+#define HTTP_SIZE_UNKNOWN UINT64_MAX
+
+struct http_entity {
+    const char *type;          /* Content-Type */
+    const char *etag;          /* with its quotes, strong; NULL: none */
+    const char *cache_control; /* NULL: none */
+    int64_t modified_s;        /* Last-Modified; 0: none */
+    struct rbuf *body;         /* a reference is taken; or NULL and: */
+    const struct http_source_ops *source_ops;
+    void *source;
+    uint64_t size; /* of the source's whole body; HTTP_SIZE_UNKNOWN: no ranges, ends at read -ENODATA */
+};
+
+/* Answers 200, 206 (one range, or multipart/byteranges), 304, 412 or 416 as the request's
+ * preconditions and Range say; the body is sent in pieces that stay in cache. The source is closed
+ * in every case, also when the request is gone. */
+void http_reply_entity(struct http_req *req, const struct http_entity *e);
+void http_req_wake(struct http_req *req); /* the source has more, or its end */
