@@ -6,11 +6,12 @@
 #define CMAF_SEGMENT_SIZE_MAX ((size_t)64 << 20) /* the largest blob: store.h */
 #define CMAF_SAMPLES_MAX      UINT32_C(1000000)  /* a segment; 10 s of raw audio frames are less */
 
-#define CMAF_STYP_SIZE      24
-#define CMAF_BOX_HEADER     8
-#define CMAF_FLAGS_SYNC     UINT32_C(0x02000000) /* sample_depends_on 2: on none */
-#define CMAF_FLAGS_NON_SYNC UINT32_C(0x01010000) /* depends on others, sample_is_non_sync_sample   \
-                                                  */
+#define CMAF_STYP_SIZE  24
+#define CMAF_BOX_HEADER 8
+#define CMAF_FLAGS_SYNC UINT32_C(0x02000000) /* sample_depends_on 2: on none */
+#define CMAF_FLAGS_NON_SYNC                                                                        \
+    UINT32_C(0x01010000) /* depends on others, sample_is_non_sync_sample                           \
+                          */
 
 #define TFHD_DEFAULT_DURATION     UINT32_C(0x000008)
 #define TFHD_DEFAULT_SIZE         UINT32_C(0x000010)
