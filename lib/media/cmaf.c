@@ -8,10 +8,10 @@
 
 #define CMAF_STYP_SIZE  24
 #define CMAF_BOX_HEADER 8
-#define CMAF_FLAGS_SYNC UINT32_C(0x02000000) /* sample_depends_on 2: on none */
-#define CMAF_FLAGS_NON_SYNC                                                                        \
-    UINT32_C(0x01010000) /* depends on others, sample_is_non_sync_sample                           \
-                          */
+
+/* sample_flags: a key frame depends on none; any other depends and is no sync sample. */
+#define CMAF_FLAGS_SYNC     UINT32_C(0x02000000)
+#define CMAF_FLAGS_NON_SYNC UINT32_C(0x01010000)
 
 #define TFHD_DEFAULT_DURATION     UINT32_C(0x000008)
 #define TFHD_DEFAULT_SIZE         UINT32_C(0x000010)
