@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/assets.h"
+#include <errno.h>
+#include <stdlib.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "edge/load.h"
+
+#define ASSETS_BUCKETS 1024
+#define ASSETS_REF_SIZE_MAX 4096 /* the origin's JSON */
+#define ASSETS_RETRY_MS 1000     /* after the origin was away */
+
+struct assets_waiter {
+    struct assets_waiter *next;
+    assets_cb *cb;
+    void *arg;
+};
+
+struct assets_entry {
+    struct asset asset; /* now is NULL until first known */
+    struct assets *table;
+    struct assets_entry *next;
+    struct assets_waiter *waiters;
+    uint64_t used;
+    uint64_t asked_ms;
+    bool asking; /* the origin, or the presentation's bytes */
+    bool from_store;
+    struct fetch_op *op;
+    struct buf answer;
+    struct digest wanted; /* the presentation under way */
+    char name[STORE_NAME_MAX + 1];
+};
+
+struct assets {
+    uint32_t magic;
+#define ASSETS_MAGIC UINT32_C(0xa55e75aa)
+    struct edge_worker *worker;
+    uint64_t clock;
+    unsigned count;
+    struct assets_entry *buckets[ASSETS_BUCKETS];
+};
+
+int assets_new(struct edge_worker *w, struct assets **ret)
+{
+    struct assets *a = calloc(1, sizeof *a);
+    if (a == NULL)
+        return -ENOMEM;
+    a->magic = ASSETS_MAGIC;
+    a->worker = w;
+    *ret = a;
+    return 0;
+}
+
+static void entry_free(struct assets_entry *e)
+{
+    title_unref(e->asset.now);
+    title_unref(e->asset.before);
+    buf_free(&e->answer);
+    free(e);
+}
+
+static void entry_answer(struct assets_entry *e, int res)
+{
+    struct assets_waiter *w = e->waiters;
+    e->waiters = NULL;
+    while (w != NULL) {
+        struct assets_waiter *next = w->next;
+        w->cb(w->arg, res, res == 0 ? &e->asset : NULL);
+        free(w);
+        w = next;
+    }
+}
+
+struct assets *assets_free(struct assets *a)
+{
+    if (a == NULL)
+        return NULL;
+    ASSERT(a->magic == ASSETS_MAGIC);
+    for (unsigned i = 0; i < ASSETS_BUCKETS; i++) {
+        for (struct assets_entry *e = a->buckets[i]; e != NULL;) {
+            struct assets_entry *next = e->next;
+            if (e->op != NULL)
+                fetch_cancel(e->op);
+            entry_answer(e, -ECANCELED);
+            entry_free(e);
+            e = next;
+        }
+    }
+    MAGIC_CLEAR(a);
+    free(a);
+    return NULL;
+}
+
+static struct assets_entry **assets_bucket(struct assets *a, struct str name)
+{
+    struct digest d = digest_of(name.data, name.size);
+    return &a->buckets[(unsigned)(d.bytes[0] << 8 | d.bytes[1]) % ASSETS_BUCKETS];
+}
+
+static void assets_remove(struct assets *a, struct assets_entry *e)
+{
+    struct assets_entry **at = assets_bucket(a, str_of(e->name));
+    while (*at != e)
+        at = &(*at)->next;
+    *at = e->next;
+    a->count--;
+    entry_free(e);
+}
+
+/* The least used entry that nobody waits for goes. */
+static void assets_make_room(struct assets *a)
+{
+    struct assets_entry *oldest = NULL;
+    for (unsigned i = 0; i < ASSETS_BUCKETS; i++) {
+        for (struct assets_entry *e = a->buckets[i]; e != NULL; e = e->next) {
+            bool idle = !e->asking && e->waiters == NULL;
+            if (idle && (oldest == NULL || e->used < oldest->used))
+                oldest = e;
+        }
+    }
+    if (oldest != NULL)
+        assets_remove(a, oldest);
+}
+
+static struct assets_entry *assets_find(struct assets *a, struct str name)
+{
+    struct assets_entry **bucket = assets_bucket(a, name);
+    for (struct assets_entry *e = *bucket; e != NULL; e = e->next) {
+        if (str_eq(str_of(e->name), name))
+            return e;
+    }
+    if (a->count >= ASSETS_MAX)
+        assets_make_room(a);
+    struct assets_entry *e = a->count < ASSETS_MAX ? calloc(1, sizeof *e) : NULL;
+    if (e == NULL)
+        return NULL;
+    int r = str_copy(name, e->name, sizeof e->name);
+    ASSERT(r == 0); /* the caller has checked the name */
+    e->table = a;
+    e->next = *bucket;
+    *bucket = e;
+    a->count++;
+    return e;
+}
+
+static void entry_fall_back(struct assets_entry *e, int error);
+
+static void entry_on_remembered(void *arg, int res)
+{
+    (void)arg;
+    if (res < 0 && res != -ENOENT)
+        log_warn("remembering a ref failed: %s", strerror(-res));
+}
+
+static void entry_take_title(struct assets_entry *e, struct title *t)
+{
+    bool same = e->asset.now != NULL && digest_eq(&e->asset.now->digest, &t->digest);
+    if (!same) {
+        title_unref(e->asset.before);
+        e->asset.before = e->asset.now;
+        e->asset.now = title_ref(t);
+    }
+    if (!same && !e->from_store)
+        store_ref_put(e->table->worker->store, str_of(e->name), &t->digest, STORE_REF_ANY,
+                      entry_on_remembered, NULL);
+}
+
+static void entry_on_presentation(void *arg, int res, struct rbuf *blob)
+{
+    struct assets_entry *e = arg;
+    struct err err = {.text = ""};
+    struct title *t = NULL;
+    if (res == 0) {
+        uint32_t size;
+        const uint8_t *data = rbuf_data(blob, &size);
+        res = title_new(&e->wanted, (struct str){(const char *)data, size}, &t, &err);
+        if (res == 0 && strcmp(t->presentation->asset, e->name) != 0) {
+            res = err_set(&err, -EBADMSG, "it is of the asset %s", t->presentation->asset);
+            t = title_unref(t);
+        }
+    }
+    if (res < 0) {
+        log_warn("presentation of %s: %s", e->name, err.text[0] != 0 ? err.text : strerror(-res));
+        entry_fall_back(e, res == -ENOENT ? -EIO : res);
+        return;
+    }
+    entry_take_title(e, t);
+    title_unref(t);
+    e->asking = false;
+    e->asset.stale = e->from_store;
+    if (!e->from_store)
+        e->asset.checked_ms = clock_mono_ms();
+    entry_answer(e, 0);
+}
+
+/* The origin could not tell: what is known goes on, else what was known before the restart. */
+static void entry_fall_back(struct assets_entry *e, int error)
+{
+    struct edge_worker *w = e->table->worker;
+    struct store_ref ref;
+    if (e->asset.now != NULL) {
+        metric_add(w->edge->metrics.ref_stale, 1);
+        e->asking = false;
+        e->asset.stale = true;
+        entry_answer(e, 0);
+    } else if (!e->from_store && store_ref_get(w->store, str_of(e->name), &ref) == 0) {
+        metric_add(w->edge->metrics.ref_stale, 1);
+        e->from_store = true;
+        e->wanted = ref.presentation;
+        load_blob(w, &e->wanted, false, entry_on_presentation, e);
+    } else {
+        e->asking = false;
+        entry_answer(e, error);
+    }
+}
+
+static int entry_on_data(void *arg, const uint8_t *data, size_t size)
+{
+    struct assets_entry *e = arg;
+    if (size > ASSETS_REF_SIZE_MAX - e->answer.size)
+        return -EFBIG;
+    buf_put(&e->answer, data, size);
+    return buf_error(&e->answer);
+}
+
+static int entry_parse(struct assets_entry *e)
+{
+    json_t *root = json_loadb(e->answer.data != NULL ? e->answer.data : "", e->answer.size, 0, NULL);
+    const char *digest = json_string_value(json_object_get(root, "presentation"));
+    int r = digest_parse(str_of(digest), &e->wanted);
+    json_decref(root);
+    return r < 0 ? -EBADMSG : 0;
+}
+
+/* The asset is gone: at the origin, so here too. */
+static void entry_forget(struct assets_entry *e)
+{
+    e->asset.now = title_unref(e->asset.now);
+    e->asset.before = title_unref(e->asset.before);
+    e->asking = false;
+    store_ref_delete(e->table->worker->store, str_of(e->name), entry_on_remembered, NULL);
+    entry_answer(e, -ENOENT);
+}
+
+static void entry_on_ref(void *arg, int res, unsigned status)
+{
+    struct assets_entry *e = arg;
+    e->op = NULL;
+    if (res == 0 && status == 404) {
+        entry_forget(e);
+        return;
+    }
+    if (res == 0)
+        res = status == 200 ? entry_parse(e) : -EIO;
+    if (res < 0) {
+        log_warn("asking the origin for the ref %s failed: %s", e->name, strerror(-res));
+        entry_fall_back(e, res);
+        return;
+    }
+    if (e->asset.now != NULL && digest_eq(&e->asset.now->digest, &e->wanted)) {
+        e->asking = false;
+        e->asset.stale = false;
+        e->asset.checked_ms = clock_mono_ms();
+        entry_answer(e, 0);
+        return;
+    }
+    load_blob(e->table->worker, &e->wanted, true, entry_on_presentation, e);
+}
+
+static void entry_ask(struct assets_entry *e)
+{
+    struct edge_worker *w = e->table->worker;
+    const struct edge *edge = w->edge;
+    ASSERT(!e->asking);
+    e->asking = true;
+    e->from_store = false;
+    e->asked_ms = clock_mono_ms();
+    buf_clear(&e->answer);
+    metric_add(edge->metrics.ref_fetches, 1);
+    CLEAN_BUF struct buf url = BUF_EMPTY;
+    buf_printf(&url, "%s/ref/%s", edge->config->origin, e->name);
+    struct fetch_request request = {
+        .method = "GET",
+        .url = url.data,
+        .bearer = edge->credential.size > 0 ? edge->credential.text : NULL,
+        .on_data = entry_on_data,
+        .on_done = entry_on_ref,
+        .arg = e,
+    };
+    int r = buf_error(&url);
+    if (r == 0)
+        r = fetch_start(w->fetch, &request, &e->op);
+    if (r < 0)
+        entry_fall_back(e, r);
+}
+
+void assets_want(struct assets *a, struct str name, assets_cb *cb, void *arg)
+{
+    ASSERT(a->magic == ASSETS_MAGIC);
+    ASSERT(store_name_ok(name));
+    struct assets_entry *e = assets_find(a, name);
+    struct assets_waiter *waiter = e == NULL ? NULL : calloc(1, sizeof *waiter);
+    if (waiter == NULL) {
+        cb(arg, -ENOMEM, NULL);
+        return;
+    }
+    *waiter = (struct assets_waiter){e->waiters, cb, arg};
+    e->waiters = waiter;
+    e->used = ++a->clock;
+    uint64_t ttl_ms = a->worker->edge->config->ref_ttl_ms;
+    if (ttl_ms == 0)
+        ttl_ms = ASSETS_TTL_MS_DEFAULT;
+    uint64_t now_ms = clock_mono_ms();
+    bool known = e->asset.now != NULL;
+    bool fresh = known && e->asset.checked_ms != 0 && now_ms - e->asset.checked_ms < ttl_ms;
+    bool usable = known && e->asset.checked_ms != 0 &&
+                  now_ms - e->asset.checked_ms < ttl_ms + ASSETS_STALE_MS;
+    /* While the origin is away, one question a second is enough; nobody waits for it. */
+    bool away = known && e->asset.stale;
+    if (away && now_ms - e->asked_ms < ASSETS_RETRY_MS)
+        fresh = true;
+    if (fresh || usable || away)
+        entry_answer(e, 0);
+    if (!fresh && !e->asking)
+        entry_ask(e);
+}

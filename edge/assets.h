@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* assets: what each asset's ref points to, as far as this worker knows, kept true by asking the
+ * origin.
+ *
+ * Life:    assets_new -> assets_want* -> assets_free (answers who still waits with -ECANCELED).
+ * Owner:   the worker.
+ * Threads: the worker's loop.
+ * Errors:  cb res: -ENOENT the origin has no such asset, others: neither the origin nor this host's
+ *          cache could tell.
+ * Units:   milliseconds.
+ *
+ * A ref is fresh for ref_ttl_ms; then it is served once more while it is asked for again
+ * (stale-while-revalidate), up to ASSETS_STALE_MS; older ones wait for the origin, and count if the
+ * origin is away (stale-if-error). The last one seen is in the store, for after a restart. */
+#pragma once
+#include "edge/edge.h"
+
+#define ASSETS_MAX 4096         /* that a worker remembers; the least used go first */
+#define ASSETS_STALE_MS 10000
+#define ASSETS_TTL_MS_DEFAULT 2000
+
+struct asset {
+    struct title *now;
+    struct title *before; /* the one it replaced: players have its manifests. May be NULL */
+    uint64_t checked_ms;  /* clock_mono_ms when the origin last said so; 0: not since start */
+    bool stale;           /* the origin was away when last asked */
+};
+
+MUST_USE int assets_new(struct edge_worker *w, struct assets **ret);
+struct assets *assets_free(struct assets *a);
+
+/* cb may run before assets_want returns; asset is lent for the call, NULL when res < 0. */
+typedef void assets_cb(void *arg, int res, const struct asset *asset);
+void assets_want(struct assets *a, struct str name, assets_cb *cb, void *arg);

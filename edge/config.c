@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/edge.h"
+#include <errno.h>
+
+#define TEXT(key, member) CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER, struct edge_config, member, 1, 4096)
+#define TEXT_OPTIONAL(key, member)                                                                 \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct edge_config,      \
+                           member, 1, 4096)
+
+static const cyaml_schema_field_t edge_fields[] = {
+    TEXT("address", address),
+    CYAML_FIELD_UINT("port", CYAML_FLAG_DEFAULT, struct edge_config, port),
+    TEXT("cert_file", cert_file),
+    TEXT("key_file", key_file),
+    TEXT("admin_address", admin_address),
+    CYAML_FIELD_UINT("admin_port", CYAML_FLAG_DEFAULT, struct edge_config, admin_port),
+    CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct edge_config, workers),
+    TEXT("store", store),
+    TEXT_OPTIONAL("volume_size", volume_size),
+    TEXT_OPTIONAL("hot_size", hot_size),
+    TEXT_OPTIONAL("disk_size", disk_size),
+    TEXT("origin", origin),
+    TEXT_OPTIONAL("origin_ca_file", origin_ca_file),
+    TEXT_OPTIONAL("origin_credential_file", origin_credential_file),
+    TEXT("token_ring_file", token_ring_file),
+    TEXT_OPTIONAL("allow_origin", allow_origin),
+    CYAML_FIELD_UINT("ref_ttl_ms", CYAML_FLAG_OPTIONAL, struct edge_config, ref_ttl_ms),
+    CYAML_FIELD_BOOL("access_log", CYAML_FLAG_OPTIONAL, struct edge_config, access_log),
+    CYAML_FIELD_END,
+};
+
+const cyaml_schema_value_t edge_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct edge_config, edge_fields)};
+
+int edge_check(const void *config, struct err *err)
+{
+    const struct edge_config *c = config;
+    uint64_t size = 0;
+    int r = config_size("volume_size", c->volume_size, &size, err);
+    if (r == 0)
+        r = config_size("hot_size", c->hot_size, &size, err);
+    if (r == 0)
+        r = config_size("disk_size", c->disk_size, &size, err);
+    if (r == 0 && !str_starts(str_of(c->origin), STR("http://")) &&
+        !str_starts(str_of(c->origin), STR("https://")))
+        r = err_set(err, -EINVAL, "origin: '%s' is not a URL", c->origin);
+    CLEAN(token_ring_free) struct token_ring *ring = NULL;
+    if (r == 0)
+        r = token_ring_load(c->token_ring_file, &ring, err);
+    struct secret s = {0};
+    if (r == 0 && c->origin_credential_file != NULL)
+        r = secret_load(c->origin_credential_file, &s, err);
+    secret_clear(&s);
+    return r;
+}

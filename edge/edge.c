@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/edge.h"
+#include <errno.h>
+#include <stdlib.h>
+#include "base/log.h"
+#include "edge/assets.h"
+#include "edge/fill.h"
+#include "edge/gate.h"
+
+#define EDGE_DRAIN_MS 10000
+#define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
+#define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
+#define EDGE_FETCH_RETRIES 2
+#define EDGE_STOP_TURN_MS 10
+
+static void edge_make_metrics(struct edge *e)
+{
+    static const struct {
+        size_t offset;
+        const char *name;
+        const char *labels;
+        const char *help;
+    } rows[] = {
+#define ROW(member, name, labels, help)                                                            \
+    {                                                                                              \
+        offsetof(struct edge_metrics, member), "weir_edge_" name, labels, help                     \
+    }
+        ROW(hits_ram, "hits_total", "tier=\"ram\"", "Blobs answered from a tier of this host."),
+        ROW(hits_disk, "hits_total", "tier=\"disk\"", ""),
+        ROW(misses, "misses_total", "", "Blobs fetched from the origin."),
+        ROW(collapsed, "collapsed_total", "", "Requests that waited for another's fetch."),
+        ROW(views, "views_total", "", "Manifests rendered."),
+        ROW(fill_bytes, "fill_bytes_total", "", "Bytes of blobs received from the origin."),
+        ROW(fills_failed, "fills_failed_total", "", "Fetches of blobs that failed."),
+        ROW(ref_fetches, "ref_fetches_total", "", "Refs asked of the origin."),
+        ROW(ref_stale, "ref_stale_total", "", "Refs used while the origin was away."),
+        ROW(refused_missing, "refused_total", "reason=\"missing\"", "Requests refused by token."),
+        ROW(refused_invalid, "refused_total", "reason=\"invalid\"", ""),
+        ROW(refused_expired, "refused_total", "reason=\"expired\"", ""),
+        ROW(refused_scope, "refused_total", "reason=\"scope\"", ""),
+#undef ROW
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct metric **at = (struct metric **)(void *)((char *)&e->metrics + rows[i].offset);
+        *at = metrics_counter(e->registry, rows[i].name, rows[i].help, rows[i].labels);
+    }
+    e->metrics.fill_seconds = metrics_latency(e->registry, "weir_edge_fill_seconds",
+                                              "Time to fetch a blob from the origin.", "");
+}
+
+static void edge_on_store_event(void *arg)
+{
+    struct edge_worker *w = arg;
+    store_worker_poll(w->store);
+}
+
+static void edge_worker_stop(void *arg, void *worker)
+{
+    (void)arg;
+    struct edge_worker *w = worker;
+    if (w == NULL)
+        return;
+    if (w->store != NULL)
+        fills_abandon(w);
+    while (w->loads > 0)
+        loop_run_once(w->loop, EDGE_STOP_TURN_MS);
+    assets_free(w->assets);
+    fetch_free(w->fetch);
+    loop_unwatch(w->watch);
+    store_worker_free(w->store);
+    gate_free(w->gate);
+    free(w);
+}
+
+static int edge_worker_open(struct edge_worker *w)
+{
+    const struct edge_config *config = w->edge->config;
+    struct fetch_options options = {
+        .ca_file = config->origin_ca_file,
+        .retries = EDGE_FETCH_RETRIES,
+    };
+    int r = store_worker_new(w->edge->store, &w->store);
+    if (r == 0)
+        r = loop_watch(w->loop, store_worker_event_fd(w->store), edge_on_store_event, w, &w->watch);
+    if (r == 0)
+        r = fetch_new(w->loop, &options, &w->fetch);
+    if (r == 0)
+        r = gate_new(w->edge, &w->gate);
+    if (r == 0)
+        r = assets_new(w, &w->assets);
+    return r;
+}
+
+static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int *ret_r)
+{
+    (void)index;
+    struct edge_worker *w = calloc(1, sizeof *w);
+    if (w == NULL) {
+        *ret_r = -ENOMEM;
+        return NULL;
+    }
+    w->edge = arg;
+    w->loop = loop;
+    int r = edge_worker_open(w);
+    if (r == 0)
+        return w;
+    edge_worker_stop(arg, w);
+    *ret_r = r;
+    return NULL;
+}
+
+static int edge_open_store(struct edge *e, struct err *err)
+{
+    const struct edge_config *config = e->config;
+    struct store_options options = {
+        .path = config->store,
+        .hot_size = EDGE_HOT_SIZE_DEFAULT,
+        .size_max = EDGE_DISK_SIZE_DEFAULT,
+        .metrics = e->registry,
+        .metric_prefix = "weir_edge",
+    };
+    int r = config_size("volume_size", config->volume_size, &options.volume_size, err);
+    if (r == 0)
+        r = config_size("hot_size", config->hot_size, &options.hot_size, err);
+    if (r == 0)
+        r = config_size("disk_size", config->disk_size, &options.size_max, err);
+    return r < 0 ? r : store_open(&options, err, &e->store);
+}
+
+static int edge_open_admin(struct edge *e, struct err *err)
+{
+    struct http_listen listen = {e->config->admin_address, e->config->admin_port, NULL, NULL};
+    struct http_options options = {
+        .listens = &listen, .listens_count = 1, .workers = 1, .server_name = "weir-edge"};
+    int r = http_server_new(&options, err, &e->admin);
+    if (r == 0) {
+        r = http_route_status(e->admin, e->registry, NULL, NULL);
+        if (r < 0)
+            (void)err_errno(err, r, "adding routes");
+    }
+    return r < 0 ? r : http_server_start(e->admin, err);
+}
+
+static int edge_open_server(struct edge *e, struct err *err)
+{
+    const struct edge_config *config = e->config;
+    struct http_listen listen = {config->address, config->port, config->cert_file,
+                                 config->key_file};
+    struct http_options options = {
+        .listens = &listen,
+        .listens_count = 1,
+        .workers = config->workers,
+        .server_name = "weir-edge",
+        .access_log = config->access_log,
+        .metrics = e->registry,
+        .metric_prefix = "weir_edge",
+        .worker_start = edge_worker_start,
+        .worker_stop = edge_worker_stop,
+        .arg = e,
+    };
+    int r = http_server_new(&options, err, &e->server);
+    if (r < 0)
+        return r;
+    r = http_route(e->server, HTTP_GET, "/", edge_serve, e);
+    if (r == 0)
+        r = http_route(e->server, HTTP_OPTIONS, "/", edge_preflight, e);
+    if (r < 0)
+        return err_errno(err, r, "adding routes");
+    return http_server_start(e->server, err);
+}
+
+static int edge_open(struct edge *e, struct err *err)
+{
+    const struct edge_config *config = e->config;
+    int r = token_ring_load(config->token_ring_file, &e->ring, err);
+    if (r == 0 && config->origin_credential_file != NULL)
+        r = secret_load(config->origin_credential_file, &e->credential, err);
+    if (r < 0)
+        return r;
+    r = metrics_new(&e->registry);
+    if (r == 0)
+        r = fills_new(&e->fills);
+    if (r < 0)
+        return err_errno(err, r, "starting");
+    edge_make_metrics(e);
+    r = edge_open_store(e, err);
+    if (r == 0)
+        r = edge_open_server(e, err);
+    if (r == 0)
+        r = edge_open_admin(e, err);
+    return r;
+}
+
+int edge_start(const struct edge_config *config, struct err *err, struct edge **ret)
+{
+    struct edge *e = calloc(1, sizeof *e);
+    if (e == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    e->magic = EDGE_MAGIC;
+    e->config = config;
+    int r = edge_open(e, err);
+    if (r < 0) {
+        edge_stop(e);
+        return r;
+    }
+    log_info("serving %s on %s port %u", config->origin, config->address, (unsigned)edge_port(e));
+    *ret = e;
+    return 0;
+}
+
+uint16_t edge_port(const struct edge *e)
+{
+    return http_server_port(e->server, 0);
+}
+
+void edge_stop(struct edge *e)
+{
+    if (e == NULL)
+        return;
+    ASSERT(e->magic == EDGE_MAGIC);
+    if (e->server != NULL)
+        http_server_drain(e->server, EDGE_DRAIN_MS);
+    http_server_free(e->admin);
+    http_server_free(e->server);
+    fills_free(e->fills);
+    store_close(e->store);
+    metrics_free(e->registry);
+    token_ring_free(e->ring);
+    secret_clear(&e->credential);
+    MAGIC_CLEAR(e);
+    free(e);
+}

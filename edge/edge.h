@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* edge: the cache in front of an origin: token check, RAM and disk tier, one fetch for all who wait.
+ *
+ * Life:    edge_start -> serving -> edge_stop.
+ * Owner:   main.
+ * Threads: struct edge is read-only while serving, its fills apart (fill.h); each worker thread has a
+ *          struct edge_worker of its own.
+ * Errors:  0 or -errno with a sentence in err.
+ * Units:   bytes, milliseconds. */
+#pragma once
+#include "base/config.h"
+#include "base/metrics.h"
+#include "base/secret.h"
+#include "fetch/fetch.h"
+#include "http/http.h"
+#include "media/title.h"
+#include "store/store.h"
+#include "token/token.h"
+
+struct edge_config {
+    char *address;
+    uint16_t port;
+    char *cert_file;
+    char *key_file;
+    char *admin_address; /* /metrics and /health */
+    uint16_t admin_port;
+    unsigned workers;
+    char *store;
+    char *volume_size;
+    char *hot_size;
+    char *disk_size;
+    char *origin; /* URL without a path */
+    char *origin_ca_file;
+    char *origin_credential_file; /* NULL: the origin's reads are open */
+    char *token_ring_file;
+    char *allow_origin; /* Access-Control-Allow-Origin; NULL: "*" */
+    uint32_t ref_ttl_ms;
+    bool access_log;
+};
+
+extern const cyaml_schema_value_t edge_schema;
+MUST_USE int edge_check(const void *config, struct err *err);
+
+/* All counters in one place; names and help texts are in edge.c. */
+struct edge_metrics {
+    struct metric *hits_ram, *hits_disk, *misses, *collapsed;
+    struct metric *views, *fill_bytes, *fills_failed, *ref_fetches, *ref_stale;
+    struct metric *refused_missing, *refused_invalid, *refused_expired, *refused_scope;
+    struct metric *fill_seconds;
+};
+
+struct fills;
+struct assets;
+struct gate;
+
+struct edge {
+    uint32_t magic;
+#define EDGE_MAGIC UINT32_C(0xed9eed9e)
+    const struct edge_config *config; /* main's; valid while the edge is */
+    struct secret credential;         /* for the origin; size 0: none */
+    struct token_ring *ring;
+    struct metrics *registry;
+    struct edge_metrics metrics;
+    struct store *store;
+    struct fills *fills;
+    struct http_server *server;
+    struct http_server *admin;
+};
+
+struct edge_worker {
+    struct edge *edge;
+    struct loop *loop;
+    struct store_worker *store;
+    struct loop_watch *watch;
+    struct fetch *fetch;
+    struct gate *gate;
+    struct assets *assets;
+    unsigned loads; /* under way: load.h. The worker stops when there are none */
+};
+
+MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
+void edge_stop(struct edge *e);
+uint16_t edge_port(const struct edge *e);
+
+/* serve.c: everything a player asks for. */
+http_handler edge_serve, edge_preflight;

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "weirctl.h"
+#include <stdio.h>
+#include <string.h>
+#include "base/base.h"
+
+static const struct {
+    const char *name;
+    ctl_command *run;
+    const char *help;
+} commands[] = {
+    {"publish", ctl_publish, "encode a film and put it on the origin"},
+    {"assets", ctl_assets, "list what the origin has"},
+    {"remove", ctl_remove, "take an asset off the origin and out of the catalogue"},
+    {"sign", ctl_sign, "print a signed URL of an asset"},
+    {"init", ctl_init, "make the state folder of a development host"},
+    {"dev", ctl_dev, "run all four daemons from one state folder"},
+};
+
+static void main_usage(FILE *out)
+{
+    (void)fprintf(out, "usage: weirctl COMMAND [ARGUMENTS]\n\n");
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        (void)fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].help);
+    (void)fprintf(out, "\nweirctl COMMAND --help tells more; weirctl --version prints the version.\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+        printf("weirctl %s\n", WEIR_VERSION);
+        return 0;
+    }
+    if (argc >= 2 && strcmp(argv[1], "--help") == 0) {
+        main_usage(stdout);
+        return 0;
+    }
+    for (size_t i = 0; argc >= 2 && i < ARRAY_LEN(commands); i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 2, argv + 2);
+    }
+    if (argc >= 2)
+        (void)fprintf(stderr, "weirctl: there is no command '%s'\n\n", argv[1]);
+    main_usage(stderr);
+    return 2;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* weirctl: the operator's tool. One file a command; this header is what they share.
+ *
+ * Life:    main picks a command by its name; a command parses its own arguments and returns the exit
+ *          code.
+ * Owner:   -
+ * Threads: one.
+ * Errors:  exit 0 done, 1 failed (one sentence on stderr), 2 wrong usage.
+ * Units:   - */
+#pragma once
+#include "base/err.h"
+#include "base/secret.h"
+
+typedef int ctl_command(int argc, char **argv);
+ctl_command ctl_publish, ctl_assets, ctl_remove, ctl_sign, ctl_init, ctl_dev;
+
+/* Prints "weirctl: sentence" and returns 1. */
+int ctl_fail(const struct err *err);
+
+/* --- options: "--name value" pairs and bare words ---------------------------------------------- */
+
+struct ctl_option {
+    const char *name;   /* "--asset" */
+    const char **value; /* set when given; NULL for a flag */
+    bool *flag;
+};
+
+/* Bare words go to words (at most words_max); *ret_words counts them. Returns 0, or 2 after saying
+ * what is wrong, or 3 after printing the usage (--help). */
+MUST_USE int ctl_parse(int argc, char **argv, const char *usage, const struct ctl_option *options,
+                       size_t options_count, const char **words, size_t words_max,
+                       size_t *ret_words);
+
+/* --- where things are: STATE/weirctl.json or /etc/weir/weirctl.json ----------------------------- */
+
+struct ctl_settings {
+    char *ingest_url, *origin_url, *edge_url, *control_url;
+    char *edge_admin_url, *control_admin_url; /* health and metrics */
+    char *publish_credential_file, *admin_credential_file, *token_ring_file, *ca_file;
+    struct secret publish; /* loaded */
+};
+
+/* state: a folder of `weirctl dev`, or NULL: $WEIR_STATE, ./state, /etc/weir in this order. */
+MUST_USE int ctl_settings_load(const char *state, struct ctl_settings *ret, struct err *err);
+void ctl_settings_clear(struct ctl_settings *s);
+
+/* --- a state folder of a development host ------------------------------------------------------- */
+
+struct ctl_ports {
+    uint16_t control, edge, origin, ingest, edge_admin, control_admin;
+};
+
+/* Makes what is absent: folders, certificates, secrets, configurations. With free_ports, ports that
+ * are free now instead of the usual ones. What is there stays as it is. */
+MUST_USE int ctl_state_make(const char *state, const char *program, bool free_ports,
+                            struct err *err);
+
+/* ca.pem, cert.pem, key.pem in folder: a private CA and a P-256 certificate for this host's names;
+ * made again when it ends within a week. */
+MUST_USE int ctl_cert_make(const char *folder, struct err *err);
