@@ -118,7 +118,7 @@ static int ladder_preset(const char *path, const char *text, char *out, struct e
 static void ladder_rung_default(struct rung *r, uint32_t height, uint64_t bitrate)
 {
     *r = (struct rung){.height = height, .bitrate = bitrate, .crf = -1};
-    (void)str_copy(STR(LADDER_PRESET), r->preset, sizeof r->preset); /* it fits */
+    memcpy(r->preset, LADDER_PRESET, sizeof LADDER_PRESET);
 }
 
 /* A peak of 1.3 times the average and a buffer of 1.5 s of it: players choose a rendition by its
