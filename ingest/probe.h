@@ -9,6 +9,7 @@
  *
  * A film's own clock starts at start_us: every time we write has it subtracted. */
 #pragma once
+#include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include "base/err.h"
 #include "base/str.h"
