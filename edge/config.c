@@ -2,7 +2,8 @@
 #include "edge/edge.h"
 #include <errno.h>
 
-#define TEXT(key, member) CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER, struct edge_config, member, 1, 4096)
+#define TEXT(key, member)                                                                          \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER, struct edge_config, member, 1, 4096)
 #define TEXT_OPTIONAL(key, member)                                                                 \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct edge_config,      \
                            member, 1, 4096)

@@ -7,11 +7,11 @@
 #include "edge/fill.h"
 #include "edge/gate.h"
 
-#define EDGE_DRAIN_MS 10000
-#define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
+#define EDGE_DRAIN_MS          10000
+#define EDGE_HOT_SIZE_DEFAULT  (UINT64_C(512) << 20)
 #define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
-#define EDGE_FETCH_RETRIES 2
-#define EDGE_STOP_TURN_MS 10
+#define EDGE_FETCH_RETRIES     2
+#define EDGE_STOP_TURN_MS      10
 
 static void edge_make_metrics(struct edge *e)
 {
@@ -22,9 +22,7 @@ static void edge_make_metrics(struct edge *e)
         const char *help;
     } rows[] = {
 #define ROW(member, name, labels, help)                                                            \
-    {                                                                                              \
-        offsetof(struct edge_metrics, member), "weir_edge_" name, labels, help                     \
-    }
+    {offsetof(struct edge_metrics, member), "weir_edge_" name, labels, help}
         ROW(hits_ram, "hits_total", "tier=\"ram\"", "Blobs answered from a tier of this host."),
         ROW(hits_disk, "hits_total", "tier=\"disk\"", ""),
         ROW(misses, "misses_total", "", "Blobs fetched from the origin."),

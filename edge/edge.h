@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* edge: the cache in front of an origin: token check, RAM and disk tier, one fetch for all who wait.
+/* edge: the cache in front of an origin: token check, RAM and disk tier, one fetch for all who
+ * wait.
  *
  * Life:    edge_start -> serving -> edge_stop.
  * Owner:   main.
- * Threads: struct edge is read-only while serving, its fills apart (fill.h); each worker thread has a
- *          struct edge_worker of its own.
- * Errors:  0 or -errno with a sentence in err.
- * Units:   bytes, milliseconds. */
+ * Threads: struct edge is read-only while serving, its fills apart (fill.h); each worker thread has
+ * a struct edge_worker of its own. Errors:  0 or -errno with a sentence in err. Units:   bytes,
+ * milliseconds. */
 #pragma once
 #include "base/config.h"
 #include "base/metrics.h"

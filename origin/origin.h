@@ -14,9 +14,9 @@
 #include "media/title.h"
 #include "store/store.h"
 
-#define ORIGIN_MISSING_MAX 10000 /* digests in one POST /missing */
-#define ORIGIN_BLOBS_NAMED_MAX 100 /* missing blobs listed in one answer */
-#define ORIGIN_TITLES_MAX 256      /* parsed presentations a worker keeps */
+#define ORIGIN_MISSING_MAX     10000 /* digests in one POST /missing */
+#define ORIGIN_BLOBS_NAMED_MAX 100   /* missing blobs listed in one answer */
+#define ORIGIN_TITLES_MAX      256   /* parsed presentations a worker keeps */
 
 struct origin_config {
     char *address;

@@ -6,7 +6,8 @@
 #include "base/log.h"
 #include "media/view.h"
 
-#define ORIGIN_VIEW_CACHE_CONTROL "public, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
+#define ORIGIN_VIEW_CACHE_CONTROL                                                                  \
+    "public, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
 
 /* A view that waits for its presentation, then perhaps for the blob it stands for. */
 struct view_op {

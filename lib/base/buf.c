@@ -71,7 +71,8 @@ void buf_printf(struct buf *b, const char *format, ...)
     va_end(again);
 }
 
-/* The length of the UTF-8 sequence at s (RFC 3629: no overlongs, surrogates or > U+10FFFF), or 0. */
+/* The length of the UTF-8 sequence at s (RFC 3629: no overlongs, surrogates or > U+10FFFF), or 0.
+ */
 static size_t buf_utf8_length(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.data;
