@@ -24,15 +24,13 @@ struct state {
     struct ctl_ports ports;
 };
 
-/* Makes root/name with these bytes unless it is there. */
+/* Makes root/name with these bytes. */
 static int state_put(const struct state *s, const char *name, struct str bytes, unsigned mode,
                      struct err *err)
 {
     CLEAN(base_free) char *path = file_join(s->root, name);
     if (path == NULL)
         return err_set(err, -ENOMEM, "out of memory");
-    if (access(path, F_OK) == 0)
-        return 0;
     int r = file_write(path, bytes, mode);
     return r < 0 ? err_errno(err, r, "writing %s", path) : 0;
 }
