@@ -145,7 +145,7 @@ static int store_read_find(struct store_worker *w, const struct digest *d, struc
         if (r < 0)
             return r;
         if ((e->flags & INDEX_QUARANTINED) != 0)
-            return -ENOENT;
+            return -EBADMSG; /* not absent: damaged, until somebody puts it again */
         struct volume *v = volume_get(w->store->volumes, e->volume);
         if (v == NULL)
             continue; /* evicted since the look-up: it may have been kept elsewhere */

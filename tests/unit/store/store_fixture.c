@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "io/io.h"
 
 void fixture_new(struct fixture *f)
 {
@@ -15,6 +16,9 @@ void fixture_new(struct fixture *f)
     assert_true(snprintf(f->path, sizeof f->path, "%s/s", f->folder) > 0);
     f->options = (struct store_options){
         .path = f->path, .volume_size = 1 << 20, .index_size = 64 << 20};
+    const char *io = getenv("WEIR_TEST_IO");
+    if (io != NULL)
+        f->options.io = strcmp(io, "plain") == 0 ? &io_plain : &io_ring;
 }
 
 void fixture_open(struct fixture *f)
