@@ -196,6 +196,9 @@ void http__set_status(struct http_req *req, unsigned status);
 void http__add_header(struct http_req *req, const char *name, struct str value);
 struct str http__pool_copy(struct http_req *req, struct str s);
 
+/* A filter: what the library answers by itself (400, 413) becomes an error object like ours. */
+void http__on_library_error(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot);
+
 /* http_body.c: sends parts of rbuf or source. The caller has set status and headers. */
 void http__body_start(struct http_req *req);
 void http__body_close(struct http_req *req); /* the source, once */

@@ -172,3 +172,47 @@ void http_reply_json(struct http_req *req, unsigned status, json_t *value)
     http_reply(req, status, "application/json", str_of(text));
     free(text);
 }
+
+/* --- answers of the library's own ------------------------------------------------------------- */
+
+static struct str http_library_error(int status)
+{
+    switch (status) {
+    case 413:
+        return STR("{\"error\":{\"code\":\"BODY_TOO_LARGE\",\"message\":\"The request body is too "
+                   "large\",\"details\":{}}}");
+    case 417:
+        return STR("{\"error\":{\"code\":\"EXPECTATION_FAILED\",\"message\":\"This expectation is "
+                   "not known\",\"details\":{}}}");
+    case 503:
+        return STR("{\"error\":{\"code\":\"OVERLOADED\",\"message\":\"The server is out of "
+                   "memory\",\"details\":{}}}");
+    default:
+        return STR("{\"error\":{\"code\":\"BAD_REQUEST\",\"message\":\"The request is not valid "
+                   "HTTP\",\"details\":{}}}");
+    }
+}
+
+static void http_library_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *bufs,
+                              size_t bufs_count, h2o_send_state_t state)
+{
+    (void)bufs, (void)bufs_count; /* its plain text */
+    struct str text = http_library_error(h2o->res.status);
+    h2o_iovec_t vec = h2o_iovec_init(text.data, text.size);
+    bool is_head = h2o_memis(h2o->input.method.base, h2o->input.method.len, H2O_STRLIT("HEAD"));
+    h2o_ostream_send_next(self, h2o, &vec, is_head ? 0 : 1, state);
+}
+
+void http__on_library_error(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot)
+{
+    (void)self;
+    if (http__req_of(h2o) == NULL) {
+        h2o->res.content_length = http_library_error(h2o->res.status).size;
+        h2o_set_header(&h2o->pool, &h2o->res.headers, H2O_TOKEN_CONTENT_TYPE,
+                       H2O_STRLIT("application/json"), 1);
+        h2o_ostream_t *stream = h2o_add_ostream(h2o, sizeof *stream, slot);
+        stream->do_send = http_library_send;
+        slot = &stream->next;
+    }
+    h2o_setup_next_ostream(h2o, slot);
+}

@@ -62,6 +62,8 @@ static void http_server_configure(struct http_server *s)
         (struct http_handler *)(void *)h2o_create_handler(&host->fallback_path, sizeof *handler);
     handler->super.on_req = http__on_req;
     handler->server = s;
+    h2o_filter_t *filter = h2o_create_filter(&host->fallback_path, sizeof *filter);
+    filter->on_setup_ostream = http__on_library_error;
     struct http_logger *logger =
         (struct http_logger *)(void *)h2o_create_logger(&host->fallback_path, sizeof *logger);
     logger->super.log_access = http__log_access;

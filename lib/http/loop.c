@@ -263,8 +263,12 @@ static void loop_run_timers(struct loop *l)
     }
 }
 
+/* A timer may have written to a socket: the library then has the completion in its pending list,
+ * which it runs behind its next poll, so that poll must not wait. */
 static int32_t loop_wait_ms(const struct loop *l, uint32_t wait_ms_max)
 {
+    if (l->ev->_pending_as_server != NULL || l->ev->_pending_as_client != NULL)
+        return 0;
     uint64_t wait = MIN(wait_ms_max, (uint32_t)INT32_MAX);
     if (l->heap_count > 0) {
         uint64_t now = clock_mono_ms();
