@@ -100,9 +100,16 @@ static bool http_status_has_no_body(unsigned status)
     return status == 204 || status == 304;
 }
 
+static h2o_generator_t http_nothing_more = {NULL, NULL};
+
+void http__send_nothing(struct http_req *req)
+{
+    h2o_start_response(req->h2o, &http_nothing_more);
+    h2o_send(req->h2o, NULL, 0, H2O_SEND_STATE_FINAL);
+}
+
 void http_reply(struct http_req *req, unsigned status, const char *type, struct str body)
 {
-    static h2o_generator_t nothing_more = {NULL, NULL};
     if (!http__can_reply(req))
         return;
     req->answered = true;
@@ -110,8 +117,7 @@ void http_reply(struct http_req *req, unsigned status, const char *type, struct 
     http__set_status(req, status);
     if (http_status_has_no_body(status)) {
         req->expect = 0;
-        h2o_start_response(h2o, &nothing_more);
-        h2o_send(h2o, NULL, 0, H2O_SEND_STATE_FINAL);
+        http__send_nothing(req);
         return;
     }
     if (type != NULL)
@@ -134,7 +140,7 @@ void http_reply(struct http_req *req, unsigned status, const char *type, struct 
         vec = h2o_iovec_init(copy.data, copy.size);
         count = 1;
     }
-    h2o_start_response(h2o, &nothing_more);
+    h2o_start_response(h2o, &http_nothing_more);
     h2o_send(h2o, &vec, count, H2O_SEND_STATE_FINAL);
 }
 
