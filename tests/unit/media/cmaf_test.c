@@ -141,8 +141,7 @@ static void cmaf_test_b_frames(void **state)
         assert_int_equal(seg.samples[i].duration, 1000);
         assert_int_equal(seg.samples[i].size, 100 + i);
         assert_int_equal(seg.samples[i].flags, i == 0 ? 0x02000000 : 0x01010000);
-        assert_int_equal((uint8_t)seg.mdat.data[at],
-                         (uint8_t)((base + order[i] * 1000) / 1000));
+        assert_int_equal((uint8_t)seg.mdat.data[at], (uint8_t)((base + order[i] * 1000) / 1000));
         at += seg.samples[i].size;
     }
     assert_int_equal(at, seg.mdat.size);
@@ -273,7 +272,8 @@ static void cmaf_test_too_large(void **state)
     uint8_t *bytes = calloc(1, 64 << 20);
     assert_non_null(bytes);
     struct cmaf_sample s = {bytes, 64 << 20, 0, 1, true};
-    assert_int_equal(cmaf_writer_add(w, &s), 0); /* the payload alone fits, with boxes it does not */
+    assert_int_equal(cmaf_writer_add(w, &s),
+                     0); /* the payload alone fits, with boxes it does not */
     assert_int_equal(cmaf_writer_end(w, 1, 9, &out, &ret, &start), -EFBIG);
     s = (struct cmaf_sample){bytes, 1, 1, 1, true};
     assert_int_equal(cmaf_writer_add(w, &s), -EFBIG);

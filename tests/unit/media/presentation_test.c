@@ -188,7 +188,8 @@ static void presentation_test_measure(void **state)
     struct track t = {.timescale = 1000, .segments = rows, .segments_count = 5};
     track_measure(&t);
     assert_int_equal(t.bandwidth_avg, 4825); /* 7900 * 8 / 13.1, rounded up */
-    /* Not the last one's 72 kbit/s: alone it is shorter than half the target. 3900 bytes in 5.1 s. */
+    /* Not the last one's 72 kbit/s: alone it is shorter than half the target. 3900 bytes in 5.1 s.
+     */
     assert_int_equal(t.bandwidth_max, 6118);
     assert_int_equal(track_duration(&t), 13100);
     struct track empty = {.timescale = 1000};

@@ -40,7 +40,9 @@ static inline void sample_segments(struct track *t, uint32_t count, uint32_t siz
     for (uint32_t i = 0; i < count; i++) {
         char text[64];
         (void)snprintf(text, sizeof text, "%s-%u", t->id, i); /* ids are short */
-        struct segment s = {.digest = sample_digest(text), .size = size, .duration = duration,
+        struct segment s = {.digest = sample_digest(text),
+                            .size = size,
+                            .duration = duration,
                             .key_size = t->kind == TRACK_VIDEO ? size / 4 : 0};
         assert_int_equal(track_add_segment(t, &s), 0);
     }
@@ -57,8 +59,8 @@ static inline void sample_video(struct presentation *p, const char *id, uint32_t
     t->frame_rate_num = 24000;
     t->frame_rate_den = 1001;
     sample_segments(t, 3, size, 96096); /* 4.004 s */
-    struct segment last = {.digest = sample_digest(id), .size = size / 10, .duration = 30030,
-                           .key_size = size / 20};
+    struct segment last = {
+        .digest = sample_digest(id), .size = size / 10, .duration = 30030, .key_size = size / 20};
     assert_int_equal(track_add_segment(t, &last), 0);
     track_measure(t);
 }
