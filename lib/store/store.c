@@ -133,29 +133,19 @@ static int store_open_volumes(struct store *s, const struct store_options *optio
     return r;
 }
 
-static int store_start_commit(struct store *s, const struct store_options *o, struct err *err)
+static int store_start_commit(struct store *s, const struct store_options *o, uint64_t volume_size,
+                              struct err *err)
 {
     struct commit_options c = {.io = s->io,
                                .index = s->index,
                                .volumes = s->volumes,
                                .hot = s->hot,
-                               .volume_size = o->volume_size,
+                               .volume_size = volume_size,
                                .size_max = o->size_max,
                                .evicted_volumes = &s->evicted_volumes,
                                .latency = s->metrics.commit_latency,
                                .groups = s->metrics.groups,
                                .evictions = s->metrics.evictions};
-    if (c.volume_size == 0)
-        c.volume_size = STORE_VOLUME_DEFAULT;
-    if (c.size_max > 0)
-        c.volume_size = MIN(c.volume_size, c.size_max / STORE_CACHE_VOLUMES);
-    c.volume_size = c.volume_size / FORMAT_ALIGN * FORMAT_ALIGN;
-    if (c.volume_size < FORMAT_VOLUME_MIN || c.volume_size > STORE_VOLUME_MAX)
-        return err_set(err, -EINVAL,
-                       "volumes of %llu bytes are not possible: from %llu to %llu are, and a cache "
-                       "must hold %u of them",
-                       (unsigned long long)c.volume_size, (unsigned long long)FORMAT_VOLUME_MIN,
-                       (unsigned long long)STORE_VOLUME_MAX, STORE_CACHE_VOLUMES);
     int r = index_next_epoch(s->index, &c.epoch);
     if (r < 0)
         return err_errno(err, r, "writing the index of %s", o->path);
@@ -163,10 +153,30 @@ static int store_start_commit(struct store *s, const struct store_options *o, st
     return r < 0 ? err_errno(err, r, "starting the committer of %s", o->path) : 0;
 }
 
+static int store_volume_size(const struct store_options *o, uint64_t *ret, struct err *err)
+{
+    uint64_t size = o->volume_size != 0 ? o->volume_size : STORE_VOLUME_DEFAULT;
+    if (o->size_max > 0)
+        size = MIN(size, o->size_max / STORE_CACHE_VOLUMES);
+    size = size / FORMAT_ALIGN * FORMAT_ALIGN;
+    if (size < FORMAT_VOLUME_MIN || size > STORE_VOLUME_MAX)
+        return err_set(err, -EINVAL,
+                       "volumes of %llu bytes are not possible: from %llu to %llu are, and a cache "
+                       "must hold %u of them",
+                       (unsigned long long)size, (unsigned long long)FORMAT_VOLUME_MIN,
+                       (unsigned long long)STORE_VOLUME_MAX, STORE_CACHE_VOLUMES);
+    *ret = size;
+    return 0;
+}
+
 static int store_open_parts(struct store *s, const struct store_options *o, struct err *err)
 {
     char warm[STORE_PATH_MAX];
-    int r = store_path(o->path, STORE_FOLDER_WARM, warm);
+    uint64_t volume_size = 0;
+    int r = store_volume_size(o, &volume_size, err);
+    if (r < 0)
+        return r;
+    r = store_path(o->path, STORE_FOLDER_WARM, warm);
     if (r < 0)
         return err_errno(err, r, "opening the store %s", o->path);
     r = store_lock(s, o->path, err);
@@ -180,7 +190,7 @@ static int store_open_parts(struct store *s, const struct store_options *o, stru
     r = hot_new(o->hot_size, &s->hot);
     if (r < 0)
         return err_errno(err, r, "making the RAM tier");
-    return store_start_commit(s, o, err);
+    return store_start_commit(s, o, volume_size, err);
 }
 
 int store_open(const struct store_options *options, struct err *err, struct store **ret)
