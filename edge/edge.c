@@ -127,7 +127,7 @@ static int edge_open_store(struct edge *e, struct err *err)
 
 static int edge_open_admin(struct edge *e, struct err *err)
 {
-    struct http_listen listen = {e->config->admin_address, e->config->admin_port, NULL, NULL};
+    struct http_listen listen = http_listen_of(&e->config->admin_listen);
     struct http_options options = {
         .listens = &listen, .listens_count = 1, .workers = 1, .server_name = "weir-edge"};
     int r = http_server_new(&options, err, &e->admin);
@@ -142,8 +142,7 @@ static int edge_open_admin(struct edge *e, struct err *err)
 static int edge_open_server(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
-    struct http_listen listen = {config->address, config->port, config->cert_file,
-                                 config->key_file};
+    struct http_listen listen = http_listen_of(&config->listen);
     struct http_options options = {
         .listens = &listen,
         .listens_count = 1,
@@ -201,7 +200,8 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
         edge_stop(e);
         return r;
     }
-    log_info("serving %s on %s port %u", config->origin, config->address, (unsigned)edge_port(e));
+    log_info("serving %s on %s port %u", config->origin, config->listen.address,
+             (unsigned)edge_port(e));
     *ret = e;
     return 0;
 }

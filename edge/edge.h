@@ -12,18 +12,14 @@
 #include "base/metrics.h"
 #include "base/secret.h"
 #include "fetch/fetch.h"
-#include "http/http.h"
+#include "http/http_config.h"
 #include "media/title.h"
 #include "store/store.h"
 #include "token/token.h"
 
 struct edge_config {
-    char *address;
-    uint16_t port;
-    char *cert_file;
-    char *key_file;
-    char *admin_address; /* /metrics and /health */
-    uint16_t admin_port;
+    struct http_listen_config listen;
+    struct http_listen_config admin_listen; /* /metrics and /health */
     unsigned workers;
     char *store;
     char *volume_size;

@@ -132,8 +132,7 @@ static int origin_open_store(struct origin *o, const struct origin_config *confi
 
 static int origin_open_server(struct origin *o, const struct origin_config *config, struct err *err)
 {
-    struct http_listen listen = {config->address, config->port, config->cert_file,
-                                 config->key_file};
+    struct http_listen listen = http_listen_of(&config->listen);
     struct http_options options = {
         .listens = &listen,
         .listens_count = 1,
@@ -181,7 +180,8 @@ int origin_start(const struct origin_config *config, struct err *err, struct ori
         origin_stop(o);
         return r;
     }
-    log_info("serving %s on %s port %u", config->store, config->address, (unsigned)origin_port(o));
+    log_info("serving %s on %s port %u", config->store, config->listen.address,
+             (unsigned)origin_port(o));
     *ret = o;
     return 0;
 }

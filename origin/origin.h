@@ -10,7 +10,7 @@
 #include "base/config.h"
 #include "base/metrics.h"
 #include "base/secret.h"
-#include "http/http.h"
+#include "http/http_config.h"
 #include "media/title.h"
 #include "store/store.h"
 
@@ -19,10 +19,7 @@
 #define ORIGIN_TITLES_MAX      256   /* parsed presentations a worker keeps */
 
 struct origin_config {
-    char *address;
-    uint16_t port;
-    char *cert_file; /* NULL: no TLS */
-    char *key_file;
+    struct http_listen_config listen;
     unsigned workers;
     char *store;
     char *volume_size;

@@ -149,10 +149,19 @@ static int state_settings(const struct state *s, struct err *err)
     return r;
 }
 
+static void state_put_listen(const struct state *s, const char *key, uint16_t port, bool tls,
+                             struct buf *b)
+{
+    buf_printf(b, "%s:\n  address: 127.0.0.1\n  port: %u\n", key, port);
+    if (tls)
+        buf_printf(b, "  cert_file: %s/tls/cert.pem\n  key_file: %s/tls/key.pem\n", s->root,
+                   s->root);
+}
+
 static int state_config_origin(const struct state *s, struct err *err)
 {
     CLEAN_BUF struct buf b = BUF_EMPTY;
-    buf_printf(&b, "address: 127.0.0.1\nport: %u\n", s->ports.origin);
+    state_put_listen(s, "listen", s->ports.origin, false, &b);
     buf_printf(&b, "store: %s/origin\nhot_size: 128M\n", s->root);
     buf_printf(&b, "publish_credential_file: %s/secrets/publish\n", s->root);
     buf_printf(&b, "read_credential_file: %s/secrets/read\n", s->root);
@@ -163,9 +172,8 @@ static int state_config_origin(const struct state *s, struct err *err)
 static int state_config_edge(const struct state *s, struct err *err)
 {
     CLEAN_BUF struct buf b = BUF_EMPTY;
-    buf_printf(&b, "address: 127.0.0.1\nport: %u\n", s->ports.edge);
-    buf_printf(&b, "cert_file: %s/tls/cert.pem\nkey_file: %s/tls/key.pem\n", s->root, s->root);
-    buf_printf(&b, "admin_address: 127.0.0.1\nadmin_port: %u\n", s->ports.edge_admin);
+    state_put_listen(s, "listen", s->ports.edge, true, &b);
+    state_put_listen(s, "admin_listen", s->ports.edge_admin, false, &b);
     buf_printf(&b, "store: %s/edge\nvolume_size: 256M\nhot_size: 256M\ndisk_size: 4G\n", s->root);
     buf_printf(&b, "origin: http://127.0.0.1:%u\n", s->ports.origin);
     buf_printf(&b, "origin_credential_file: %s/secrets/read\n", s->root);
@@ -177,7 +185,7 @@ static int state_config_edge(const struct state *s, struct err *err)
 static int state_config_ingest(const struct state *s, struct err *err)
 {
     CLEAN_BUF struct buf b = BUF_EMPTY;
-    buf_printf(&b, "address: 127.0.0.1\nport: %u\n", s->ports.ingest);
+    state_put_listen(s, "listen", s->ports.ingest, false, &b);
     buf_printf(&b, "credential_file: %s/secrets/publish\n", s->root);
     buf_printf(&b, "state: %s/ingest\n", s->root);
     buf_printf(&b, "origin_url: http://127.0.0.1:%u\n", s->ports.origin);
@@ -212,14 +220,13 @@ static int state_config_control(const struct state *s, struct err *err)
     int r = state_web_folder(s, web, sizeof web, err);
     if (r < 0)
         return r;
-    buf_printf(&b, "address: 127.0.0.1\nport: %u\n", s->ports.control);
-    buf_printf(&b, "cert_file: %s/tls/cert.pem\nkey_file: %s/tls/key.pem\n", s->root, s->root);
-    buf_printf(&b, "admin_address: 127.0.0.1\nadmin_port: %u\n", s->ports.control_admin);
-    buf_printf(&b, "database: %s/control/weir.db\n", s->root);
+    state_put_listen(s, "listen", s->ports.control, true, &b);
+    state_put_listen(s, "admin_listen", s->ports.control_admin, false, &b);
+    buf_printf(&b, "db: %s/control/weir.db\n", s->root);
     buf_printf(&b, "token_ring_file: %s/secrets/token-ring.json\n", s->root);
     buf_printf(&b, "admin_credential_file: %s/secrets/admin\n", s->root);
     buf_printf(&b, "edge_url: https://localhost:%u\n", s->ports.edge);
-    buf_printf(&b, "web: %s\n", web);
+    buf_printf(&b, "web_folder: %s\n", web);
     return state_put(s, "config/control.yaml", buf_str(&b), 0644, err);
 }
 
