@@ -88,6 +88,7 @@ static void op_reply(struct serve_op *op, const struct digest *named, struct htt
     e->etag = etag;
     e->cache_control = op->cache_control;
     http_reply_entity(op->req, e);
+    e->etag = NULL; /* it was on our stack */
 }
 
 static void op_reply_blob(struct serve_op *op, struct rbuf *blob, const char *tier)

@@ -94,6 +94,7 @@ static void view_on_presentation(void *arg, int res, struct rbuf *blob)
         view_op_free(op);
         return;
     }
+    ASSERT(title != NULL);
     title_cache_add(w->titles, title);
     view_answer(op, title);
     title_unref(title);

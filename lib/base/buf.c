@@ -34,6 +34,7 @@ void buf_put(struct buf *b, const void *data, size_t size)
 {
     if (!buf_reserve(b, size))
         return;
+    ASSERT(b->data != NULL);
     if (size > 0)
         memcpy(b->data + b->size, data, size);
     b->size += size;

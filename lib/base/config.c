@@ -15,7 +15,8 @@ struct config_log {
     unsigned line;
 };
 
-static void config_on_log(cyaml_log_t level, void *ctx, const char *format, va_list list)
+__attribute__((format(printf, 3, 0))) static void config_on_log(cyaml_log_t level, void *ctx,
+                                                                const char *format, va_list list)
 {
     struct config_log *log = ctx;
     char text[256];

@@ -102,7 +102,7 @@ static int state_choose_ports(struct state *s, bool free_ports, struct err *err)
         return 0;
     uint16_t *ports[] = {&s->ports.control, &s->ports.edge,       &s->ports.origin,
                          &s->ports.ingest,  &s->ports.edge_admin, &s->ports.control_admin};
-    int fds[ARRAY_LEN(ports)];
+    int fds[ARRAY_LEN(ports)] = {0};
     size_t count = 0;
     int r = 0;
     while (r == 0 && count < ARRAY_LEN(ports)) {
