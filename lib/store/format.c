@@ -171,3 +171,31 @@ int format_record_check(const uint8_t *bytes, uint64_t size, const struct format
         return -EBADMSG;
     return format_payload_check(bytes, r.length);
 }
+
+uint32_t format_ref_write(struct str name, const struct store_ref *ref, uint8_t *out)
+{
+    ASSERT(store_name_ok(name));
+    struct format_ref_disk d = {.generation = htole64(ref->generation),
+                                .changed_ms = (int64_t)htole64((uint64_t)ref->changed_ms)};
+    memcpy(d.presentation, ref->presentation.bytes, DIGEST_SIZE);
+    memcpy(out, &d, sizeof d);
+    memcpy(out + sizeof d, name.data, name.size);
+    return (uint32_t)(sizeof d + name.size);
+}
+
+int format_ref_read(const uint8_t *payload, uint32_t length, struct str *ret_name,
+                    struct store_ref *ret)
+{
+    struct format_ref_disk d;
+    if (length <= sizeof d || length > FORMAT_REF_MAX)
+        return -EBADMSG;
+    memcpy(&d, payload, sizeof d);
+    struct str name = {(const char *)payload + sizeof d, length - sizeof d};
+    if (!store_name_ok(name))
+        return -EBADMSG;
+    *ret_name = name;
+    memcpy(ret->presentation.bytes, d.presentation, DIGEST_SIZE);
+    ret->generation = le64toh(d.generation);
+    ret->changed_ms = (int64_t)le64toh((uint64_t)d.changed_ms);
+    return 0;
+}

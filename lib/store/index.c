@@ -338,6 +338,11 @@ int index_next_epoch(struct index *x, uint32_t *ret)
     return r;
 }
 
+int index_set_epoch(struct index_txn *t, uint32_t epoch)
+{
+    return index_put_meta_u32(t->txn, t->index->meta, STR("epoch"), epoch);
+}
+
 int index_reader_new(struct index *x, struct index_reader **ret)
 {
     struct index_reader *r = calloc(1, sizeof *r);

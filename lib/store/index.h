@@ -53,6 +53,8 @@ struct index_txn *index_abort(struct index_txn *t);  /* takes NULL, returns NULL
 
 /* Each start of a store is an epoch; taken and made durable by this call. */
 MUST_USE int index_next_epoch(struct index *x, uint32_t *ret);
+/* So that the next one is above all that records were written in. */
+MUST_USE int index_set_epoch(struct index_txn *t, uint32_t epoch);
 
 MUST_USE int index_get(struct index_txn *t, const struct digest *d, struct index_entry *ret);
 MUST_USE int index_put(struct index_txn *t, const struct digest *d, const struct index_entry *e);
