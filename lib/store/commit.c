@@ -4,8 +4,8 @@
  * 2. written and synced.                                                    bytes behind the end
  * 3. index transaction: entries, refs and the volume's new end, together.   the whole batch
  * 4. answered.
- * So the index never names bytes that are not durable, and bytes behind `end` are nobody's: the next
- * batch writes over them. */
+ * So the index never names bytes that are not durable, and bytes behind `end` are nobody's: the
+ * next batch writes over them. */
 #include "store/commit.h"
 #include <errno.h>
 #include <signal.h>

@@ -37,8 +37,8 @@ int format_volume_read(const uint8_t *bytes, struct format_volume *ret, struct e
     /* The version first: a newer format may well sum other bytes. */
     if (le32toh(d.version) != FORMAT_VERSION)
         return err_set(err, -EPROTONOSUPPORT,
-                       "it has volume format %u and this program knows only %u",
-                       le32toh(d.version), FORMAT_VERSION);
+                       "it has volume format %u and this program knows only %u", le32toh(d.version),
+                       FORMAT_VERSION);
     uint64_t sum = XXH3_64bits(&d, offsetof(struct format_volume_disk, checksum));
     if (le64toh(d.checksum) != sum)
         return err_set(err, -EBADMSG, "its header is damaged");

@@ -4,7 +4,7 @@
  * Life:    none.
  * Owner:   the caller's memory.
  * Threads: any.
- * Errors:  -EBADMSG for bytes that are not what they should be, -EPROTONOSUPPORT for a newer version.
+ * Errors:  -EBADMSG: not what the bytes should be; -EPROTONOSUPPORT: a newer version.
  * Units:   bytes; all numbers on disk are little-endian.
  * Source:  docs/format.md, "Volumes". */
 #pragma once
@@ -71,7 +71,7 @@ static_assert(sizeof(struct format_record_disk) == 64, "docs/format.md");
 
 enum format_kind { FORMAT_BLOB = 0, FORMAT_REF = 1 };
 
-/* The payload of a FORMAT_REF record; the name fills the rest. Its digest is that of the payload. */
+/* The payload of a FORMAT_REF record; the name fills the rest. Its digest is the payload's. */
 struct format_ref_disk {
     uint8_t presentation[DIGEST_SIZE];
     uint64_t generation; /* 0: the ref was deleted */
@@ -114,7 +114,7 @@ void format_record_place(const struct format_record *r, uint8_t *out);
 /* The header alone. size: bytes there are; -ENODATA when they are too few to tell. */
 MUST_USE int format_record_read(const uint8_t *bytes, uint64_t size, struct format_record *ret);
 
-/* The whole record, payload too. want: what the index says; all but epoch and sequence must agree. */
+/* The whole record with its payload. want: what the index says; epoch and sequence may differ. */
 MUST_USE int format_record_check(const uint8_t *bytes, uint64_t size,
                                  const struct format_record *want);
 MUST_USE int format_payload_check(const uint8_t *bytes, uint32_t length);

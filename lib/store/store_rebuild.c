@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records are taken in the order of volumes and of offsets, which is the order they were written in:
- * their (epoch, sequence) rises. A record that does not rise is what a crash left behind the end of a
- * volume that was written over since: it and all behind it are not part of the store. Pages that hold no
- * record's head are stepped over one by one, so damage costs the records that it hits and no more. */
+/* Records are taken in the order of volumes and of offsets, which is the order they were written
+ * in: their (epoch, sequence) rises. A record that does not rise is what a crash left behind the
+ * end of a volume that was written over since: it and all behind it are not part of the store.
+ * Pages that hold no record's head are stepped over one by one, so damage costs the records that it
+ * hits and no more. */
 #include "store/store_rebuild.h"
 #include <dirent.h>
 #include <errno.h>
@@ -14,10 +15,10 @@
 #include "io/io.h"
 #include "store/index.h"
 
-#define REBUILD_PATH_MAX  4096
-#define REBUILD_CHUNK     (UINT32_C(1) << 20)
-#define REBUILD_TXN_MAX   4096u /* records a transaction */
-#define REBUILD_VOLUMES   (UINT32_C(1) << 20)
+#define REBUILD_PATH_MAX 4096
+#define REBUILD_CHUNK    (UINT32_C(1) << 20)
+#define REBUILD_TXN_MAX  4096u /* records a transaction */
+#define REBUILD_VOLUMES  (UINT32_C(1) << 20)
 
 struct rebuild {
     const char *path;
@@ -80,8 +81,8 @@ static int rebuild_add_volume(struct rebuild *b, uint32_t id)
     if (r < 0)
         return err_set(b->err, r, "volume %s is refused: %s", path, why.text);
     memcpy(b->store_id, head.store_id, FORMAT_ID_SIZE);
-    b->volumes[b->volumes_count++] = (struct index_volume){
-        .id = id, .size = head.size, .end = FORMAT_RECORDS};
+    b->volumes[b->volumes_count++] =
+        (struct index_volume){.id = id, .size = head.size, .end = FORMAT_RECORDS};
     b->report->bytes += MIN(size, head.size);
     b->report->volumes++;
     return 0;
@@ -224,17 +225,18 @@ static int rebuild_ref(struct rebuild *b, const struct format_record *x, const u
     return was ? index_delete_ref(b->txn, name) : 0;
 }
 
-/* Takes the record at *offset and moves *offset behind it. -ENOMSG: there is none (or one whose head is
- * damaged, or the middle of a blob that looks like one). -ESTALE: the volume's end was before it. */
+/* Takes the record at *offset and moves *offset behind it. -ENOMSG: there is none (or one whose
+ * head is damaged, or the middle of a blob that looks like one). -ESTALE: the volume's end was
+ * before it. */
 static int rebuild_record(struct rebuild *b, struct index_volume *v, int fd, uint64_t *offset)
 {
     struct format_record x;
     struct rbuf *whole = NULL;
     uint32_t cap_size;
-    uint32_t head_size = (uint32_t)MIN(format_payload_offset(STORE_BLOB_MAX) + FORMAT_ALIGN - 1,
-                                       v->size - *offset) / FORMAT_ALIGN * FORMAT_ALIGN;
-    int r = head_size == 0 ? -ENOMSG
-                           : io_run(b->queue, IO_READ, fd, b->chunk, head_size, *offset);
+    uint32_t head_size =
+        (uint32_t)MIN(format_payload_offset(STORE_BLOB_MAX) + FORMAT_ALIGN - 1, v->size - *offset) /
+        FORMAT_ALIGN * FORMAT_ALIGN;
+    int r = head_size == 0 ? -ENOMSG : io_run(b->queue, IO_READ, fd, b->chunk, head_size, *offset);
     if (r < 0)
         return r == -EIO || r == -ENODATA ? -ENOMSG : r;
     r = format_record_read(b->chunk, head_size, &x);
@@ -337,7 +339,7 @@ static int rebuild_fill(struct rebuild *b)
     return r < 0 ? err_errno(b->err, r, "writing the new index") : 0;
 }
 
-/* The new index takes the old one's place; a crash in between leaves one of the two names to see. */
+/* The new index takes the old one's place; a crash in between leaves both under other names. */
 static int rebuild_swap(struct rebuild *b, const char *made)
 {
     char now[REBUILD_PATH_MAX], old[REBUILD_PATH_MAX];
@@ -382,12 +384,8 @@ int store_rebuild(const char *path, uint64_t index_size, store_rebuild_each *eac
 {
     char lock[REBUILD_PATH_MAX];
     *ret = (struct store_rebuild){0};
-    struct rebuild b = {.path = path,
-                        .io = io_default(),
-                        .each = each,
-                        .arg = arg,
-                        .report = ret,
-                        .err = err};
+    struct rebuild b = {
+        .path = path, .io = io_default(), .each = each, .arg = arg, .report = ret, .err = err};
     int r = rebuild_path(&b, "lock", lock);
     CLEAN(base_close) int fd = r < 0 ? -1 : open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)

@@ -4,12 +4,12 @@
  * Life:    one call, while no daemon has the store open.
  * Owner:   -
  * Threads: any; each is called on the caller's.
- * Errors:  0 or -errno with a sentence in err; the old index stands then. -EBUSY: the store is open.
+ * Errors:  0 or -errno with a sentence in err, and the old index stands. -EBUSY: the store is open.
  *          Damaged records are left out and counted; they are no error.
  * Units:   bytes.
  *
- * Every byte of every volume is read and checked. The old index is kept as index.old. Refs come back
- * from the records of their moves; a cache (store_options.size_max) has none of those. */
+ * Every byte of every volume is read and checked. The old index is kept as index.old. Refs come
+ * back from the records of their moves; a cache (store_options.size_max) has none of those. */
 #pragma once
 #include "store/store.h"
 

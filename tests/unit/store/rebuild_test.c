@@ -9,7 +9,7 @@
 #include "store/format.h"
 #include "store_fixture.h"
 
-#define SIZE 100000u
+#define SIZE  100000u
 #define COUNT 40u
 
 static void lose_index(struct fixture *f)
@@ -198,8 +198,8 @@ static void rebuild_test_stale_tail(void **state)
     assert_int_equal(fixture_put_seed(f.worker, 1, 1000), 0);
     fixture_close(&f);
     fixture_volume_path(&f, 1, path);
-    append_record(path, 2 * FORMAT_ALIGN, 2, 1, 1);   /* epoch 1, behind one of epoch 2 */
-    append_record(path, 3 * FORMAT_ALIGN, 3, 99, 1);  /* and whatever follows it */
+    append_record(path, 2 * FORMAT_ALIGN, 2, 1, 1);  /* epoch 1, behind one of epoch 2 */
+    append_record(path, 3 * FORMAT_ALIGN, 3, 99, 1); /* and whatever follows it */
     rebuild(&f, &report);
     assert_int_equal(report.blobs, 1);
     fixture_open(&f);
@@ -247,8 +247,8 @@ static void rebuild_test_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rebuild_test_all),        cmocka_unit_test(rebuild_test_again),
-        cmocka_unit_test(rebuild_test_damaged),    cmocka_unit_test(rebuild_test_stale_tail),
+        cmocka_unit_test(rebuild_test_all),     cmocka_unit_test(rebuild_test_again),
+        cmocka_unit_test(rebuild_test_damaged), cmocka_unit_test(rebuild_test_stale_tail),
         cmocka_unit_test(rebuild_test_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
