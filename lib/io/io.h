@@ -62,8 +62,7 @@ struct io_ops {
     int (*sync_folder)(const struct io_ops *ops, const char *path);
 
     /* event_fd: an eventfd written whenever io_reap has something to do; -1: nobody polls. */
-    int (*queue_new)(const struct io_ops *ops, unsigned depth, int event_fd,
-                     struct io_queue **ret);
+    int (*queue_new)(const struct io_ops *ops, unsigned depth, int event_fd, struct io_queue **ret);
     void (*queue_free)(struct io_queue *q);
     /* Never fails: what goes wrong comes out of io_complete, from within reap only. */
     void (*submit)(struct io_queue *q, struct io_op *op);
@@ -85,7 +84,7 @@ void io_submit(struct io_queue *q, struct io_op *op);
 void io_flush(struct io_queue *q);
 void io_reap(struct io_queue *q, bool wait);
 
-/* For setup code and the committer: submits and reaps until this one is done. Others' done run too. */
+/* For setup code and the committer: submits and reaps until this one is done; others' done may run. */
 MUST_USE int io_run(struct io_queue *q, enum io_kind kind, int fd, void *data, uint32_t size,
                     uint64_t offset);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fallback: pread, pwrite and fdatasync on a few threads, for kernels and containers that refuse
- * io_uring. */
+/* The fallback: pread, pwrite and fdatasync on a few threads, for kernels and containers that
+ * refuse io_uring. */
 #include "io/io.h"
 #include <errno.h>
 #include <pthread.h>

@@ -118,7 +118,7 @@ static void io_ring_flush(struct io_queue *q)
     int e = io_uring_submit(&r->ring);
     r->unflushed = io_uring_sq_ready(&r->ring) > 0;
     if ((e < 0 || r->unflushed) && r->event_fd >= 0) {
-        /* The kernel is short of memory or of places: the entries stay, the next reap tries again. */
+        /* The kernel is short of memory or of places: the entries stay for the next reap. */
         uint64_t one = 1;
         (void)!write(r->event_fd, &one, sizeof one); /* full: it is readable already */
     }

@@ -4,8 +4,8 @@
  * 2. written and synced.                                                    bytes behind the end
  * 3. index transaction: entries, refs and the volume's new end, together.   the whole batch
  * 4. answered.
- * So the index never names bytes that are not durable, and bytes behind `end` are nobody's: the next
- * batch writes over them. */
+ * So the index never names bytes that are not durable, and bytes behind `end` are nobody's: the
+ * next batch writes over them. */
 #include "store/commit.h"
 #include <errno.h>
 #include <signal.h>
@@ -63,7 +63,7 @@ static bool commit_resolve_put(struct commit *c, struct commit_batch *b, struct 
 {
     for (unsigned i = 0; i < b->count; i++) {
         struct commit_op *other = b->ops[i];
-        if (other->kind != COMMIT_PUT || !other->placed || !digest_eq(&other->digest, &op->digest))
+        if (other->kind != COMMIT_PUT || !other->active || !digest_eq(&other->digest, &op->digest))
             continue;
         if (commit_same(other->record, other->length, op->record, op->length))
             op->twin = other;
@@ -97,6 +97,7 @@ static bool commit_resolve_ref(struct commit *c, struct commit_op *op)
         op->res = r;
     } else if (op->kind == COMMIT_REF_DELETE) {
         op->res = r;
+        op->ref = (struct store_ref){.generation = 0, .changed_ms = clock_real_ms()};
     } else if (op->expect != STORE_REF_ANY && op->expect != now.generation) {
         op->res = -ESTALE;
     } else {
@@ -120,7 +121,8 @@ static bool commit_ref_waits(const struct commit_batch *b, const struct commit_o
     return false;
 }
 
-static bool commit_place(struct commit *c, struct commit_batch *b, struct commit_op *op)
+static bool commit_place(struct commit *c, struct commit_batch *b, struct commit_op *op,
+                         enum format_kind kind, const struct digest *d)
 {
     struct volume *v = volume_newest(c->options.volumes);
     uint32_t size = format_record_size(op->length), cap_size;
@@ -130,8 +132,8 @@ static bool commit_place(struct commit *c, struct commit_batch *b, struct commit
     if (size > v->size - end)
         return false;
     ASSERT(c->sequence < UINT32_MAX); /* commit_renew saw to it */
-    struct format_record head = {.kind = FORMAT_BLOB,
-                                 .digest = op->digest,
+    struct format_record head = {.kind = kind,
+                                 .digest = *d,
                                  .length = op->length,
                                  .volume = v->id,
                                  .epoch = c->options.epoch,
@@ -141,9 +143,29 @@ static bool commit_place(struct commit *c, struct commit_batch *b, struct commit
     ASSERT(cap_size >= size);
     op->volume = v->id;
     op->offset = end;
-    op->placed = true;
+    op->recorded = true;
     b->end = end + size;
     return true;
+}
+
+/* Refs live in the index; their moves are written to the volumes too, so that volumes are enough to
+ * make a new index. A cache, which gives volumes up, keeps no such record. */
+static bool commit_place_ref(struct commit *c, struct commit_batch *b, struct commit_op *op)
+{
+    uint8_t payload[FORMAT_REF_MAX];
+    uint32_t cap_size;
+    if (c->options.size_max > 0 || op->index_only)
+        return true;
+    op->record = rbuf_unref(op->record); /* of an attempt that found no room */
+    op->length = format_ref_write(str_of(op->name), &op->ref, payload);
+    struct digest d = digest_of(payload, op->length);
+    if (rbuf_new(format_record_size(op->length), &op->record) < 0) {
+        op->res = -ENOMEM;
+        op->active = false;
+        return true;
+    }
+    format_record_fill(payload, op->length, rbuf_space(op->record, &cap_size));
+    return commit_place(c, b, op, FORMAT_REF, &d);
 }
 
 bool commit_add(struct commit *c, struct commit_batch *b, struct commit_op *op)
@@ -153,21 +175,25 @@ bool commit_add(struct commit *c, struct commit_batch *b, struct commit_op *op)
     op->commit = c;
     op->res = 0;
     op->twin = NULL;
-    op->placed = false;
+    op->active = false;
+    op->recorded = false;
     op->replaces = false;
     switch (op->kind) {
     case COMMIT_PUT:
-        if (!commit_resolve_put(c, b, op) && !commit_place(c, b, op))
+        op->active = !commit_resolve_put(c, b, op);
+        if (op->active && !commit_place(c, b, op, FORMAT_BLOB, &op->digest))
             return false;
         break;
     case COMMIT_REF_PUT:
     case COMMIT_REF_DELETE:
         if (commit_ref_waits(b, op))
             return false;
-        op->placed = !commit_resolve_ref(c, op);
+        op->active = !commit_resolve_ref(c, op);
+        if (op->active && !commit_place_ref(c, b, op))
+            return false;
         break;
     case COMMIT_QUARANTINE:
-        op->placed = true;
+        op->active = true;
         break;
     }
     b->ops[b->count++] = op;
@@ -193,7 +219,7 @@ static int commit_write(struct commit *c, struct commit_batch *b)
     c->write_res = 0;
     for (unsigned i = 0; i < b->count; i++) {
         struct commit_op *op = b->ops[i];
-        if (op->kind != COMMIT_PUT || !op->placed)
+        if (!op->recorded)
             continue;
         op->io = (struct io_op){.kind = IO_WRITE,
                                 .fd = v->fd,
@@ -261,7 +287,6 @@ static int commit_index_put(struct commit *c, struct commit_batch *b, struct ind
     ASSERT(row != NULL);
     row->blobs++;
     row->bytes += op->length;
-    row->end = MAX(row->end, op->offset + format_record_size(op->length));
     return r;
 }
 
@@ -306,8 +331,14 @@ static int commit_index(struct commit *c, struct commit_batch *b)
     if (r < 0)
         return r;
     for (unsigned i = 0; i < b->count && r == 0; i++) {
-        if (b->ops[i]->placed)
-            r = commit_index_op(c, b, t, b->ops[i]);
+        struct commit_op *op = b->ops[i];
+        if (op->active)
+            r = commit_index_op(c, b, t, op);
+        if (op->active && op->recorded) {
+            struct index_volume *row = commit_row(c, &b->rows, op->volume);
+            ASSERT(row != NULL);
+            row->end = MAX(row->end, op->offset + format_record_size(op->length));
+        }
     }
     for (unsigned i = 0; i < b->rows.count && r == 0; i++)
         r = index_put_volume(t, &b->rows.rows[i]);
@@ -330,13 +361,13 @@ static int commit_index(struct commit *c, struct commit_batch *b)
 
 /* --- step 4, and the thread ------------------------------------------------------------------- */
 
-static void commit_fail(struct commit_batch *b, bool puts_only, int res)
+static void commit_fail(struct commit_batch *b, bool recorded_only, int res)
 {
     for (unsigned i = 0; i < b->count; i++) {
         struct commit_op *op = b->ops[i];
-        if (!op->placed || (puts_only && op->kind != COMMIT_PUT))
+        if (!op->active || (recorded_only && !op->recorded))
             continue;
-        op->placed = false;
+        op->active = false;
         op->res = res;
     }
 }
@@ -349,7 +380,7 @@ void commit_run(struct commit *c, struct commit_batch *b)
     if (r < 0)
         commit_fail(b, true, r);
     for (unsigned i = 0; i < b->count; i++)
-        any = any || b->ops[i]->placed;
+        any = any || b->ops[i]->active;
     r = any ? commit_index(c, b) : 0;
     if (r < 0)
         commit_fail(b, false, r);
@@ -379,9 +410,12 @@ static void commit_group(struct commit *c, struct commit_batch *b, struct commit
             commit_run(c, b);
             continue;
         }
-        ASSERT(op->kind == COMMIT_PUT); /* all else always fits an empty batch */
+        ASSERT(op->kind != COMMIT_QUARANTINE); /* always fits an empty batch */
         int r = evict_roll(c, format_record_size(op->length));
-        if (r < 0) {
+        if (r < 0 && op->kind != COMMIT_PUT) {
+            /* A full disk must not keep films from being unpublished. */
+            op->index_only = true;
+        } else if (r < 0) {
             op->res = r;
             op->done(op);
             list = next;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* commit: the store's one writer: takes puts and ref moves from all workers, writes records, syncs once
- * for the group, commits one index transaction for the group, then answers.
+/* commit: the store's one writer: takes puts and ref moves from all workers, writes records, syncs
+ * once for the group, commits one index transaction for the group, then answers.
  *
  * Life:    commit_start -> commit_push* -> commit_stop (does what was taken, joins the thread).
  *          An op: commit_push -> done, on the committer's thread, once res stands.
@@ -22,7 +22,8 @@ struct commit_op {
     int res;
     void (*done)(struct commit_op *op);
     struct digest digest;
-    struct rbuf *record; /* PUT: format_record_fill has been at it; the op's reference */
+    struct rbuf *record; /* PUT: format_record_fill has been at it; REF_*: the committer makes it.
+                            The op's reference, given back to the owner with done */
     uint32_t length;
     uint32_t volume; /* QUARANTINE: where the damage was found */
     uint64_t offset;
@@ -35,7 +36,11 @@ struct commit_op {
     struct commit *commit;
     struct store_ref ref;      /* REF_PUT: what it will be */
     struct index_entry before; /* PUT over a damaged or moved one: what it takes the place of */
-    bool replaces, placed, rewrite;
+    bool replaces;
+    bool active;     /* takes part in the index transaction */
+    bool recorded;   /* its record has a place and is to be written */
+    bool rewrite;    /* the committer's own copy of what is there */
+    bool index_only; /* a ref that finds no room for its record */
 };
 
 struct commit_options {

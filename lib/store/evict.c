@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making room. A store starts a new volume when the newest is full. A cache always keeps room for one
- * volume more within size_max, so that what was hit again can be written anew before its volume goes. */
+/* Making room. A store starts a new volume when the newest is full. A cache always keeps room for
+ * one volume more within size_max, so that what was hit again can be written anew before its volume
+ * goes. */
 #include <errno.h>
 #include <stdlib.h>
 #include "store/commit_priv.h"
 
-#define EVICT_EXTENTS     256u
-#define EVICT_VOLUME_LESS (UINT64_C(64) << 20) /* a nearly full disk gets smaller volumes, to here */
+#define EVICT_EXTENTS 256u
+#define EVICT_VOLUME_LESS                                                                          \
+    (UINT64_C(64) << 20) /* a nearly full disk gets smaller volumes, to here */
 
 static uint64_t evict_total(struct commit *c)
 {
@@ -179,9 +181,8 @@ static int evict_create(struct commit *c, uint64_t size)
 {
     struct volume *newest = volume_newest(c->options.volumes);
     struct index_txn *t = NULL;
-    struct index_volume row = {.id = newest != NULL ? newest->id + 1 : 1,
-                               .size = size,
-                               .end = FORMAT_RECORDS};
+    struct index_volume row = {
+        .id = newest != NULL ? newest->id + 1 : 1, .size = size, .end = FORMAT_RECORDS};
     if (row.id == 0)
         return -ENOSPC; /* 4 G volumes since the store began */
     /* The row first: a volume file that the index does not know is never ours. */

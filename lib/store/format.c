@@ -37,8 +37,8 @@ int format_volume_read(const uint8_t *bytes, struct format_volume *ret, struct e
     /* The version first: a newer format may well sum other bytes. */
     if (le32toh(d.version) != FORMAT_VERSION)
         return err_set(err, -EPROTONOSUPPORT,
-                       "it has volume format %u and this program knows only %u",
-                       le32toh(d.version), FORMAT_VERSION);
+                       "it has volume format %u and this program knows only %u", le32toh(d.version),
+                       FORMAT_VERSION);
     uint64_t sum = XXH3_64bits(&d, offsetof(struct format_volume_disk, checksum));
     if (le64toh(d.checksum) != sum)
         return err_set(err, -EBADMSG, "its header is damaged");
@@ -170,4 +170,32 @@ int format_record_check(const uint8_t *bytes, uint64_t size, const struct format
         r.offset != want->offset || !digest_eq(&r.digest, &want->digest))
         return -EBADMSG;
     return format_payload_check(bytes, r.length);
+}
+
+uint32_t format_ref_write(struct str name, const struct store_ref *ref, uint8_t *out)
+{
+    ASSERT(store_name_ok(name));
+    struct format_ref_disk d = {.generation = htole64(ref->generation),
+                                .changed_ms = (int64_t)htole64((uint64_t)ref->changed_ms)};
+    memcpy(d.presentation, ref->presentation.bytes, DIGEST_SIZE);
+    memcpy(out, &d, sizeof d);
+    memcpy(out + sizeof d, name.data, name.size);
+    return (uint32_t)(sizeof d + name.size);
+}
+
+int format_ref_read(const uint8_t *payload, uint32_t length, struct str *ret_name,
+                    struct store_ref *ret)
+{
+    struct format_ref_disk d;
+    if (length <= sizeof d || length > FORMAT_REF_MAX)
+        return -EBADMSG;
+    memcpy(&d, payload, sizeof d);
+    struct str name = {(const char *)payload + sizeof d, length - sizeof d};
+    if (!store_name_ok(name))
+        return -EBADMSG;
+    *ret_name = name;
+    memcpy(ret->presentation.bytes, d.presentation, DIGEST_SIZE);
+    ret->generation = le64toh(d.generation);
+    ret->changed_ms = (int64_t)le64toh((uint64_t)d.changed_ms);
+    return 0;
 }

@@ -4,7 +4,7 @@
  * Life:    none.
  * Owner:   the caller's memory.
  * Threads: any.
- * Errors:  -EBADMSG for bytes that are not what they should be, -EPROTONOSUPPORT for a newer version.
+ * Errors:  -EBADMSG: not what the bytes should be; -EPROTONOSUPPORT: a newer version.
  * Units:   bytes; all numbers on disk are little-endian.
  * Source:  docs/format.md, "Volumes". */
 #pragma once
@@ -71,6 +71,17 @@ static_assert(sizeof(struct format_record_disk) == 64, "docs/format.md");
 
 enum format_kind { FORMAT_BLOB = 0, FORMAT_REF = 1 };
 
+/* The payload of a FORMAT_REF record; the name fills the rest. Its digest is the payload's. */
+struct format_ref_disk {
+    uint8_t presentation[DIGEST_SIZE];
+    uint64_t generation; /* 0: the ref was deleted */
+    int64_t changed_ms;
+};
+static_assert(offsetof(struct format_ref_disk, generation) == 16, "docs/format.md");
+static_assert(offsetof(struct format_ref_disk, changed_ms) == 24, "docs/format.md");
+static_assert(sizeof(struct format_ref_disk) == 32, "docs/format.md");
+#define FORMAT_REF_MAX ((uint32_t)sizeof(struct format_ref_disk) + STORE_NAME_MAX)
+
 struct format_volume {
     uint32_t id;
     uint8_t store_id[FORMAT_ID_SIZE];
@@ -103,7 +114,13 @@ void format_record_place(const struct format_record *r, uint8_t *out);
 /* The header alone. size: bytes there are; -ENODATA when they are too few to tell. */
 MUST_USE int format_record_read(const uint8_t *bytes, uint64_t size, struct format_record *ret);
 
-/* The whole record, payload too. want: what the index says; all but epoch and sequence must agree. */
+/* The whole record with its payload. want: what the index says; epoch and sequence may differ. */
 MUST_USE int format_record_check(const uint8_t *bytes, uint64_t size,
                                  const struct format_record *want);
 MUST_USE int format_payload_check(const uint8_t *bytes, uint32_t length);
+
+/* out: FORMAT_REF_MAX bytes; returns how many were written. A deleted ref has generation 0. */
+uint32_t format_ref_write(struct str name, const struct store_ref *ref, uint8_t *out);
+/* *ret_name borrows from payload. */
+MUST_USE int format_ref_read(const uint8_t *payload, uint32_t length, struct str *ret_name,
+                             struct store_ref *ret);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Three queues a shard. A blob comes into `small`; asked for again before it reaches the tail it moves
- * to `main`, else its bytes go and its name stays in `ghost`; a name found in ghost comes back straight
- * into main. Main is a clock: what was used goes round again. A scan of one-hit wonders thus passes
- * through a tenth of the memory.
+/* Three queues a shard. A blob comes into `small`; asked for again before it reaches the tail it
+ * moves to `main`, else its bytes go and its name stays in `ghost`; a name found in ghost comes
+ * back straight into main. Main is a clock: what was used goes round again. A scan of one-hit
+ * wonders thus passes through a tenth of the memory.
  *
  * Invariants, under the shard's lock:
  * 1. bytes == bytes of small + bytes of main <= size_max.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hot: the RAM tier: whole verified blobs by digest, admitted and evicted by S3-FIFO, sized in bytes.
+/* hot: the RAM tier: whole verified blobs by digest; S3-FIFO, sized in bytes.
  *
  * Life:    hot_new -> hot_get, hot_insert -> hot_free.
  * Owner:   the store. A blob in it is referenced once; readers take their own reference.

@@ -338,6 +338,11 @@ int index_next_epoch(struct index *x, uint32_t *ret)
     return r;
 }
 
+int index_set_epoch(struct index_txn *t, uint32_t epoch)
+{
+    return index_put_meta_u32(t->txn, t->index->meta, STR("epoch"), epoch);
+}
+
 int index_reader_new(struct index *x, struct index_reader **ret)
 {
     struct index_reader *r = calloc(1, sizeof *r);
@@ -574,8 +579,7 @@ int index_put_ref(struct index_txn *t, struct str name, const struct store_ref *
     struct index_ref_disk row = {.generation = htole64(ref->generation),
                                  .changed_ms = (int64_t)htole64((uint64_t)ref->changed_ms)};
     memcpy(row.digest, ref->presentation.bytes, DIGEST_SIZE);
-    return index_put_row(t->txn, t->index->refs, index_val(name.data, name.size), &row,
-                         sizeof row);
+    return index_put_row(t->txn, t->index->refs, index_val(name.data, name.size), &row, sizeof row);
 }
 
 int index_delete_ref(struct index_txn *t, struct str name)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* index: where each blob lies, what each ref names, which volumes there are: an LMDB environment.
  *
- * Life:    index_open -> index_reader_new per thread, index_begin/commit by one writer -> index_close
- *          once all readers are gone.
+ * Life:    index_open -> index_reader_new per thread, index_begin/commit by one writer ->
+ *          index_close once all readers are gone.
  * Owner:   the store. A struct index_txn is used up by index_commit and index_abort.
  * Threads: a reader by one thread at a time; write transactions by one thread in the process.
  * Errors:  -ENOENT absent; -ENOSPC map or disk full; -EBADMSG damaged or not of the form; -EIO.
@@ -34,8 +34,8 @@ struct index_volume {
     uint64_t bytes; /* their lengths */
 };
 
-/* create: makes the environment when there is none; otherwise -ENOENT. store_id: FORMAT_ID_SIZE bytes
- * for a new one, NULL for a random one. */
+/* create: makes the environment when there is none; otherwise -ENOENT. store_id: FORMAT_ID_SIZE
+ * bytes for a new one, NULL for a random one. */
 MUST_USE int index_open(const char *path, uint64_t map_size, bool create, const uint8_t *store_id,
                         struct err *err, struct index **ret);
 struct index *index_close(struct index *x);
@@ -48,11 +48,13 @@ MUST_USE int index_find_ref(struct index_reader *r, struct str name, struct stor
 MUST_USE int index_list_refs(struct index *x, store_ref_each *each, void *arg);
 
 MUST_USE int index_begin(struct index *x, struct index_txn **ret);
-MUST_USE int index_commit(struct index_txn *t);      /* t is used up in every case */
-struct index_txn *index_abort(struct index_txn *t);  /* takes NULL, returns NULL */
+MUST_USE int index_commit(struct index_txn *t);     /* t is used up in every case */
+struct index_txn *index_abort(struct index_txn *t); /* takes NULL, returns NULL */
 
 /* Each start of a store is an epoch; taken and made durable by this call. */
 MUST_USE int index_next_epoch(struct index *x, uint32_t *ret);
+/* So that the next one is above all that records were written in. */
+MUST_USE int index_set_epoch(struct index_txn *t, uint32_t epoch);
 
 MUST_USE int index_get(struct index_txn *t, const struct digest *d, struct index_entry *ret);
 MUST_USE int index_put(struct index_txn *t, const struct digest *d, const struct index_entry *e);

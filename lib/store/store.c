@@ -261,8 +261,7 @@ void store_metrics_init(struct store *s, struct metrics *registry, const char *p
         struct buf name = BUF_EMPTY;
         buf_printf(&name, "%s_store_%s", prefix != NULL ? prefix : "weir", table[i].name);
         if (buf_error(&name) == 0)
-            *table[i].metric =
-                table[i].make(registry, name.data, table[i].help, table[i].labels);
+            *table[i].metric = table[i].make(registry, name.data, table[i].help, table[i].labels);
         buf_free(&name);
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading: RAM, else one index look-up and one read of the whole record, checked block by block before
- * anybody sees a byte. Readers of one blob on one worker share the read. */
+/* Reading: RAM, else one index look-up and one read of the whole record, checked block by block
+ * before anybody sees a byte. Readers of one blob on one worker share the read. */
 #include <errno.h>
 #include <stdlib.h>
 #include "base/clock.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A worker: its ring, its reader, and an inbox for what other threads and later turns have for it. One
- * eventfd tells of both ring and inbox. */
+/* A worker: its ring, its reader, and an inbox for what other threads and later turns have for it.
+ * One eventfd tells of both ring and inbox. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>

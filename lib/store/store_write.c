@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Puts and refs, the worker's half: names are checked, what is there already is compared, the record is
- * made and summed here, on the caller's core; the committer only places and writes it. */
+/* Puts and refs, the worker's half: names are checked, what is there already is compared, the
+ * record is made and summed here, on the caller's core; the committer only places and writes it. */
 #include <errno.h>
 #include <stdlib.h>
 #include "store/store_priv.h"

@@ -18,7 +18,7 @@ struct volume_table {
     const struct io_ops *io;
     char folder[VOLUME_PATH_MAX - 64];
     uint8_t store_id[FORMAT_ID_SIZE];
-    pthread_rwlock_t lock; /* volumes and count: written by the committer only */
+    pthread_rwlock_t lock;   /* volumes and count: written by the committer only */
     struct volume **volumes; /* by rising id */
     size_t count, cap;
     _Atomic uint64_t sum_volumes, sum_size, sum_blobs, sum_bytes;

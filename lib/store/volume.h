@@ -2,8 +2,8 @@
 /* volume: the open volume files of a store, by number.
  *
  * Life:    volume_table_new -> volume_open or volume_create (into the table) -> volume_get /
- *          volume_unref around each read -> volume_table_remove (unlinks; readers that hold it finish)
- *          -> volume_table_free.
+ *          volume_unref around each read -> volume_remove (unlinks; readers that hold it
+ *          finish) -> volume_table_free.
  * Owner:   the table holds one reference to each; the file is closed by the last volume_unref.
  * Threads: volume_get, volume_unref, volume_hit: any. end, blobs, bytes, flags and changes of the
  *          table: the committer only.
@@ -41,8 +41,8 @@ MUST_USE int volume_open(struct volume_table *t, struct io_queue *q, const struc
 MUST_USE int volume_create(struct volume_table *t, struct io_queue *q,
                            const struct index_volume *row);
 
-/* Refuses files in the folder that look like volumes but are none of ours, removes what a crash left
- * half made. Call once all volumes of the index are open. */
+/* Refuses files in the folder that look like volumes but are none of ours, removes what a crash
+ * left half made. Call once all volumes of the index are open. */
 MUST_USE int volume_table_check(struct volume_table *t, struct err *err);
 
 /* Whether the folder holds anything that looks like a volume; an absent folder does not. */

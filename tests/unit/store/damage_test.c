@@ -54,11 +54,11 @@ static void damage_test_every_part(void **state)
     struct fixture f;
     uint32_t payload = format_payload_offset(SIZE);
     const uint64_t places[] = {
-        0, /* magic */        4,  /* version */  8, /* digest */
-        24, /* length */      32, /* volume */   40, /* offset */
-        56, /* checksum */    64, /* the sum of the first block */
-        88, /* and of the last */
-        payload, payload + 65536, payload + SIZE - 1,
+        0,       /* magic */ 4,     /* version */ 8, /* digest */
+        24,      /* length */ 32,   /* volume */ 40, /* offset */
+        56,      /* checksum */ 64,                  /* the sum of the first block */
+        88,                                          /* and of the last */
+        payload, payload + 65536,   payload + SIZE - 1,
     };
     for (size_t i = 0; i < ARRAY_LEN(places); i++)
         damage_one(&f, places[i], (uint8_t)(1u << (i % 8)));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is newer, another store's, or nobody's is refused with a sentence, and not a byte is changed. */
+/* What is newer, another store's, or nobody's is refused with a sentence, and not a byte is
+ * changed. */
 #include "store/store.h"
 #include <dirent.h>
 #include <errno.h>
@@ -109,7 +110,7 @@ static void refuse_test_volumes(void **state)
     fixture_free(&other);
 }
 
-/* What lies about and does not claim to be a volume is none of our business; what a crash left is. */
+/* What lies about and does not claim to be a volume is not ours to judge; what a crash left is. */
 static void refuse_test_bystanders(void **state)
 {
     (void)state;

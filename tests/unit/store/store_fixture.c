@@ -14,8 +14,8 @@ void fixture_new(struct fixture *f)
     assert_true(snprintf(f->folder, sizeof f->folder, "/tmp/weir-store-XXXXXX") > 0);
     assert_non_null(mkdtemp(f->folder));
     assert_true(snprintf(f->path, sizeof f->path, "%s/s", f->folder) > 0);
-    f->options = (struct store_options){
-        .path = f->path, .volume_size = 1 << 20, .index_size = 64 << 20};
+    f->options =
+        (struct store_options){.path = f->path, .volume_size = 1 << 20, .index_size = 64 << 20};
     const char *io = getenv("WEIR_TEST_IO");
     if (io != NULL)
         f->options.io = strcmp(io, "plain") == 0 ? &io_plain : &io_ring;

@@ -21,7 +21,8 @@ void fixture_free(struct fixture *f); /* closes, removes the folder */
 struct rbuf *fixture_blob(uint64_t seed, uint32_t size, struct digest *ret);
 
 int fixture_put(struct store_worker *w, const struct digest *d, struct rbuf *blob, unsigned flags);
-int fixture_get(struct store_worker *w, const struct digest *d, struct rbuf **ret); /* a reference */
+/* *ret: a reference. */
+int fixture_get(struct store_worker *w, const struct digest *d, struct rbuf **ret);
 int fixture_put_seed(struct store_worker *w, uint64_t seed, uint32_t size);
 /* 0: the bytes came, and are those of the seed; fails the test when others came. */
 int fixture_get_seed(struct store_worker *w, uint64_t seed, uint32_t size);

@@ -65,8 +65,8 @@ static void store_test_wrong_digest(void **state)
     fixture_free(&f);
 }
 
-/* XXH3-128 of 17 to 32 bytes multiplies the first two words, each xored with a constant, and mixes in
- * their sum: two inputs with that product zero and the same sum have one digest. */
+/* XXH3-128 of 17 to 32 bytes multiplies the first two words, each xored with a constant, and mixes
+ * in their sum: two inputs with that product zero and the same sum have one digest. */
 static void collision(unsigned which, struct rbuf **ret, struct digest *ret_digest)
 {
     static const uint8_t constant[16] = {0xb8, 0xfe, 0x6c, 0x39, 0x23, 0xa4, 0x4b, 0xbe,
@@ -179,8 +179,8 @@ static bool list_each(void *arg, struct str name, const struct store_ref *ref)
 {
     char *out = arg;
     size_t used = strlen(out);
-    assert_true(snprintf(out + used, 200 - used, STR_FMT "=%d ", STR_ARG(name),
-                         (int)ref->generation) > 0);
+    assert_true(
+        snprintf(out + used, 200 - used, STR_FMT "=%d ", STR_ARG(name), (int)ref->generation) > 0);
     return !str_eq(name, STR("c"));
 }
 
