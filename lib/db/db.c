@@ -266,8 +266,9 @@ int db_list(struct db *db, unsigned coll, const struct db_list *list, json_t **r
     more.limit++; /* one beyond tells whether there is a next page */
     char *next = NULL;
     json_t *into = json_array();
-    int r = into == NULL ? -ENOMEM
-                         : db->ops->list(db, coll, key, &more, cursor != NULL ? &place : NULL, into);
+    int r = into == NULL
+                ? -ENOMEM
+                : db->ops->list(db, coll, key, &more, cursor != NULL ? &place : NULL, into);
     json_decref(cursor);
     if (r == 0 && json_array_size(into) > list->limit) {
         (void)json_array_remove(into, list->limit); /* in range: cannot fail */

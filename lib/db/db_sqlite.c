@@ -230,9 +230,8 @@ static int db_sqlite_write(struct db *db, unsigned coll, const struct db_change 
         (void)snprintf(sql, sizeof sql, "UPDATE c_%s SET doc = ?2 WHERE id = ?1", name);
     else
         (void)snprintf(sql, sizeof sql, "INSERT INTO c_%s (id, doc) VALUES (?1, ?2)%s", name,
-                       change->how == DB_PUT
-                           ? " ON CONFLICT (id) DO UPDATE SET doc = excluded.doc"
-                           : "");
+                       change->how == DB_PUT ? " ON CONFLICT (id) DO UPDATE SET doc = excluded.doc"
+                                             : "");
     struct db_sqlite_use use;
     uint64_t count = 0;
     int r = db_sqlite_begin(db, sql, &use);
@@ -242,8 +241,8 @@ static int db_sqlite_write(struct db *db, unsigned coll, const struct db_change 
     db_sqlite_bind_str(&use, 2, change->text);
     if (change->if_field != NULL) {
         db_sqlite_bind_value(&use, 3, change->if_equal);
-        db_sqlite_bind_str(&use, 4, json_is_integer(change->if_equal) ? STR("integer")
-                                                                       : STR("text"));
+        db_sqlite_bind_str(&use, 4,
+                           json_is_integer(change->if_equal) ? STR("integer") : STR("text"));
     }
     r = db_sqlite_change(&use, &count);
     db_sqlite_end(&use);

@@ -55,8 +55,10 @@ static int tear_down(void **state)
         if (db_list(f->db, coll, &(struct db_list){.limit = DB_LIST_MAX}, &docs, &cursor) < 0)
             return -1;
         free(cursor);
-        json_array_foreach(docs, i, doc) if (db_delete(
-            f->db, coll, json_string_value(json_object_get(doc, "id"))) < 0) return -1;
+        json_array_foreach(
+            docs, i,
+            doc) if (db_delete(f->db, coll, json_string_value(json_object_get(doc, "id"))) <
+                     0) return -1;
         json_decref(docs);
     }
     db_close(f->db);
@@ -294,9 +296,15 @@ static void test_list(void **state)
 {
     struct fixture *f = *state;
     static const char *const docs[] = {
-        "{'id':'d','rank':5}",  "{'id':'a','rank':7}",    "{'id':'c','rank':5}",
-        "{'id':'b','rank':-1}", "{'id':'e','rank':'x'}",  "{'id':'f','rank':'X'}",
-        "{'id':'g'}",           "{'id':'h','rank':null}", "{'id':'i','rank':5}",
+        "{'id':'d','rank':5}",
+        "{'id':'a','rank':7}",
+        "{'id':'c','rank':5}",
+        "{'id':'b','rank':-1}",
+        "{'id':'e','rank':'x'}",
+        "{'id':'f','rank':'X'}",
+        "{'id':'g'}",
+        "{'id':'h','rank':null}",
+        "{'id':'i','rank':5}",
         "{'id':'j','rank':9007199254740993}",
     };
     for (unsigned i = 0; i < ARRAY_LEN(docs); i++)
@@ -473,10 +481,12 @@ static void test_races(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_insert_get),     CASE(test_unique),         CASE(test_find),
-        CASE(test_replace_put_delete), CASE(test_replace_if), CASE(test_refused),
-        CASE(test_list),           CASE(test_cursor_goes_on), CASE(test_cursor_refused),
-        CASE(test_delete_below),   CASE(test_races),
+        CASE(test_insert_get),     CASE(test_unique),
+        CASE(test_find),           CASE(test_replace_put_delete),
+        CASE(test_replace_if),     CASE(test_refused),
+        CASE(test_list),           CASE(test_cursor_goes_on),
+        CASE(test_cursor_refused), CASE(test_delete_below),
+        CASE(test_races),
     };
     return cmocka_run_group_tests_name("db contract", tests, NULL, NULL);
 }

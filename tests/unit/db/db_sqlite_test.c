@@ -62,8 +62,8 @@ static int each_user(struct db *db, void (*change)(json_t *doc))
 static void lower_email(json_t *doc)
 {
     char text[64];
-    assert_int_equal(str_copy(str_of(json_string_value(json_object_get(doc, "email"))), text,
-                              sizeof text), 0);
+    assert_int_equal(
+        str_copy(str_of(json_string_value(json_object_get(doc, "email"))), text, sizeof text), 0);
     for (char *p = text; *p != 0; p++)
         *p = *p >= 'A' && *p <= 'Z' ? (char)(*p + 32) : *p;
     json_object_set_new(doc, "email", json_string(text));
@@ -154,9 +154,11 @@ static void test_foreign_files(void **state)
     (void)state;
     struct err err = {""};
     struct db *db = NULL;
-    assert_int_equal(file_write(path, STR("no database, but long enough to be looked at: "
-                                          "0123456789012345678901234567890123456789012345678901"),
-                                0600), 0);
+    assert_int_equal(file_write(path,
+                                STR("no database, but long enough to be looked at: "
+                                    "0123456789012345678901234567890123456789012345678901"),
+                                0600),
+                     0);
     assert_int_equal(db_open(path, &schema_1, &err, &db), -EBADMSG);
     assert_int_equal(db_open(folder, &schema_1, &err, &db), -EISDIR);
     assert_int_equal(db_open("nosuch://host/name", &schema_1, &err, &db), -EPROTONOSUPPORT);
