@@ -44,7 +44,8 @@ static int api_check_post(struct control *c, struct http_req *req, struct fault 
 {
     struct str origin = http_req_header(req, "origin");
     if (!valid_is_json_type(http_req_header(req, "content-type")))
-        return fault_set(fault, 415, "TYPE_UNSUPPORTED", "the content type must be application/json");
+        return fault_set(fault, 415, "TYPE_UNSUPPORTED",
+                         "the content type must be application/json");
     if (origin.size == 0)
         return 0; /* not a browser */
     struct live *l = control_live(c);
@@ -101,8 +102,8 @@ static int api_answer_user(struct job *job, const json_t *user)
 static int api_log_in_as(struct job *job, const json_t *user)
 {
     const char *id = json_string_value(json_object_get(user, "id"));
-    int r = id == NULL ? -EBADMSG
-                       : session_open(job->control->db, id, clock_real_ms(), job->cookie);
+    int r =
+        id == NULL ? -EBADMSG : session_open(job->control->db, id, clock_real_ms(), job->cookie);
     if (r == 0)
         r = api_answer_user(job, user);
     job->sets_cookie = r == 0;
@@ -316,11 +317,11 @@ static int api_sign_playback(struct job *job, const char *asset, const char *use
     if (r < 0)
         return r;
     clock_format(expires_s * 1000, expires_text);
-    job->answer = json_pack(
-        "{s:s, s:O, s:s+, s:s+, s:s+, s:s+, s:s}", "asset", asset, "title",
-        json_object_get(video, "title"), "hls_url", url.data, "master.m3u8", "dash_url", url.data,
-        "manifest.mpd", "thumbnails_url", url.data, "thumbnails.vtt", "poster_url", url.data,
-        "poster.jpg", "expires", expires_text);
+    job->answer =
+        json_pack("{s:s, s:O, s:s+, s:s+, s:s+, s:s+, s:s}", "asset", asset, "title",
+                  json_object_get(video, "title"), "hls_url", url.data, "master.m3u8", "dash_url",
+                  url.data, "manifest.mpd", "thumbnails_url", url.data, "thumbnails.vtt",
+                  "poster_url", url.data, "poster.jpg", "expires", expires_text);
     return job->answer == NULL ? -ENOMEM : 0;
 }
 
@@ -368,8 +369,7 @@ static int api_check_admin(struct control *c, struct http_req *req, struct fault
     struct live *l = control_live(c);
     bool good = session_digest_eq(guess, l->admin_digest);
     live_unref(l);
-    return good ? 0
-                : fault_set(fault, 401, "CREDENTIAL_WRONG", "this is not the admin credential");
+    return good ? 0 : fault_set(fault, 401, "CREDENTIAL_WRONG", "this is not the admin credential");
 }
 
 static int api_work_put_asset(struct job *job)
@@ -443,8 +443,7 @@ static void api_on_page(struct http_req *req, void *arg)
 
 int api_routes(struct control *c)
 {
-    const unsigned all =
-        HTTP_GET | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH | HTTP_OPTIONS;
+    const unsigned all = HTTP_GET | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH | HTTP_OPTIONS;
     const struct {
         unsigned methods;
         const char *pattern;

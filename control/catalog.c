@@ -81,10 +81,9 @@ json_t *catalog_public(const json_t *doc)
     char updated[CLOCK_TEXT_SIZE];
     clock_format(json_integer_value(json_object_get(doc, "created_ms")), created);
     clock_format(json_integer_value(json_object_get(doc, "updated_ms")), updated);
-    return json_pack("{s:O, s:O, s:O, s:O, s:O, s:O, s:s, s:s}", "asset",
-                     json_object_get(doc, "id"), "title", json_object_get(doc, "title"),
-                     "duration_ms", json_object_get(doc, "duration_ms"), "height",
-                     json_object_get(doc, "height"), "audio", json_object_get(doc, "audio"),
-                     "subtitles", json_object_get(doc, "subtitles"), "created", created, "updated",
-                     updated);
+    return json_pack(
+        "{s:O, s:O, s:O, s:O, s:O, s:O, s:s, s:s}", "asset", json_object_get(doc, "id"), "title",
+        json_object_get(doc, "title"), "duration_ms", json_object_get(doc, "duration_ms"), "height",
+        json_object_get(doc, "height"), "audio", json_object_get(doc, "audio"), "subtitles",
+        json_object_get(doc, "subtitles"), "created", created, "updated", updated);
 }

@@ -7,10 +7,10 @@
 #include "base/log.h"
 #include "control/model.h"
 
-#define CONTROL_DB_THREADS   4
-#define CONTROL_BODY_MAX     (UINT64_C(64) << 10)
-#define CONTROL_DRAIN_MS     10000
-#define CONTROL_PURGE_MS     (10 * 60 * 1000)
+#define CONTROL_DB_THREADS 4
+#define CONTROL_BODY_MAX   (UINT64_C(64) << 10)
+#define CONTROL_DRAIN_MS   10000
+#define CONTROL_PURGE_MS   (10 * 60 * 1000)
 
 struct live *control_live(struct control *c)
 {

@@ -15,8 +15,8 @@
 #include <pthread.h>
 #include "base/metrics.h"
 #include "base/pool.h"
-#include "control/config.h"
 #include "control/fault.h"
+#include "control/live.h"
 #include "db/db.h"
 #include "http/http.h"
 

@@ -78,8 +78,7 @@ static void job_on_done(void *arg)
     struct job *job = arg;
     ASSERT(job->magic == JOB_MAGIC);
     job_answer(job);
-    metric_observe(job->control->work_seconds,
-                   (double)(clock_mono_us() - job->began_us) / 1e6);
+    metric_observe(job->control->work_seconds, (double)(clock_mono_us() - job->began_us) / 1e6);
     job_free(job);
 }
 

@@ -9,8 +9,8 @@
  *
  * users     {"id", "email" (lower case, unique), "password" (bcrypt), "created_ms"}
  * sessions  {"id" (SHA-256 of the token, hex), "user", "created_ms", "expires_ms"}
- * videos    {"id" (the asset), "title", "duration_ms", "height", "audio", "subtitles", "created_ms",
- *            "updated_ms"} */
+ * videos    {"id" (the asset), "title", "duration_ms", "height", "audio", "subtitles",
+ * "created_ms", "updated_ms"} */
 #pragma once
 #include "db/db.h"
 

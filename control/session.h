@@ -11,9 +11,9 @@
 #include "base/str.h"
 #include "db/db.h"
 
-#define SESSION_TOKEN_SIZE  44 /* 43 of base64url and a zero */
-#define SESSION_LIFETIME_S  (7 * 24 * 3600)
-#define SESSION_COOKIE      "weir_session"
+#define SESSION_TOKEN_SIZE 44 /* 43 of base64url and a zero */
+#define SESSION_LIFETIME_S (7 * 24 * 3600)
+#define SESSION_COOKIE     "weir_session"
 
 /* SHA-256 in lower-case hex; also for comparing secrets without telling how far they agree. */
 #define SESSION_DIGEST_SIZE 65

@@ -2,12 +2,12 @@
 #include "control/valid.h"
 #include <errno.h>
 
-#define VALID_LOCAL_MAX      64
-#define VALID_LABEL_MAX      63
-#define VALID_LANGUAGE_MAX   64
-#define VALID_HEIGHT_MAX     65535
-#define VALID_DURATION_MAX   (INT64_C(1000) * 3600 * 24 * 366 * 10) /* ten years of film */
-#define VALID_JSON_SIZE_MAX  ((size_t)64 << 10)
+#define VALID_LOCAL_MAX     64
+#define VALID_LABEL_MAX     63
+#define VALID_LANGUAGE_MAX  64
+#define VALID_HEIGHT_MAX    65535
+#define VALID_DURATION_MAX  (INT64_C(1000) * 3600 * 24 * 366 * 10) /* ten years of film */
+#define VALID_JSON_SIZE_MAX ((size_t)64 << 10)
 
 static bool valid_is_alnum(char c)
 {
@@ -116,9 +116,8 @@ int valid_json(struct str body, json_t **ret, struct fault *fault)
     json_error_t error;
     if (body.size > VALID_JSON_SIZE_MAX)
         return fault_set(fault, 413, "BODY_TOO_LARGE", "the body is larger than 64 KiB");
-    json_t *value = body.size == 0
-                        ? NULL
-                        : json_loadb(body.data, body.size, JSON_REJECT_DUPLICATES, &error);
+    json_t *value =
+        body.size == 0 ? NULL : json_loadb(body.data, body.size, JSON_REJECT_DUPLICATES, &error);
     if (body.size == 0)
         return fault_set(fault, 400, "JSON_INVALID", "the body is empty, a JSON object is needed");
     if (value == NULL)

@@ -6,7 +6,8 @@
  * Threads: any.
  * Errors:  -EPROTO with the fault filled; results untouched then.
  * Units:   bytes, or characters where said.
- * Source:  RFC 5321 section 4.5.3.1 and RFC 5322 section 3.2.3 (addresses; no quoted local parts). */
+ * Source:  RFC 5321 section 4.5.3.1 and RFC 5322 section 3.2.3 (addresses; no quoted local parts).
+ */
 #pragma once
 #include <jansson.h>
 #include "base/str.h"

@@ -20,8 +20,8 @@ struct web;
  * their content in their name, so they are cached for ever. edge_origin: scheme and authority.
  * https_only: tell browsers to come by https alone (HSTS, which holds for every port of a name, so
  * it is not for a name that others share). */
-MUST_USE int web_load(const char *folder, const char *edge_origin, bool https_only,
-                      struct err *err, struct web **ret);
+MUST_USE int web_load(const char *folder, const char *edge_origin, bool https_only, struct err *err,
+                      struct web **ret);
 struct web *web_free(struct web *w);
 
 /* Answers GET of any path: the file, or 404. */
