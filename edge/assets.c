@@ -6,9 +6,9 @@
 #include "base/log.h"
 #include "edge/load.h"
 
-#define ASSETS_BUCKETS 1024
+#define ASSETS_BUCKETS      1024
 #define ASSETS_REF_SIZE_MAX 4096 /* the origin's JSON */
-#define ASSETS_RETRY_MS 1000     /* after the origin was away */
+#define ASSETS_RETRY_MS     1000 /* after the origin was away */
 
 struct assets_waiter {
     struct assets_waiter *next;
@@ -225,7 +225,8 @@ static int entry_on_data(void *arg, const uint8_t *data, size_t size)
 
 static int entry_parse(struct assets_entry *e)
 {
-    json_t *root = json_loadb(e->answer.data != NULL ? e->answer.data : "", e->answer.size, 0, NULL);
+    json_t *root =
+        json_loadb(e->answer.data != NULL ? e->answer.data : "", e->answer.size, 0, NULL);
     const char *digest = json_string_value(json_object_get(root, "presentation"));
     int r = digest_parse(str_of(digest), &e->wanted);
     json_decref(root);

@@ -15,8 +15,8 @@
 #pragma once
 #include "edge/edge.h"
 
-#define ASSETS_MAX 4096         /* that a worker remembers; the least used go first */
-#define ASSETS_STALE_MS 10000
+#define ASSETS_MAX            4096 /* that a worker remembers; the least used go first */
+#define ASSETS_STALE_MS       10000
 #define ASSETS_TTL_MS_DEFAULT 2000
 
 struct asset {

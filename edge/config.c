@@ -2,18 +2,15 @@
 #include "edge/edge.h"
 #include <errno.h>
 
-#define TEXT(key, member) CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER, struct edge_config, member, 1, 4096)
+#define TEXT(key, member)                                                                          \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER, struct edge_config, member, 1, 4096)
 #define TEXT_OPTIONAL(key, member)                                                                 \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct edge_config,      \
                            member, 1, 4096)
 
 static const cyaml_schema_field_t edge_fields[] = {
-    TEXT("address", address),
-    CYAML_FIELD_UINT("port", CYAML_FLAG_DEFAULT, struct edge_config, port),
-    TEXT("cert_file", cert_file),
-    TEXT("key_file", key_file),
-    TEXT("admin_address", admin_address),
-    CYAML_FIELD_UINT("admin_port", CYAML_FLAG_DEFAULT, struct edge_config, admin_port),
+    HTTP_LISTEN_FIELD("listen", struct edge_config, listen),
+    HTTP_LISTEN_FIELD("admin_listen", struct edge_config, admin_listen),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct edge_config, workers),
     TEXT("store", store),
     TEXT_OPTIONAL("volume_size", volume_size),
@@ -44,6 +41,10 @@ int edge_check(const void *config, struct err *err)
     if (r == 0 && !str_starts(str_of(c->origin), STR("http://")) &&
         !str_starts(str_of(c->origin), STR("https://")))
         r = err_set(err, -EINVAL, "origin: '%s' is not a URL", c->origin);
+    if (r == 0)
+        r = http_listen_check("listen", &c->listen, err);
+    if (r == 0)
+        r = http_listen_check("admin_listen", &c->admin_listen, err);
     CLEAN(token_ring_free) struct token_ring *ring = NULL;
     if (r == 0)
         r = token_ring_load(c->token_ring_file, &ring, err);

@@ -7,11 +7,11 @@
 #include "edge/fill.h"
 #include "edge/gate.h"
 
-#define EDGE_DRAIN_MS 10000
-#define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
+#define EDGE_DRAIN_MS          10000
+#define EDGE_HOT_SIZE_DEFAULT  (UINT64_C(512) << 20)
 #define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
-#define EDGE_FETCH_RETRIES 2
-#define EDGE_STOP_TURN_MS 10
+#define EDGE_FETCH_RETRIES     2
+#define EDGE_STOP_TURN_MS      10
 
 static void edge_make_metrics(struct edge *e)
 {
@@ -22,9 +22,7 @@ static void edge_make_metrics(struct edge *e)
         const char *help;
     } rows[] = {
 #define ROW(member, name, labels, help)                                                            \
-    {                                                                                              \
-        offsetof(struct edge_metrics, member), "weir_edge_" name, labels, help                     \
-    }
+    {offsetof(struct edge_metrics, member), "weir_edge_" name, labels, help}
         ROW(hits_ram, "hits_total", "tier=\"ram\"", "Blobs answered from a tier of this host."),
         ROW(hits_disk, "hits_total", "tier=\"disk\"", ""),
         ROW(misses, "misses_total", "", "Blobs fetched from the origin."),
@@ -129,7 +127,7 @@ static int edge_open_store(struct edge *e, struct err *err)
 
 static int edge_open_admin(struct edge *e, struct err *err)
 {
-    struct http_listen listen = {e->config->admin_address, e->config->admin_port, NULL, NULL};
+    struct http_listen listen = http_listen_of(&e->config->admin_listen);
     struct http_options options = {
         .listens = &listen, .listens_count = 1, .workers = 1, .server_name = "weir-edge"};
     int r = http_server_new(&options, err, &e->admin);
@@ -144,8 +142,7 @@ static int edge_open_admin(struct edge *e, struct err *err)
 static int edge_open_server(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
-    struct http_listen listen = {config->address, config->port, config->cert_file,
-                                 config->key_file};
+    struct http_listen listen = http_listen_of(&config->listen);
     struct http_options options = {
         .listens = &listen,
         .listens_count = 1,
@@ -203,7 +200,8 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
         edge_stop(e);
         return r;
     }
-    log_info("serving %s on %s port %u", config->origin, config->address, (unsigned)edge_port(e));
+    log_info("serving %s on %s port %u", config->origin, config->listen.address,
+             (unsigned)edge_port(e));
     *ret = e;
     return 0;
 }

@@ -1,29 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* edge: the cache in front of an origin: token check, RAM and disk tier, one fetch for all who wait.
+/* edge: the cache in front of an origin: token check, RAM and disk tier, one fetch for all who
+ * wait.
  *
  * Life:    edge_start -> serving -> edge_stop.
  * Owner:   main.
- * Threads: struct edge is read-only while serving, its fills apart (fill.h); each worker thread has a
- *          struct edge_worker of its own.
- * Errors:  0 or -errno with a sentence in err.
- * Units:   bytes, milliseconds. */
+ * Threads: struct edge is read-only while serving, its fills apart (fill.h); each worker thread has
+ * a struct edge_worker of its own. Errors:  0 or -errno with a sentence in err. Units:   bytes,
+ * milliseconds. */
 #pragma once
 #include "base/config.h"
 #include "base/metrics.h"
 #include "base/secret.h"
 #include "fetch/fetch.h"
-#include "http/http.h"
+#include "http/http_config.h"
 #include "media/title.h"
 #include "store/store.h"
 #include "token/token.h"
 
 struct edge_config {
-    char *address;
-    uint16_t port;
-    char *cert_file;
-    char *key_file;
-    char *admin_address; /* /metrics and /health */
-    uint16_t admin_port;
+    struct http_listen_config listen;
+    struct http_listen_config admin_listen; /* /metrics and /health */
     unsigned workers;
     char *store;
     char *volume_size;

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define FILLS_BUCKETS 1024
+#define FILLS_BUCKETS         1024
 #define FILLS_ABANDON_WAIT_MS 100
 
 struct fill {
@@ -145,7 +145,8 @@ static int fill_post(struct fill_listener *l)
     atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
     int r = loop_post(l->loop, fill_on_message, l);
     if (r < 0)
-        atomic_fetch_sub_explicit(&l->refs, 1, memory_order_relaxed); /* the reader still holds it */
+        atomic_fetch_sub_explicit(&l->refs, 1,
+                                  memory_order_relaxed); /* the reader still holds it */
     else
         l->posted = true;
     return r;
@@ -154,7 +155,8 @@ static int fill_post(struct fill_listener *l)
 static void fill_post_all(struct fill *f)
 {
     for (struct fill_listener *l = f->listeners; l != NULL; l = l->next) {
-        if (fill_post(l) < 0) /* out of memory: the next piece, or the client's patience, wakes it */
+        if (fill_post(l) <
+            0) /* out of memory: the next piece, or the client's patience, wakes it */
             log_warn("a waiting reader could not be woken: out of memory");
     }
 }
@@ -461,6 +463,7 @@ void fills_abandon(struct edge_worker *w)
             (void)poll(&ready, 1, FILLS_ABANDON_WAIT_MS); /* a time-out only means another round */
             store_worker_poll(w->store);
         }
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): our own reference keeps it */
         fill_unref(f);
     }
 }

@@ -2,13 +2,12 @@
 /* fill: one blob on its way from the origin, read by all who wait for it while it arrives.
  *
  * Life:    fills_join gives a fill, started or joined -> fill_listen -> fill_read as bytes come ->
- *          fill_unlisten -> fill_unref. A fill leaves the table when its blob is in the store, or when
- *          it has failed; readers that hold it go on.
- * Owner:   reference holders. The worker that started it runs the fetch and is the only writer.
- * Threads: joined, read and listened to from any worker; a listener's callback runs on its own loop.
- * Errors:  fill_read: -EAGAIN no more yet, -ENODATA at the end, else why it failed: -ENOENT the origin
- *          has no such blob, -EBADMSG it sent other bytes than the digest names, -EIO and fetch.h's.
- * Units:   bytes.
+ *          fill_unlisten -> fill_unref. A fill leaves the table when its blob is in the store, or
+ * when it has failed; readers that hold it go on. Owner:   reference holders. The worker that
+ * started it runs the fetch and is the only writer. Threads: joined, read and listened to from any
+ * worker; a listener's callback runs on its own loop. Errors:  fill_read: -EAGAIN no more yet,
+ * -ENODATA at the end, else why it failed: -ENOENT the origin has no such blob, -EBADMSG it sent
+ * other bytes than the digest names, -EIO and fetch.h's. Units:   bytes.
  *
  * The last byte is held back until the digest of all is right, so bytes that are not the blob's are
  * never delivered as a whole one. */

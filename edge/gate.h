@@ -18,7 +18,7 @@ struct gate_refusal {
 };
 
 struct gate_pass {
-    struct buf path;                    /* the request's path without the package */
+    struct buf path;                   /* the request's path without the package */
     const struct token_claims *claims; /* the gate's; valid for this turn of the loop */
 };
 

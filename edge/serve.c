@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A request's way: gate (token) -> assets (what the asset is now) -> a view, rendered, or a blob from
- * RAM, disk or a fill. op->step says where it is; every path ends in op_free. */
+/* A request's way: gate (token) -> assets (what the asset is now) -> a view, rendered, or a blob
+ * from RAM, disk or a fill. op->step says where it is; every path ends in op_free. */
 #include "edge/edge.h"
 #include <errno.h>
 #include <stdio.h>
@@ -13,13 +13,13 @@
 #include "media/view.h"
 
 #define SERVE_IMMUTABLE "public, max-age=31536000, immutable"
-#define SERVE_VIEW "public, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
+#define SERVE_VIEW      "public, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
 
 struct serve_op {
     uint32_t magic;
 #define SERVE_OP_MAGIC UINT32_C(0x5e12e0b5)
     struct http_req *req;
-    char *rest;          /* behind /v/<asset>/, or NULL: a blob */
+    char *rest; /* behind /v/<asset>/, or NULL: a blob */
     char asset[STORE_NAME_MAX + 1];
     uint32_t height_max; /* the token's cap */
     struct digest blob;
@@ -55,8 +55,9 @@ void edge_preflight(struct http_req *req, void *arg)
 {
     serve_cors(req, arg);
     http_res_header(req, "access-control-allow-methods", "GET, HEAD, OPTIONS");
-    http_res_header(req, "access-control-allow-headers", "range, if-none-match, if-range, cmcd-object, "
-                                                         "cmcd-request, cmcd-session, cmcd-status");
+    http_res_header(req, "access-control-allow-headers",
+                    "range, if-none-match, if-range, cmcd-object, "
+                    "cmcd-request, cmcd-session, cmcd-status");
     http_res_header(req, "access-control-max-age", "86400");
     http_reply(req, 204, NULL, STR_NONE);
 }
@@ -87,6 +88,7 @@ static void op_reply(struct serve_op *op, const struct digest *named, struct htt
     e->etag = etag;
     e->cache_control = op->cache_control;
     http_reply_entity(op->req, e);
+    e->etag = NULL; /* it was on our stack */
 }
 
 static void op_reply_blob(struct serve_op *op, struct rbuf *blob, const char *tier)
@@ -271,7 +273,8 @@ static int op_route(struct serve_op *op, struct str path, const struct token_cla
     return str_copy(asset, op->asset, sizeof op->asset);
 }
 
-static void serve_admitted(struct http_req *req, struct edge_worker *w, const struct gate_pass *pass)
+static void serve_admitted(struct http_req *req, struct edge_worker *w,
+                           const struct gate_pass *pass)
 {
     struct serve_op *op = calloc(1, sizeof *op);
     if (op == NULL) {

@@ -3,12 +3,7 @@
 #include <errno.h>
 
 static const cyaml_schema_field_t origin_fields[] = {
-    CYAML_FIELD_STRING_PTR("address", CYAML_FLAG_POINTER, struct origin_config, address, 1, 255),
-    CYAML_FIELD_UINT("port", CYAML_FLAG_DEFAULT, struct origin_config, port),
-    CYAML_FIELD_STRING_PTR("cert_file", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                           struct origin_config, cert_file, 1, 4096),
-    CYAML_FIELD_STRING_PTR("key_file", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                           struct origin_config, key_file, 1, 4096),
+    HTTP_LISTEN_FIELD("listen", struct origin_config, listen),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct origin_config, workers),
     CYAML_FIELD_STRING_PTR("store", CYAML_FLAG_POINTER, struct origin_config, store, 1, 4096),
     CYAML_FIELD_STRING_PTR("volume_size", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
@@ -33,8 +28,8 @@ int origin_check(const void *config, struct err *err)
     int r = config_size("volume_size", c->volume_size, &size, err);
     if (r == 0)
         r = config_size("hot_size", c->hot_size, &size, err);
-    if (r == 0 && (c->cert_file == NULL) != (c->key_file == NULL))
-        r = err_set(err, -EINVAL, "cert_file and key_file come together or not at all");
+    if (r == 0)
+        r = http_listen_check("listen", &c->listen, err);
     struct secret s = {0};
     if (r == 0)
         r = secret_load(c->publish_credential_file, &s, err);

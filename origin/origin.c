@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include "base/log.h"
 
-#define ORIGIN_DRAIN_MS 10000
+#define ORIGIN_DRAIN_MS         10000
 #define ORIGIN_HOT_SIZE_DEFAULT (UINT64_C(256) << 20)
 
 bool origin_may_publish(struct origin *o, struct http_req *req)
@@ -102,10 +102,10 @@ static int origin_add_routes(struct origin *o)
         const char *pattern;
         http_handler *handler;
     } rows[] = {
-        {HTTP_PUT, "/blob/", origin_put_blob},       {HTTP_GET, "/blob/", origin_get_blob},
-        {HTTP_GET, "/b/", origin_get_named_blob},    {HTTP_POST, "/missing", origin_post_missing},
-        {HTTP_PUT, "/ref/", origin_put_ref},         {HTTP_GET, "/ref/", origin_get_ref},
-        {HTTP_DELETE, "/ref/", origin_delete_ref},   {HTTP_GET, "/refs", origin_list_refs},
+        {HTTP_PUT, "/blob/", origin_put_blob},     {HTTP_GET, "/blob/", origin_get_blob},
+        {HTTP_GET, "/b/", origin_get_named_blob},  {HTTP_POST, "/missing", origin_post_missing},
+        {HTTP_PUT, "/ref/", origin_put_ref},       {HTTP_GET, "/ref/", origin_get_ref},
+        {HTTP_DELETE, "/ref/", origin_delete_ref}, {HTTP_GET, "/refs", origin_list_refs},
         {HTTP_GET, "/v/", origin_get_view},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -132,8 +132,7 @@ static int origin_open_store(struct origin *o, const struct origin_config *confi
 
 static int origin_open_server(struct origin *o, const struct origin_config *config, struct err *err)
 {
-    struct http_listen listen = {config->address, config->port, config->cert_file,
-                                 config->key_file};
+    struct http_listen listen = http_listen_of(&config->listen);
     struct http_options options = {
         .listens = &listen,
         .listens_count = 1,
@@ -181,7 +180,7 @@ int origin_start(const struct origin_config *config, struct err *err, struct ori
         origin_stop(o);
         return r;
     }
-    log_info("serving %s on %s port %u", config->store, config->address,
+    log_info("serving %s on %s port %u", config->store, config->listen.address,
              (unsigned)origin_port(o));
     *ret = o;
     return 0;

@@ -10,19 +10,16 @@
 #include "base/config.h"
 #include "base/metrics.h"
 #include "base/secret.h"
-#include "http/http.h"
+#include "http/http_config.h"
 #include "media/title.h"
 #include "store/store.h"
 
-#define ORIGIN_MISSING_MAX 10000 /* digests in one POST /missing */
-#define ORIGIN_BLOBS_NAMED_MAX 100 /* missing blobs listed in one answer */
-#define ORIGIN_TITLES_MAX 256      /* parsed presentations a worker keeps */
+#define ORIGIN_MISSING_MAX     10000 /* digests in one POST /missing */
+#define ORIGIN_BLOBS_NAMED_MAX 100   /* missing blobs listed in one answer */
+#define ORIGIN_TITLES_MAX      256   /* parsed presentations a worker keeps */
 
 struct origin_config {
-    char *address;
-    uint16_t port;
-    char *cert_file; /* NULL: no TLS */
-    char *key_file;
+    struct http_listen_config listen;
     unsigned workers;
     char *store;
     char *volume_size;

@@ -6,7 +6,8 @@
 #include "base/log.h"
 #include "media/view.h"
 
-#define ORIGIN_VIEW_CACHE_CONTROL "public, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
+#define ORIGIN_VIEW_CACHE_CONTROL                                                                  \
+    "public, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
 
 /* A view that waits for its presentation, then perhaps for the blob it stands for. */
 struct view_op {
@@ -93,6 +94,7 @@ static void view_on_presentation(void *arg, int res, struct rbuf *blob)
         view_op_free(op);
         return;
     }
+    ASSERT(title != NULL);
     title_cache_add(w->titles, title);
     view_answer(op, title);
     title_unref(title);

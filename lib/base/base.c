@@ -6,7 +6,9 @@
 
 _Noreturn void base_assert_failed(const char *expression, const char *file, int line)
 {
-    fprintf(stderr, "{\"level\":\"fatal\",\"msg\":\"assertion failed\",\"at\":\"%s:%d\",\"expression\":\"%s\"}\n",
+    fprintf(stderr,
+            "{\"level\":\"fatal\",\"msg\":\"assertion "
+            "failed\",\"at\":\"%s:%d\",\"expression\":\"%s\"}\n",
             file, line, expression);
     abort();
 }

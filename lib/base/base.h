@@ -11,16 +11,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MUST_USE __attribute__((warn_unused_result))
+#define MUST_USE                __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define ARRAY_LEN(a)            (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)               ((a) < (b) ? (a) : (b))
+#define MAX(a, b)               ((a) > (b) ? (a) : (b))
 
 _Noreturn void base_assert_failed(const char *expression, const char *file, int line);
 
 /* A broken invariant of our own. On in every build. */
-#define ASSERT(e) (__builtin_expect(!!(e), 1) ? (void)0 : base_assert_failed(#e, __FILE__, __LINE__))
+#define ASSERT(e)                                                                                  \
+    (__builtin_expect(!!(e), 1) ? (void)0 : base_assert_failed(#e, __FILE__, __LINE__))
 
 /* Costly checks: debug builds only (meson buildtype=debug). */
 #ifdef WEIR_SLOW_CHECKS
@@ -45,7 +46,7 @@ _Noreturn void base_assert_failed(const char *expression, const char *file, int 
 #define CLEAN(fn) __attribute__((cleanup(fn##_p)))
 
 /* The struct that holds the member at p. */
-#define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))
+#define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 
 /* Clears a magic so that the compiler may not drop the store; use before free. */
 #define MAGIC_CLEAR(o) (*(volatile uint32_t *)&(o)->magic = 0)

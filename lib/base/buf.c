@@ -34,6 +34,7 @@ void buf_put(struct buf *b, const void *data, size_t size)
 {
     if (!buf_reserve(b, size))
         return;
+    ASSERT(b->data != NULL);
     if (size > 0)
         memcpy(b->data + b->size, data, size);
     b->size += size;
@@ -71,7 +72,8 @@ void buf_printf(struct buf *b, const char *format, ...)
     va_end(again);
 }
 
-/* The length of the UTF-8 sequence at s (RFC 3629: no overlongs, surrogates or > U+10FFFF), or 0. */
+/* The length of the UTF-8 sequence at s (RFC 3629: no overlongs, surrogates or > U+10FFFF), or 0.
+ */
 static size_t buf_utf8_length(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.data;

@@ -36,7 +36,7 @@ void buf_put_xml(struct buf *b, struct str s);
 struct str buf_str(const struct buf *b);
 MUST_USE int buf_error(const struct buf *b); /* 0, -ENOMEM or -EFBIG */
 void buf_clear(struct buf *b);               /* keeps the memory, forgets the error */
-char *buf_take(struct buf *b);               /* caller frees; NULL after an error; b is empty then */
+char *buf_take(struct buf *b); /* caller frees; NULL after an error; b is empty then */
 void buf_free(struct buf *b);
 
 static inline void buf_free_p(struct buf *b)

@@ -57,6 +57,7 @@ void clock_format_http(int64_t real_s, char *out)
     }
     /* Unsigned and bounded: the compiler then sees that 29 bytes always fit. */
     (void)snprintf(out, CLOCK_TEXT_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[t.tm_wday],
-                   (unsigned)t.tm_mday % 100, months[t.tm_mon], (unsigned)(t.tm_year + 1900) % 10000,
-                   (unsigned)t.tm_hour % 100, (unsigned)t.tm_min % 100, (unsigned)t.tm_sec % 100);
+                   (unsigned)t.tm_mday % 100, months[t.tm_mon],
+                   (unsigned)(t.tm_year + 1900) % 10000, (unsigned)t.tm_hour % 100,
+                   (unsigned)t.tm_min % 100, (unsigned)t.tm_sec % 100);
 }

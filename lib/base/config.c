@@ -15,7 +15,8 @@ struct config_log {
     unsigned line;
 };
 
-static void config_on_log(cyaml_log_t level, void *ctx, const char *format, va_list list)
+__attribute__((format(printf, 3, 0))) static void config_on_log(cyaml_log_t level, void *ctx,
+                                                                const char *format, va_list list)
 {
     struct config_log *log = ctx;
     char text[256];
@@ -50,6 +51,27 @@ static void *config_memory(void *ctx, void *p, size_t size)
     return realloc(p, size);
 }
 
+/* libcyaml places an unknown key at the field before it: the text itself tells where it stands. */
+static void config_place_unknown_key(struct config_log *log, struct str text)
+{
+    static const struct str prefix = {"Unexpected key: ", sizeof "Unexpected key: " - 1};
+    if (!str_starts(str_of(log->reason), prefix))
+        return;
+    struct str name = str_skip(str_of(log->reason), prefix.size);
+    (void)snprintf(log->key, sizeof log->key, STR_FMT, STR_ARG(name));
+    (void)snprintf(log->reason, sizeof log->reason, "there is no such key");
+    for (unsigned line = 1; text.size > 0; line++) {
+        struct str rest;
+        struct str here = str_trim(str_cut(str_cut(text, '\n', &text), ':', &rest));
+        if (str_starts(here, STR("- ")))
+            here = str_trim(str_skip(here, 2));
+        if (str_eq(here, str_of(log->key))) {
+            log->line = line;
+            return;
+        }
+    }
+}
+
 static const cyaml_config_t config_plain = {
     .log_fn = NULL,
     .mem_fn = config_memory,
@@ -74,6 +96,7 @@ int config_parse(const char *name, const char *text, size_t size,
     }
     if (loaded != NULL)
         config_free(schema, loaded);
+    config_place_unknown_key(&log, (struct str){text, size});
     const char *reason = log.reason[0] != 0 ? log.reason : cyaml_strerror(r);
     if (r == CYAML_OK)
         reason = "the file is empty";

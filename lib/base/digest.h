@@ -10,7 +10,7 @@
 #pragma once
 #include "base/str.h"
 
-#define DIGEST_SIZE 16
+#define DIGEST_SIZE      16
 #define DIGEST_TEXT_SIZE 33 /* 32 hex digits and a zero */
 
 struct digest {

@@ -38,7 +38,8 @@ int enc_unhex(struct str text, uint8_t *out, size_t size)
     return 0;
 }
 
-static const char enc_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static const char enc_alphabet[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 void enc_base64url(const void *data, size_t size, struct buf *out)
 {

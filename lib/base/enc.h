@@ -10,11 +10,12 @@
 #pragma once
 #include "base/buf.h"
 
-void enc_hex(const uint8_t *data, size_t size, char *out);          /* 2 * size digits and a zero */
-MUST_USE int enc_unhex(struct str text, uint8_t *out, size_t size); /* text is 2 * size lower-case */
+void enc_hex(const uint8_t *data, size_t size, char *out); /* 2 * size digits and a zero */
+MUST_USE int enc_unhex(struct str text, uint8_t *out,
+                       size_t size); /* text is 2 * size lower-case */
 
-void enc_base64url(const void *data, size_t size, struct buf *out);  /* no padding */
-MUST_USE int enc_unbase64url(struct str text, struct buf *out);      /* no padding, no white space */
+void enc_base64url(const void *data, size_t size, struct buf *out); /* no padding */
+MUST_USE int enc_unbase64url(struct str text, struct buf *out);     /* no padding, no white space */
 
 /* Everything but the unreserved characters of RFC 3986 section 2.3 becomes %XX. */
 void enc_percent(struct str text, struct buf *out);

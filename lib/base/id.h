@@ -9,7 +9,7 @@
 #pragma once
 #include "base/base.h"
 
-#define ID_SIZE 16
+#define ID_SIZE      16
 #define ID_TEXT_SIZE 33
 
 void id_random(void *out, size_t size); /* cryptographically strong */

@@ -21,7 +21,8 @@ bool log_enabled(enum log_level level)
     return (int)level >= atomic_load_explicit(&log_level_min, memory_order_relaxed);
 }
 
-static void log_write(enum log_level level, struct str fields, const char *format, va_list list)
+__attribute__((format(printf, 3, 0))) static void log_write(enum log_level level, struct str fields,
+                                                            const char *format, va_list list)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
     char text[LOG_LINE_MAX];

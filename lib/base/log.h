@@ -25,6 +25,6 @@ void log_line(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
 void log_fields(enum log_level level, struct str fields, const char *format, ...) PRINTF_LIKE(3, 4);
 
 #define log_debug(...) (log_enabled(LOG_DEBUG) ? log_line(LOG_DEBUG, __VA_ARGS__) : (void)0)
-#define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
-#define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
+#define log_info(...)  log_line(LOG_INFO, __VA_ARGS__)
+#define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)

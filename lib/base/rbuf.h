@@ -27,7 +27,8 @@ MUST_USE int rbuf_copy(const void *source, size_t size, struct rbuf **ret); /* -
 uint8_t *rbuf_space(struct rbuf *b, uint32_t *ret_cap_size);
 void rbuf_window(struct rbuf *b, uint32_t offset, uint32_t size);
 
-const uint8_t *rbuf_data(const struct rbuf *b, uint32_t *ret_size); /* valid while b is referenced */
+const uint8_t *rbuf_data(const struct rbuf *b,
+                         uint32_t *ret_size); /* valid while b is referenced */
 uint32_t rbuf_size(const struct rbuf *b);
 uint32_t rbuf_cap(const struct rbuf *b); /* what it costs in memory, about */
 struct rbuf *rbuf_ref(struct rbuf *b);   /* returns b */

@@ -111,9 +111,9 @@ int str_to_size(struct str s, uint64_t *ret)
     static const struct {
         struct str unit;
         unsigned shift;
-    } units[] = {{STR(""), 0},     {STR("B"), 0},    {STR("K"), 10}, {STR("KiB"), 10},
-                 {STR("M"), 20},   {STR("MiB"), 20}, {STR("G"), 30}, {STR("GiB"), 30},
-                 {STR("T"), 40},   {STR("TiB"), 40}};
+    } units[] = {{STR(""), 0},   {STR("B"), 0},    {STR("K"), 10}, {STR("KiB"), 10},
+                 {STR("M"), 20}, {STR("MiB"), 20}, {STR("G"), 30}, {STR("GiB"), 30},
+                 {STR("T"), 40}, {STR("TiB"), 40}};
     struct str unit = str_skip(s, digits);
     for (size_t i = 0; i < ARRAY_LEN(units); i++) {
         if (!str_eq_nocase(unit, units[i].unit))

@@ -15,10 +15,10 @@ struct str {
     size_t size;
 };
 
-#define STR_NONE ((struct str){NULL, 0})
+#define STR_NONE     ((struct str){NULL, 0})
 #define STR(literal) ((struct str){(literal), sizeof(literal) - 1})
-#define STR_FMT "%.*s" /* printf("..." STR_FMT, STR_ARG(s)) */
-#define STR_ARG(s) ((int)MIN((s).size, (size_t)INT32_MAX)), ((s).data != NULL ? (s).data : "")
+#define STR_FMT      "%.*s" /* printf("..." STR_FMT, STR_ARG(s)) */
+#define STR_ARG(s)   ((int)MIN((s).size, (size_t)INT32_MAX)), ((s).data != NULL ? (s).data : "")
 
 struct str str_of(const char *zero_terminated); /* NULL gives STR_NONE */
 bool str_eq(struct str a, struct str b);

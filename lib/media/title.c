@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define TITLE_MAGIC UINT32_C(0x7171e5a1)
+#define TITLE_MAGIC     UINT32_C(0x7171e5a1)
 #define TITLE_SLOTS_MAX 4096
 
 static void title_check(const struct title *t)
@@ -127,8 +127,8 @@ bool title_capped(const struct title *t, const struct digest *d, uint32_t height
         const struct track *track = &p->tracks[i];
         if (!track_names(track, d))
             continue;
-        bool over = track->kind == TRACK_VIDEO && track->height > height_max &&
-                    track->height > lowest;
+        bool over =
+            track->kind == TRACK_VIDEO && track->height > height_max && track->height > lowest;
         if (!over)
             return false;
         capped = true;

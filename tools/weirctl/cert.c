@@ -9,8 +9,8 @@
 #include "base/file.h"
 #include "base/id.h"
 
-#define CERT_CA_DAYS 3650
-#define CERT_DAYS 397 /* browsers refuse longer ones */
+#define CERT_CA_DAYS    3650
+#define CERT_DAYS       397 /* browsers refuse longer ones */
 #define CERT_RENEW_DAYS 7
 
 static EVP_PKEY *evp_pkey_free(EVP_PKEY *k)
@@ -122,8 +122,7 @@ static bool cert_is_good(const char *folder, const char *name)
     CLEAN(x509_free) X509 *cert = bio == NULL ? NULL : PEM_read_bio_X509(bio, NULL, NULL, NULL);
     int days = 0;
     int seconds = 0;
-    return cert != NULL &&
-           ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert)) == 1 &&
+    return cert != NULL && ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert)) == 1 &&
            days >= CERT_RENEW_DAYS;
 }
 
@@ -133,7 +132,8 @@ static int cert_names(struct buf *out)
     buf_puts(out, "DNS:localhost,IP:127.0.0.1,IP:::1");
     if (gethostname(host, sizeof host) == 0) {
         host[sizeof host - 1] = 0;
-        size_t good = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-");
+        size_t good =
+            strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-");
         if (good > 0 && host[good] == 0 && strcmp(host, "localhost") != 0)
             buf_printf(out, ",DNS:%s", host);
     }

@@ -15,17 +15,18 @@
 #include "base/file.h"
 #include "fetch/fetch.h"
 
-#define DEV_READY_MS 30000
-#define DEV_STOP_MS 15000
-#define DEV_POLL_MS 100
+#define DEV_READY_MS   30000
+#define DEV_STOP_MS    15000
+#define DEV_POLL_MS    100
 #define DEV_RESTART_MS 1000 /* between the end of a daemon and its next start */
-#define DEV_QUICK_MS 3000   /* a daemon that ends sooner than this after its start does not work */
+#define DEV_QUICK_MS   3000 /* a daemon that ends sooner than this after its start does not work */
 
 static const char dev_usage[] =
     "usage: weirctl dev [--state FOLDER] [--free-ports]\n"
     "\n"
     "Runs weir-origin, weir-edge, weir-ingest and weir-control on this host from FOLDER (./state\n"
-    "unless given), which is made when absent. A daemon that ends is started again. Ctrl-C ends all.\n";
+    "unless given), which is made when absent. A daemon that ends is started again. Ctrl-C ends "
+    "all.\n";
 static const char init_usage[] =
     "usage: weirctl init [--state FOLDER] [--free-ports]\n"
     "\n"
@@ -280,7 +281,9 @@ int ctl_dev(int argc, char **argv)
     struct ctl_settings s = {0};
     struct dev d = {
         .state = state,
-        .daemons = {{.name = "weir-origin"}, {.name = "weir-ingest"}, {.name = "weir-edge"},
+        .daemons = {{.name = "weir-origin"},
+                    {.name = "weir-ingest"},
+                    {.name = "weir-edge"},
                     {.name = "weir-control"}},
     };
     (void)sigemptyset(&d.signals);

@@ -22,7 +22,8 @@ static void main_usage(FILE *out)
     (void)fprintf(out, "usage: weirctl COMMAND [ARGUMENTS]\n\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         (void)fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].help);
-    (void)fprintf(out, "\nweirctl COMMAND --help tells more; weirctl --version prints the version.\n");
+    (void)fprintf(out,
+                  "\nweirctl COMMAND --help tells more; weirctl --version prints the version.\n");
 }
 
 int main(int argc, char **argv)

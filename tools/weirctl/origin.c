@@ -70,7 +70,8 @@ static void assets_print(json_t *root, bool as_json)
     json_t *refs = json_object_get(root, "refs");
     if (!as_json)
         printf("%-40s %10s  %-24s  %s\n", "ASSET", "GENERATION", "CHANGED", "PRESENTATION");
-    json_array_foreach(refs, i, ref) {
+    json_array_foreach(refs, i, ref)
+    {
         if (as_json) {
             char *text = json_dumps(ref, JSON_COMPACT);
             printf("%s\n", text != NULL ? text : "{}");
@@ -212,9 +213,8 @@ int ctl_sign(int argc, char **argv)
         return r == 3 ? 0 : r;
     uint64_t seconds = 0;
     uint64_t height_max = 0;
-    if (words != 1 || str_to_u64(str_of(seconds_text), &seconds) < 0 ||
-        seconds > UINT32_MAX || str_to_u64(str_of(height_text), &height_max) < 0 ||
-        height_max > UINT32_MAX) {
+    if (words != 1 || str_to_u64(str_of(seconds_text), &seconds) < 0 || seconds > UINT32_MAX ||
+        str_to_u64(str_of(height_text), &height_max) < 0 || height_max > UINT32_MAX) {
         (void)fprintf(stderr, "weirctl: sign needs an asset, and numbers behind its options\n%s",
                       sign_usage);
         return 2;

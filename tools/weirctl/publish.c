@@ -13,17 +13,19 @@
 #include "base/clock.h"
 #include "fetch/fetch.h"
 
-#define PUBLISH_POLL_MS 200
-#define PUBLISH_BAR_WIDTH 28
+#define PUBLISH_POLL_MS    200
+#define PUBLISH_BAR_WIDTH  28
 #define PUBLISH_ANSWER_MAX ((size_t)1 << 20)
-#define PUBLISH_LOST_MAX 25 /* polls in a row that may fail: 5 s */
+#define PUBLISH_LOST_MAX   25 /* polls in a row that may fail: 5 s */
 
 static const char publish_usage[] =
     "usage: weirctl publish FILE --asset NAME [--ladder auto|copy|FILE.yaml] [--title TITLE]\n"
     "                       [--state FOLDER]\n"
     "\n"
-    "Encodes FILE, puts it on the origin and into the catalogue. On a terminal it shows a progress\n"
-    "bar, otherwise one JSON line for each step. Interrupted, the same command goes on where it was.\n";
+    "Encodes FILE, puts it on the origin and into the catalogue. On a terminal it shows a "
+    "progress\n"
+    "bar, otherwise one JSON line for each step. Interrupted, the same command goes on where it "
+    "was.\n";
 
 static volatile sig_atomic_t publish_interrupted;
 
@@ -72,7 +74,8 @@ static int publish_call(struct publish *p, const char *method, const char *path,
         *ret = root;
         return 0;
     }
-    const char *message = json_string_value(json_object_get(json_object_get(root, "error"), "message"));
+    const char *message =
+        json_string_value(json_object_get(json_object_get(root, "error"), "message"));
     r = err_set(err, -EIO, "%s", message != NULL ? message : "ingest gave no proper answer");
     json_decref(root);
     return r;
@@ -185,8 +188,8 @@ static int publish_follow(struct publish *p, const char *id, const char *file, i
     }
 }
 
-static int publish_start(struct publish *p, const char *file, const char *asset,
-                         const char *ladder, const char *title, char **ret_id, struct err *err)
+static int publish_start(struct publish *p, const char *file, const char *asset, const char *ladder,
+                         const char *title, char **ret_id, struct err *err)
 {
     char path[PATH_MAX];
     char ladder_path[PATH_MAX];

@@ -70,16 +70,17 @@ int ctl_settings_load(const char *state, struct ctl_settings *ret, struct err *e
             *ret = s;
         return r;
     }
-    return err_set(err, -ENOENT,
-                   "neither ./state nor /etc/weir has a weirctl.json; say where with --state FOLDER");
+    return err_set(
+        err, -ENOENT,
+        "neither ./state nor /etc/weir has a weirctl.json; say where with --state FOLDER");
 }
 
 void ctl_settings_clear(struct ctl_settings *s)
 {
-    char *texts[] = {s->edge_admin_url, s->control_admin_url, s->ingest_url,  s->origin_url,
-                     s->edge_url,    s->control_url,
-                     s->ca_file,     s->publish_credential_file,
-                     s->token_ring_file, s->admin_credential_file};
+    char *texts[] = {
+        s->edge_admin_url,  s->control_admin_url,    s->ingest_url, s->origin_url,
+        s->edge_url,        s->control_url,          s->ca_file,    s->publish_credential_file,
+        s->token_ring_file, s->admin_credential_file};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
     secret_clear(&s->publish);

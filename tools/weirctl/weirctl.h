@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* weirctl: the operator's tool. One file a command; this header is what they share.
  *
- * Life:    main picks a command by its name; a command parses its own arguments and returns the exit
- *          code.
- * Owner:   -
- * Threads: one.
- * Errors:  exit 0 done, 1 failed (one sentence on stderr), 2 wrong usage.
- * Units:   - */
+ * Life:    main picks a command by its name; a command parses its own arguments and returns the
+ * exit code. Owner:   - Threads: one. Errors:  exit 0 done, 1 failed (one sentence on stderr), 2
+ * wrong usage. Units:   - */
 #pragma once
 #include "base/err.h"
 #include "base/secret.h"
@@ -17,7 +14,8 @@ ctl_command ctl_publish, ctl_assets, ctl_remove, ctl_sign, ctl_init, ctl_dev;
 /* Prints "weirctl: sentence" and returns 1. */
 int ctl_fail(const struct err *err);
 
-/* --- options: "--name value" pairs and bare words ---------------------------------------------- */
+/* --- options: "--name value" pairs and bare words ----------------------------------------------
+ */
 
 struct ctl_option {
     const char *name;   /* "--asset" */
@@ -31,7 +29,8 @@ MUST_USE int ctl_parse(int argc, char **argv, const char *usage, const struct ct
                        size_t options_count, const char **words, size_t words_max,
                        size_t *ret_words);
 
-/* --- where things are: STATE/weirctl.json or /etc/weir/weirctl.json ----------------------------- */
+/* --- where things are: STATE/weirctl.json or /etc/weir/weirctl.json -----------------------------
+ */
 
 struct ctl_settings {
     char *ingest_url, *origin_url, *edge_url, *control_url;
@@ -44,7 +43,8 @@ struct ctl_settings {
 MUST_USE int ctl_settings_load(const char *state, struct ctl_settings *ret, struct err *err);
 void ctl_settings_clear(struct ctl_settings *s);
 
-/* --- a state folder of a development host ------------------------------------------------------- */
+/* --- a state folder of a development host -------------------------------------------------------
+ */
 
 struct ctl_ports {
     uint16_t control, edge, origin, ingest, edge_admin, control_admin;

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/config.h"
+#include <errno.h>
+#include "control/live.h"
+
+#define TEXT(name, type, flags)                                                                    \
+    CYAML_FIELD_STRING_PTR(#name, CYAML_FLAG_POINTER | (flags), type, name, 1, 4096)
+
+static const cyaml_schema_field_t control_listen_fields[] = {
+    TEXT(address, struct control_listen, CYAML_FLAG_DEFAULT),
+    CYAML_FIELD_UINT("port", CYAML_FLAG_DEFAULT, struct control_listen, port),
+    TEXT(cert_file, struct control_listen, CYAML_FLAG_OPTIONAL),
+    TEXT(key_file, struct control_listen, CYAML_FLAG_OPTIONAL),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t control_fields[] = {
+    CYAML_FIELD_MAPPING("listen", CYAML_FLAG_DEFAULT, struct control_config, listen,
+                        control_listen_fields),
+    CYAML_FIELD_MAPPING("admin_listen", CYAML_FLAG_DEFAULT, struct control_config, admin_listen,
+                        control_listen_fields),
+    TEXT(db, struct control_config, CYAML_FLAG_DEFAULT),
+    TEXT(token_ring_file, struct control_config, CYAML_FLAG_DEFAULT),
+    TEXT(edge_url, struct control_config, CYAML_FLAG_DEFAULT),
+    TEXT(public_url, struct control_config, CYAML_FLAG_OPTIONAL),
+    TEXT(admin_credential_file, struct control_config, CYAML_FLAG_DEFAULT),
+    TEXT(web_folder, struct control_config, CYAML_FLAG_DEFAULT),
+    TEXT(issuer, struct control_config, CYAML_FLAG_OPTIONAL),
+    CYAML_FIELD_UINT("token_lifetime_s", CYAML_FLAG_OPTIONAL, struct control_config,
+                     token_lifetime_s),
+    CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct control_config, workers),
+    CYAML_FIELD_BOOL("access_log", CYAML_FLAG_OPTIONAL, struct control_config, access_log),
+    CYAML_FIELD_END,
+};
+
+const cyaml_schema_value_t control_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct control_config, control_fields)};
+
+static int config_check_listen(const char *name, const struct control_listen *l, struct err *err)
+{
+    if ((l->cert_file == NULL) != (l->key_file == NULL))
+        return err_set(err, -EINVAL, "%s: cert_file and key_file come together or not at all",
+                       name);
+    return 0;
+}
+
+/* scheme://authority and no more than slashes behind; both go into headers and links as they are.
+ */
+static int config_check_url(const char *name, const char *url, struct err *err)
+{
+    struct str rest = str_of(url);
+    if (str_starts(rest, STR("https://")))
+        rest = str_skip(rest, strlen("https://"));
+    else if (str_starts(rest, STR("http://")))
+        rest = str_skip(rest, strlen("http://"));
+    else
+        return err_set(err, -EINVAL, "%s: '%s' does not begin with https:// or http://", name, url);
+    while (str_ends(rest, STR("/")))
+        rest.size--;
+    for (size_t i = 0; i < rest.size; i++)
+        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]",
+                   rest.data[i]) == NULL)
+            return err_set(err, -EINVAL, "%s: '%s' is not of the form https://host:port", name,
+                           url);
+    return rest.size > 0 ? 0 : err_set(err, -EINVAL, "%s: '%s' names no host", name, url);
+}
+
+int control_config_check(const void *config, struct err *err)
+{
+    const struct control_config *c = config;
+    int r = config_check_listen("listen", &c->listen, err);
+    if (r == 0)
+        r = config_check_listen("admin_listen", &c->admin_listen, err);
+    if (r == 0)
+        r = config_check_url("edge_url", c->edge_url, err);
+    if (r == 0 && c->public_url != NULL)
+        r = config_check_url("public_url", c->public_url, err);
+    if (r == 0 && c->token_lifetime_s != 0 &&
+        (c->token_lifetime_s < CONTROL_TOKEN_LIFETIME_S_MIN ||
+         c->token_lifetime_s > CONTROL_TOKEN_LIFETIME_S_MAX))
+        r = err_set(err, -EINVAL, "token_lifetime_s: %u is not from %d to %d", c->token_lifetime_s,
+                    CONTROL_TOKEN_LIFETIME_S_MIN, CONTROL_TOKEN_LIFETIME_S_MAX);
+    if (r < 0)
+        return r;
+    struct live *l = NULL;
+    r = live_load(c, err, &l);
+    live_unref(l);
+    return r;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config: the YAML file of weir-control: docs/config-control.md tells every key.
+ *
+ * Life:    config_load with control_schema -> control_config_check -> config_free.
+ * Owner:   the loaded struct is its loader's.
+ * Threads: any.
+ * Errors:  -errno and a sentence in err.
+ * Units:   seconds. */
+#pragma once
+#include "base/config.h"
+
+#define CONTROL_TOKEN_LIFETIME_S     (6 * 3600)
+#define CONTROL_TOKEN_LIFETIME_S_MIN 60
+#define CONTROL_TOKEN_LIFETIME_S_MAX (7 * 24 * 3600)
+
+struct control_listen {
+    char *address;
+    uint16_t port;
+    char *cert_file;
+    char *key_file;
+};
+
+struct control_config {
+    struct control_listen listen;
+    struct control_listen admin_listen;
+    char *db;
+    char *token_ring_file;
+    char *edge_url;
+    char *public_url;
+    char *admin_credential_file;
+    char *web_folder;
+    char *issuer;
+    uint32_t token_lifetime_s; /* 0: CONTROL_TOKEN_LIFETIME_S */
+    uint32_t workers;          /* 0: one per core */
+    bool access_log;
+};
+
+extern const cyaml_schema_value_t control_schema;
+
+/* For daemon_ops.check: addresses and numbers, and that every file can be loaded. */
+MUST_USE int control_config_check(const void *config, struct err *err);

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/control.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/model.h"
+
+#define CONTROL_DB_THREADS 4
+#define CONTROL_BODY_MAX   (UINT64_C(64) << 10)
+#define CONTROL_DRAIN_MS   10000
+#define CONTROL_PURGE_MS   (10 * 60 * 1000)
+
+struct live *control_live(struct control *c)
+{
+    ASSERT(c != NULL && c->magic == CONTROL_MAGIC);
+    (void)pthread_mutex_lock(&c->lock);
+    struct live *l = live_ref(c->live);
+    (void)pthread_mutex_unlock(&c->lock);
+    return l;
+}
+
+/* --- expired sessions ------------------------------------------------------------------------- */
+
+/* One per worker; the first has the timer. */
+struct control_worker {
+    struct control *control;
+    struct loop *loop;
+    struct loop_timer timer;
+};
+
+static void control_purge(void *arg)
+{
+    struct control *c = arg;
+    uint64_t count = 0;
+    int r = session_purge(c->db, clock_real_ms(), &count);
+    struct err err;
+    if (r < 0) {
+        (void)err_errno(&err, r, "deleting expired sessions");
+        log_error("%s", err.text);
+    } else if (count > 0) {
+        log_info("%llu expired sessions deleted", (unsigned long long)count);
+    }
+}
+
+static void control_on_timer(void *arg)
+{
+    struct control_worker *w = arg;
+    struct control *c = w->control;
+    int r = -EAGAIN;
+    (void)pthread_mutex_lock(&c->lock);
+    if (c->pool != NULL)
+        r = pool_run(c->pool, control_purge, c);
+    (void)pthread_mutex_unlock(&c->lock);
+    if (r < 0)
+        log_debug("the database is busy: expired sessions are deleted later");
+    loop_timer_start(w->loop, &w->timer, CONTROL_PURGE_MS, control_on_timer, w);
+}
+
+static void *control_worker_start(void *arg, struct loop *loop, unsigned index, int *ret_r)
+{
+    struct control_worker *w = calloc(1, sizeof *w);
+    if (w == NULL) {
+        *ret_r = -ENOMEM;
+        return NULL;
+    }
+    w->control = arg;
+    w->loop = loop;
+    if (index == 0)
+        loop_timer_start(loop, &w->timer, 0, control_on_timer, w);
+    return w;
+}
+
+static void control_worker_stop(void *arg, void *worker)
+{
+    struct control_worker *w = worker;
+    (void)arg;
+    if (w == NULL)
+        return;
+    loop_timer_stop(&w->timer);
+    free(w);
+}
+
+/* --- start and stop --------------------------------------------------------------------------- */
+
+static void control_make_metrics(struct control *c)
+{
+    c->sign_ups = metrics_counter(c->metrics, "weir_control_signups_total", "Accounts made.", "");
+    c->log_ins = metrics_counter(c->metrics, "weir_control_logins_total", "Log-ins by result.",
+                                 "result=\"ok\"");
+    c->log_ins_failed = metrics_counter(c->metrics, "weir_control_logins_total",
+                                        "Log-ins by result.", "result=\"failed\"");
+    c->playbacks = metrics_counter(c->metrics, "weir_control_playbacks_total",
+                                   "Playbacks for which URLs were signed.", "");
+    c->work_seconds = metrics_latency(c->metrics, "weir_control_request_seconds",
+                                      "From an API request to its answer.", "");
+}
+
+static bool control_is_ready(void *arg)
+{
+    struct control *c = arg;
+    return !atomic_load_explicit(&c->db_fails, memory_order_relaxed);
+}
+
+static unsigned control_password_threads(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return (unsigned)MIN(MAX(cores / 2, 1L), 16L);
+}
+
+static struct http_listen control_listen_of(const struct control_listen *l)
+{
+    return (struct http_listen){
+        .address = l->address,
+        .port = l->port,
+        .cert_file = l->cert_file,
+        .key_file = l->key_file,
+    };
+}
+
+static int control_make_servers(struct control *c, const struct control_config *config,
+                                struct err *err)
+{
+    const struct http_listen listen = control_listen_of(&config->listen);
+    const struct http_listen admin_listen = control_listen_of(&config->admin_listen);
+    const struct http_options options = {
+        .listens = &listen,
+        .listens_count = 1,
+        .workers = config->workers,
+        .body_size_max = CONTROL_BODY_MAX,
+        .server_name = "weir-control",
+        .access_log = config->access_log,
+        .metrics = c->metrics,
+        .metric_prefix = "weir_control",
+        .worker_start = control_worker_start,
+        .worker_stop = control_worker_stop,
+        .arg = c,
+    };
+    const struct http_options admin_options = {
+        .listens = &admin_listen,
+        .listens_count = 1,
+        .workers = 1,
+        .server_name = "weir-control",
+    };
+    int r = http_server_new(&options, err, &c->server);
+    if (r == 0)
+        r = http_server_new(&admin_options, err, &c->admin);
+    if (r < 0)
+        return r;
+    r = api_routes(c);
+    if (r == 0)
+        r = http_route_status(c->admin, c->metrics, control_is_ready, c);
+    if (r < 0)
+        return err_errno(err, r, "adding routes");
+    r = http_server_start(c->server, err);
+    if (r == 0)
+        r = http_server_start(c->admin, err);
+    return r;
+}
+
+int control_start(const struct control_config *config, struct err *err, struct control **ret)
+{
+    struct control *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    c->magic = CONTROL_MAGIC;
+    (void)pthread_mutex_init(&c->lock, NULL); /* default attributes: cannot fail */
+    int r = metrics_new(&c->metrics);
+    if (r == 0)
+        r = pool_new(CONTROL_DB_THREADS, &c->pool);
+    if (r == 0)
+        r = pool_new(control_password_threads(), &c->passwords);
+    if (r < 0)
+        (void)err_errno(err, r, "starting threads");
+    if (r == 0)
+        r = live_load(config, err, &c->live);
+    if (r == 0)
+        r = db_open(config->db, &model_schema, err, &c->db);
+    if (r == 0) {
+        control_make_metrics(c);
+        r = control_make_servers(c, config, err);
+    }
+    if (r < 0) {
+        control_stop(c);
+        return r;
+    }
+    log_info("serving on %s port %u, status on %s port %u", config->listen.address,
+             http_server_port(c->server, 0), config->admin_listen.address,
+             http_server_port(c->admin, 0));
+    *ret = c;
+    return 0;
+}
+
+int control_reload(struct control *c, const struct control_config *config, struct err *err)
+{
+    ASSERT(c != NULL && c->magic == CONTROL_MAGIC);
+    struct live *fresh = NULL;
+    int r = live_load(config, err, &fresh);
+    if (r == 0)
+        r = http_server_reload_tls(c->server, err);
+    if (r == 0)
+        r = http_server_reload_tls(c->admin, err);
+    if (r < 0) {
+        live_unref(fresh);
+        return r;
+    }
+    (void)pthread_mutex_lock(&c->lock);
+    struct live *old = c->live;
+    c->live = fresh;
+    (void)pthread_mutex_unlock(&c->lock);
+    live_unref(old);
+    return 0;
+}
+
+/* Pools end between drain and free of the server: their jobs post to its loops. */
+struct control *control_stop(struct control *c)
+{
+    if (c == NULL)
+        return NULL;
+    ASSERT(c->magic == CONTROL_MAGIC);
+    if (c->server != NULL)
+        http_server_drain(c->server, CONTROL_DRAIN_MS);
+    (void)pthread_mutex_lock(&c->lock);
+    struct pool *pool = c->pool;
+    struct pool *passwords = c->passwords;
+    c->pool = NULL;
+    c->passwords = NULL;
+    (void)pthread_mutex_unlock(&c->lock);
+    pool_free(pool);
+    pool_free(passwords);
+    http_server_free(c->server);
+    http_server_free(c->admin);
+    db_close(c->db);
+    live_unref(c->live);
+    metrics_free(c->metrics);
+    (void)pthread_mutex_destroy(&c->lock);
+    MAGIC_CLEAR(c);
+    free(c);
+    return NULL;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/live.h"
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include "base/file.h"
+
+#define LIVE_CREDENTIAL_MIN 16 /* bytes; shorter ones can be guessed */
+
+static int live_load_credential(const char *path, char out[SESSION_DIGEST_SIZE], struct err *err)
+{
+    CLEAN_BUF struct buf secret = BUF_EMPTY;
+    int r = file_read_secret(path, &secret);
+    if (r < 0)
+        return err_errno(err, r, "admin_credential_file: reading %s", path);
+    if (secret.size < LIVE_CREDENTIAL_MIN)
+        r = err_set(err, -EINVAL,
+                    "admin_credential_file: the secret in %s is shorter than %d bytes", path,
+                    LIVE_CREDENTIAL_MIN);
+    else
+        session_digest(buf_str(&secret), out);
+    OPENSSL_cleanse(secret.data, secret.size);
+    return r;
+}
+
+/* A copy without slashes at the end; NULL for NULL, or when out of memory. */
+static char *live_url(const char *url)
+{
+    struct str text = str_of(url);
+    while (str_ends(text, STR("/")))
+        text.size--;
+    return url != NULL ? str_dup(text) : NULL;
+}
+
+int live_load(const struct control_config *c, struct err *err, struct live **ret)
+{
+    struct live *l = calloc(1, sizeof *l);
+    if (l == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    l->magic = LIVE_MAGIC;
+    atomic_init(&l->refs, 1);
+    l->edge_url = live_url(c->edge_url);
+    l->public_url = live_url(c->public_url);
+    l->issuer = str_dup(c->issuer != NULL ? str_of(c->issuer) : STR("weir-control"));
+    int r = 0;
+    if (l->edge_url == NULL || l->issuer == NULL ||
+        (c->public_url != NULL && l->public_url == NULL))
+        r = err_set(err, -ENOMEM, "out of memory");
+    if (r == 0)
+        r = token_ring_load(c->token_ring_file, &l->ring, err);
+    if (r == 0)
+        r = live_load_credential(c->admin_credential_file, l->admin_digest, err);
+    if (r == 0)
+        r = web_load(c->web_folder, l->edge_url, str_starts(str_of(l->public_url), STR("https://")),
+                     err, &l->web);
+    if (r < 0) {
+        live_unref(l);
+        return r;
+    }
+    l->signer = (struct playback_signer){
+        .ring = l->ring,
+        .edge_url = l->edge_url,
+        .issuer = l->issuer,
+        .lifetime_s = c->token_lifetime_s != 0 ? c->token_lifetime_s : CONTROL_TOKEN_LIFETIME_S,
+    };
+    *ret = l;
+    return 0;
+}
+
+struct live *live_ref(struct live *l)
+{
+    ASSERT(l != NULL && l->magic == LIVE_MAGIC);
+    (void)atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
+    return l;
+}
+
+struct live *live_unref(struct live *l)
+{
+    if (l == NULL)
+        return NULL;
+    ASSERT(l->magic == LIVE_MAGIC);
+    if (atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) == 1) {
+        token_ring_free(l->ring);
+        web_free(l->web);
+        free(l->edge_url);
+        free(l->public_url);
+        free(l->issuer);
+        MAGIC_CLEAR(l);
+        free(l);
+    }
+    return NULL;
+}

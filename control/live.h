@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* live: what the files that the configuration names hold: keys, credential, page. Loaded again
+ * while serving.
+ *
+ * Life:    live_load -> live_ref, live_unref -> the last unref frees.
+ * Owner:   shared by references: requests under way keep the one they began with.
+ * Threads: read-only once loaded; references count atomically.
+ * Errors:  -errno and a sentence in err.
+ * Units:   seconds. */
+#pragma once
+#include <stdatomic.h>
+#include "control/config.h"
+#include "control/playback.h"
+#include "control/session.h"
+#include "control/web.h"
+
+struct live {
+    uint32_t magic;
+#define LIVE_MAGIC UINT32_C(0x71ce5e77)
+    _Atomic uint32_t refs;
+    struct token_ring *ring;
+    struct web *web;
+    struct playback_signer signer;
+    char *edge_url; /* without a slash at the end */
+    char *issuer;
+    char *public_url;                       /* NULL: none */
+    char admin_digest[SESSION_DIGEST_SIZE]; /* of the credential */
+};
+
+MUST_USE int live_load(const struct control_config *config, struct err *err, struct live **ret);
+struct live *live_ref(struct live *l);
+struct live *live_unref(struct live *l);
+DEFINE_CLEAN(struct live *, live_unref)

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model: the collections that control keeps, their keys and their version.
+ *
+ * Life:    static data.
+ * Owner:   -
+ * Threads: any.
+ * Errors:  -
+ * Units:   times in milliseconds since 1970, as integers.
+ *
+ * users     {"id", "email" (lower case, unique), "password" (bcrypt), "created_ms"}
+ * sessions  {"id" (SHA-256 of the token, hex), "user", "created_ms", "expires_ms"}
+ * videos    {"id" (the asset), "title", "duration_ms", "height", "audio", "subtitles",
+ * "created_ms", "updated_ms"} */
+#pragma once
+#include "db/db.h"
+
+enum { MODEL_USERS, MODEL_SESSIONS, MODEL_VIDEOS };
+
+extern const struct db_schema model_schema;

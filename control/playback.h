@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* playback: signed URLs on an edge (RFC 9246): EDGE/;URISigningPackage=TOKEN/v/ASSET/VIEW. One
+ * token covers an asset's manifests and the blobs that they name, because links are relative.
+ *
+ * Life:    a playback_sign per request.
+ * Owner:   the caller's memory.
+ * Threads: any; nothing blocks.
+ * Errors:  -ENOMEM and those of token_sign.
+ * Units:   seconds since 1970. */
+#pragma once
+#include "base/buf.h"
+#include "token/token.h"
+
+struct playback_signer {
+    const struct token_ring *ring;
+    const char *edge_url; /* no slash at the end */
+    const char *issuer;
+    int64_t lifetime_s;
+};
+
+/* Appends the URL's part before the view: "https://edge/;URISigningPackage=.../v/film/".
+ * session: the playback's id; NULL: none. */
+MUST_USE int playback_sign(const struct playback_signer *signer, const char *asset,
+                           const char *user_id, const char *session, int64_t expires_s,
+                           struct buf *out);
+
+/* When a URL signed now ends. Rounded up to an hour for pictures: so the URL, and with it the
+ * browser's cached picture, stays the same for that long. */
+int64_t playback_expires(const struct playback_signer *signer, int64_t now_s);
+int64_t playback_expires_rounded(const struct playback_signer *signer, int64_t now_s);

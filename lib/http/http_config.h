@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* http_config: the `listen:` part of every daemon's configuration.
+ *
+ * Life:    part of a daemon's configuration struct, loaded and freed with it.
+ * Owner:   that struct.
+ * Threads: any; read-only once loaded.
+ * Errors:  -EINVAL with a sentence that names the key.
+ * Units:   none. */
+#pragma once
+#include "base/config.h"
+#include "http/http.h"
+
+struct http_listen_config {
+    char *address;
+    uint16_t port;
+    char *cert_file; /* NULL: no TLS */
+    char *key_file;
+};
+
+extern const cyaml_schema_field_t http_listen_fields[];
+
+/* HTTP_LISTEN_FIELD("listen", struct edge_config, listen) in a daemon's schema. */
+#define HTTP_LISTEN_FIELD(key, type, member)                                                       \
+    CYAML_FIELD_MAPPING(key, CYAML_FLAG_DEFAULT, type, member, http_listen_fields)
+
+MUST_USE int http_listen_check(const char *key, const struct http_listen_config *c,
+                               struct err *err);
+struct http_listen http_listen_of(const struct http_listen_config *c); /* borrows its texts */

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* http_priv: what the files of lib/http share: the server, its workers, connections and requests.
+ *
+ * Life:    server: new -> start (threads) -> drain -> free. Worker: one thread's whole run.
+ *          Request: made when the library calls our handler, holding one reference for the library's
+ *          side, dropped when the library disposes its own request; the rest are http_req_ref's.
+ * Owner:   server owns workers; worker owns its connections, requests, listeners and the library's
+ *          context.
+ * Threads: a worker's members are its thread's, except where marked.
+ * Errors:  0 or -errno.
+ * Units:   bytes, milliseconds. */
+#pragma once
+#include <h2o.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include "base/id.h"
+#include "http/http.h"
+#include "http/http_route.h"
+
+#define HTTP_PEER_SIZE    64          /* a numeric address with its zone */
+#define HTTP_PIECE_SIZE   (64 << 10)  /* through TLS and HTTP/2: what stays in cache */
+#define HTTP_PIECE_PLAIN  (512 << 10) /* HTTP/1 in clear: the kernel copies straight from our buffer */
+#define HTTP_REQ_FREE_MAX 256         /* requests kept for reuse, a worker */
+#define HTTP_LISTENS_MAX  16
+#define HTTP_WORKERS_MAX  256
+#define HTTP_ACCEPTS_MAX  16    /* in one turn, so that connections which stand get theirs */
+#define HTTP_ACCEPT_RETRY 100   /* ms to wait when descriptors have run out */
+#define HTTP_CANCELS_MAX  200   /* requests that a client took back on one connection within: */
+#define HTTP_CANCELS_MS   10000 /* a player that seeks takes back a few; a flood thousands */
+
+struct http_worker;
+
+struct http_listener { /* of the server: one address */
+    struct http_listen options; /* its strings are ours */
+    uint16_t port;              /* as bound */
+    SSL_CTX *tls;               /* NULL: clear text; swapped under server.lock */
+};
+
+struct http_figures {
+    struct metric *requests[6]; /* by class: [1] is 1xx; [0] what has no class */
+    struct metric *sent_bytes;
+    struct metric *duration;
+    struct metric *connections;
+    struct metric *connections_total;
+    struct metric *cut_total;
+};
+
+enum http_state { HTTP_STATE_NEW, HTTP_STATE_RUNNING, HTTP_STATE_DRAINED };
+
+struct http_server {
+    uint32_t magic;
+#define HTTP_SERVER_MAGIC UINT32_C(0x48c5e1f2)
+    enum http_state state;
+    struct http_options options; /* listens is listeners[].options */
+    char *server_name;
+    struct http_listener listeners[HTTP_LISTENS_MAX];
+    struct http_router router;
+    struct http_figures figures;
+    struct metrics *status_metrics; /* http_route_status */
+    bool (*ready)(void *arg);
+    void *ready_arg;
+    h2o_globalconf_t conf;
+    bool conf_made;
+    struct http_worker *workers;
+    unsigned workers_count;
+    /* Old certificates: a connection that has not yet sent its first byte points at its context
+     * without a reference (the library takes one with SSL_new), so they are kept to the end. */
+    SSL_CTX **tls_retired; /* under lock */
+    unsigned tls_retired_count;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* of a worker's state */
+};
+
+struct http_handler { /* what the library keeps for us */
+    h2o_handler_t super;
+    struct http_server *server;
+};
+
+struct http_logger {
+    h2o_logger_t super;
+    struct http_server *server;
+};
+
+struct http_accept { /* of a worker: one listening socket */
+    struct http_worker *worker;
+    int fd; /* until it is given to the library */
+    h2o_socket_t *sock;
+    h2o_accept_ctx_t ctx;
+};
+
+struct http_conn {
+    struct http_conn *next, *prev;
+    struct http_worker *worker;
+    h2o_socket_t *sock;
+    uint64_t cancels_since_ms;
+    unsigned cancels;
+};
+
+enum http_worker_state {
+    HTTP_WORKER_STARTING,
+    HTTP_WORKER_READY,     /* waits for the others */
+    HTTP_WORKER_FAILED,
+    HTTP_WORKER_ENDED,
+};
+
+struct http_worker {
+    struct http_server *server;
+    unsigned index;
+    pthread_t thread;
+    bool thread_made;
+    enum http_worker_state state; /* under server.lock */
+    int start_result;             /* under server.lock */
+    bool go, give_up;             /* under server.lock: what to do once ready */
+    struct loop *loop;
+    void *user; /* options.worker_start's */
+    h2o_context_t ctx;
+    bool ctx_made;
+    struct http_accept accepts[HTTP_LISTENS_MAX];
+    struct loop_timer accept_retry;
+    struct http_conn *conns;
+    struct http_req *active; /* those the library still knows */
+    struct http_req *free;
+    unsigned free_count;
+    unsigned live; /* requests with references */
+    struct loop_timer drain_timer;
+    atomic_bool draining;
+    atomic_uint busy; /* requests under way, as counted while draining */
+    bool stopping;
+    h2o_buffer_prototype_t *h2_write_prototype; /* http_recycle.c */
+};
+
+/* --- the body being sent (http_body.c) --------------------------------------------------------- */
+
+struct http_part { /* text (in the request's pool), then bytes of the entity */
+    struct str text;
+    uint64_t offset;
+    uint64_t size;
+};
+
+struct http_body {
+    h2o_generator_t generator;
+    struct rbuf *rbuf; /* a reference; or */
+    const struct http_source_ops *ops;
+    void *source;
+    bool size_known;
+    struct http_part *parts; /* &one, or in the request's pool */
+    struct http_part one;
+    unsigned parts_count;
+    unsigned part;
+    bool text_sent;     /* of the present part */
+    uint64_t part_sent; /* of its bytes */
+    uint64_t total;     /* all that will be sent; UINT64_MAX: unknown */
+    bool started, ended;
+    bool waiting; /* for http_req_wake */
+    bool pumping, woken;
+};
+
+struct http_req {
+    uint32_t magic;
+#define HTTP_REQ_MAGIC UINT32_C(0x6e90b7a3)
+    unsigned refs;
+    struct http_worker *worker;
+    struct http_req *next, *prev; /* in worker.active; next alone in worker.free */
+    h2o_req_t *h2o;               /* NULL: disposed */
+    bool answered;
+    bool is_head;
+    bool failed; /* the body ended before its end */
+    unsigned method;
+    uint64_t start_us;
+    uint64_t expect; /* body bytes that the answer promised; UINT64_MAX: unknown */
+    struct str path, query;
+    char id[ID_TEXT_SIZE];
+    char peer[HTTP_PEER_SIZE];
+    struct http_body body;
+};
+
+static inline void http__req_check(const struct http_req *req)
+{
+    ASSERT(req != NULL);
+    ASSERT(req->magic == HTTP_REQ_MAGIC);
+}
+
+static inline bool http__can_reply(const struct http_req *req)
+{
+    http__req_check(req);
+    return req->h2o != NULL && !req->answered;
+}
+
+/* http_req.c: the library's handler, and the request's life. */
+int http__on_req(h2o_handler_t *self, h2o_req_t *h2o);
+struct http_req *http__req_of(h2o_req_t *h2o); /* NULL: the library answered it itself */
+void http__req_free_all(struct http_worker *w);
+
+/* http_reply.c */
+void http__set_status(struct http_req *req, unsigned status);
+void http__add_header(struct http_req *req, const char *name, struct str value);
+void http__send_nothing(struct http_req *req); /* status and headers are set: no body */
+struct str http__pool_copy(struct http_req *req, struct str s);
+
+/* A filter: what the library answers by itself (400, 413) becomes an error object like ours. */
+void http__on_library_error(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot);
+
+/* http_body.c: sends parts of rbuf or source. The caller has set status and headers. */
+void http__body_start(struct http_req *req);
+void http__body_close(struct http_req *req); /* the source, once */
+void http__body_abort(struct http_req *req); /* at the server's end */
+
+/* http_conn.c */
+void http__conn_open(struct http_worker *w, h2o_socket_t *sock);
+struct http_conn *http__conn_of(h2o_req_t *h2o);
+void http__conn_cut(struct http_conn *c);
+void http__conn_cancelled(struct http_conn *c); /* counts, and cuts a flood */
+
+/* http_log.c */
+void http__log_access(h2o_logger_t *self, h2o_req_t *h2o);
+MUST_USE int http__figures_init(struct http_server *s);
+
+/* http_tls.c */
+MUST_USE int http__tls_new(const char *cert_file, const char *key_file, struct err *err,
+                           SSL_CTX **ret);
+
+/* http_listen.c: sockets bound, not yet listening: one a worker, all with the same port. */
+MUST_USE int http__listen_bind(struct http_listener *l, uint32_t idle_ms, int *fds, unsigned count,
+                               struct err *err);
+
+/* http_worker.c */
+void *http__worker_main(void *arg);
+void http__worker_drain(void *arg); /* posted */
+void http__worker_stop(void *arg);  /* posted */
+void http__worker_tls(void *arg);   /* posted */
+
+/* http_recycle.c: memory that the library keeps for each thread and never frees. */
+void http__recycle_learn(struct http_worker *w, h2o_req_t *h2o);
+void http__recycle_free(struct http_worker *w);

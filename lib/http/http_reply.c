@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/http_priv.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* RFC 9110 section 15; what is missing here is sent as its class. */
+static const char *http_reason(unsigned status)
+{
+    switch (status) {
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 204: return "No Content";
+    case 206: return "Partial Content";
+    case 301: return "Moved Permanently";
+    case 302: return "Found";
+    case 303: return "See Other";
+    case 304: return "Not Modified";
+    case 307: return "Temporary Redirect";
+    case 308: return "Permanent Redirect";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 410: return "Gone";
+    case 412: return "Precondition Failed";
+    case 413: return "Content Too Large";
+    case 415: return "Unsupported Media Type";
+    case 416: return "Range Not Satisfiable";
+    case 422: return "Unprocessable Content";
+    case 429: return "Too Many Requests";
+    case 500: return "Internal Server Error";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    case 507: return "Insufficient Storage";
+    default: return status < 400 ? "OK" : "Error";
+    }
+}
+
+void http__set_status(struct http_req *req, unsigned status)
+{
+    ASSERT(status >= 200 && status <= 599);
+    req->h2o->res.status = (int)status;
+    req->h2o->res.reason = http_reason(status);
+}
+
+struct str http__pool_copy(struct http_req *req, struct str s)
+{
+    char *copy = h2o_mem_alloc_pool(&req->h2o->pool, s.size + 1);
+    if (s.size > 0)
+        memcpy(copy, s.data, s.size);
+    copy[s.size] = '\0';
+    return (struct str){copy, s.size};
+}
+
+/* What a value may hold a stranger can have chosen: a control character would end the line. */
+void http__add_header(struct http_req *req, const char *name, struct str value)
+{
+    struct str copy = http__pool_copy(req, value);
+    char *bytes = (char *)(uintptr_t)copy.data; /* ours: just made */
+    for (size_t i = 0; i < copy.size; i++)
+        if ((unsigned char)bytes[i] < 0x20 || bytes[i] == 0x7f)
+            bytes[i] = ' ';
+    h2o_add_header_by_str(&req->h2o->pool, &req->h2o->res.headers, name, strlen(name), 1, NULL,
+                          copy.data, copy.size);
+}
+
+void http_res_header(struct http_req *req, const char *name, const char *format, ...)
+{
+    if (!http__can_reply(req))
+        return;
+    char text[512];
+    va_list list;
+    va_start(list, format);
+    int n = vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    if (n < 0)
+        return;
+    if ((size_t)n < sizeof text) {
+        http__add_header(req, name, (struct str){text, (size_t)n});
+        return;
+    }
+    char *long_text = NULL;
+    va_start(list, format);
+    n = vasprintf(&long_text, format, list);
+    va_end(list);
+    if (n < 0)
+        return; /* out of memory: the answer goes without it */
+    http__add_header(req, name, (struct str){long_text, (size_t)n});
+    free(long_text);
+}
+
+static bool http_status_has_no_body(unsigned status)
+{
+    return status == 204 || status == 304;
+}
+
+static h2o_generator_t http_nothing_more = {NULL, NULL};
+
+void http__send_nothing(struct http_req *req)
+{
+    h2o_start_response(req->h2o, &http_nothing_more);
+    h2o_send(req->h2o, NULL, 0, H2O_SEND_STATE_FINAL);
+}
+
+void http_reply(struct http_req *req, unsigned status, const char *type, struct str body)
+{
+    if (!http__can_reply(req))
+        return;
+    req->answered = true;
+    h2o_req_t *h2o = req->h2o;
+    http__set_status(req, status);
+    if (http_status_has_no_body(status)) {
+        req->expect = 0;
+        http__send_nothing(req);
+        return;
+    }
+    if (type != NULL)
+        http__add_header(req, "content-type", str_of(type));
+    h2o->res.content_length = body.size;
+    req->expect = req->is_head ? 0 : body.size;
+    if (!req->is_head && body.size > HTTP_PIECE_SIZE) { /* in pieces, not in one TLS burst */
+        struct rbuf *b;
+        if (rbuf_copy(body.data, body.size, &b) == 0) {
+            req->body.rbuf = b;
+            req->body.one = (struct http_part){.size = body.size};
+            http__body_start(req);
+            return;
+        }
+    }
+    h2o_iovec_t vec = {NULL, 0};
+    size_t count = 0;
+    if (!req->is_head && body.size > 0) {
+        struct str copy = http__pool_copy(req, body);
+        vec = h2o_iovec_init(copy.data, copy.size);
+        count = 1;
+    }
+    h2o_start_response(h2o, &http_nothing_more);
+    h2o_send(h2o, &vec, count, H2O_SEND_STATE_FINAL);
+}
+
+void http_reply_error(struct http_req *req, unsigned status, const char *code, const char *format,
+                      ...)
+{
+    if (!http__can_reply(req))
+        return;
+    char text[1024];
+    va_list list;
+    va_start(list, format);
+    int n = vsnprintf(text, sizeof text, format, list); /* a longer message is cut */
+    va_end(list);
+    CLEAN_BUF struct buf body = BUF_EMPTY;
+    buf_puts(&body, "{\"error\":{\"code\":");
+    buf_put_json_string(&body, str_of(code));
+    buf_puts(&body, ",\"message\":");
+    buf_put_json_string(&body, n < 0 ? STR_NONE : str_of(text));
+    buf_puts(&body, ",\"details\":{}}}");
+    http_reply(req, status, "application/json", buf_error(&body) < 0 ? STR_NONE : buf_str(&body));
+}
+
+void http_reply_json(struct http_req *req, unsigned status, json_t *value)
+{
+    if (!http__can_reply(req)) {
+        json_decref(value);
+        return;
+    }
+    char *text = value == NULL ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_decref(value);
+    if (text == NULL) {
+        http_reply_error(req, 500, "INTERNAL", "The answer could not be built");
+        return;
+    }
+    http_reply(req, status, "application/json", str_of(text));
+    free(text);
+}
+
+/* --- answers of the library's own ------------------------------------------------------------- */
+
+static struct str http_library_error(int status)
+{
+    switch (status) {
+    case 413:
+        return STR("{\"error\":{\"code\":\"BODY_TOO_LARGE\",\"message\":\"The request body is too "
+                   "large\",\"details\":{}}}");
+    case 417:
+        return STR("{\"error\":{\"code\":\"EXPECTATION_FAILED\",\"message\":\"This expectation is "
+                   "not known\",\"details\":{}}}");
+    case 503:
+        return STR("{\"error\":{\"code\":\"OVERLOADED\",\"message\":\"The server is out of "
+                   "memory\",\"details\":{}}}");
+    default:
+        return STR("{\"error\":{\"code\":\"BAD_REQUEST\",\"message\":\"The request is not valid "
+                   "HTTP\",\"details\":{}}}");
+    }
+}
+
+static void http_library_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *bufs,
+                              size_t bufs_count, h2o_send_state_t state)
+{
+    (void)bufs, (void)bufs_count; /* its plain text */
+    struct str text = http_library_error(h2o->res.status);
+    h2o_iovec_t vec = h2o_iovec_init(text.data, text.size);
+    bool is_head = h2o_memis(h2o->input.method.base, h2o->input.method.len, H2O_STRLIT("HEAD"));
+    h2o_ostream_send_next(self, h2o, &vec, is_head ? 0 : 1, state);
+}
+
+void http__on_library_error(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot)
+{
+    (void)self;
+    if (http__req_of(h2o) == NULL) {
+        h2o->res.content_length = http_library_error(h2o->res.status).size;
+        h2o_set_header(&h2o->pool, &h2o->res.headers, H2O_TOKEN_CONTENT_TYPE,
+                       H2O_STRLIT("application/json"), 1);
+        h2o_ostream_t *stream = h2o_add_ostream(h2o, sizeof *stream, slot);
+        stream->do_send = http_library_send;
+        slot = &stream->next;
+    }
+    h2o_setup_next_ostream(h2o, slot);
+}

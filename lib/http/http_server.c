@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/http.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "http/http_priv.h"
+
+#define HTTP_BODY_SIZE_DEFAULT (UINT64_C(1) << 20)
+#define HTTP_IDLE_MS_DEFAULT   UINT32_C(60000)
+#define HTTP_DRAIN_POLL_MS     5
+
+static void http_server_check(const struct http_server *s)
+{
+    ASSERT(s != NULL);
+    ASSERT(s->magic == HTTP_SERVER_MAGIC);
+}
+
+/* --- making ----------------------------------------------------------------------------------- */
+
+static int http_server_add_listen(struct http_listener *l, const struct http_listen *o,
+                                  struct err *err)
+{
+    if (o->address == NULL)
+        return err_set(err, -EINVAL, "a listener has no address");
+    if ((o->cert_file == NULL) != (o->key_file == NULL))
+        return err_set(err, -EINVAL, "listening on %s: certificate and key belong together",
+                       o->address);
+    l->options.port = o->port;
+    l->options.address = str_dup(str_of(o->address));
+    if (l->options.address == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    if (o->cert_file == NULL)
+        return 0;
+    l->options.cert_file = str_dup(str_of(o->cert_file));
+    l->options.key_file = str_dup(str_of(o->key_file));
+    if (l->options.cert_file == NULL || l->options.key_file == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    return http__tls_new(l->options.cert_file, l->options.key_file, err, &l->tls);
+}
+
+static void http_server_configure(struct http_server *s)
+{
+    h2o_globalconf_t *conf = &s->conf;
+    h2o_config_init(conf);
+    s->conf_made = true;
+    conf->server_name = h2o_iovec_init(s->server_name, strlen(s->server_name));
+    /* One more than allowed: in chunks the library refuses the exact limit too. We look again. */
+    conf->max_request_entity_size = (size_t)s->options.body_size_max + 1;
+    conf->http1.req_timeout = s->options.idle_ms;
+    conf->http1.upgrade_to_http2 = 0; /* HTTP/2 by ALPN only: h2c invites request smuggling */
+    conf->http2.idle_timeout = s->options.idle_ms;
+    /* Bodies stay in memory: the library would put those from 32 MiB on into /tmp. */
+    h2o_socket_buffer_mmap_settings.threshold = SIZE_MAX;
+    h2o_hostconf_t *host = h2o_config_register_host(conf, h2o_iovec_init("default", 7), 65535);
+    host->http2.push_preload = 0;
+    host->fallback_path.error_log.emit_request_errors = 0;
+    struct http_handler *handler =
+        (struct http_handler *)(void *)h2o_create_handler(&host->fallback_path, sizeof *handler);
+    handler->super.on_req = http__on_req;
+    handler->server = s;
+    h2o_filter_t *filter = h2o_create_filter(&host->fallback_path, sizeof *filter);
+    filter->on_setup_ostream = http__on_library_error;
+    struct http_logger *logger =
+        (struct http_logger *)(void *)h2o_create_logger(&host->fallback_path, sizeof *logger);
+    logger->super.log_access = http__log_access;
+    logger->server = s;
+}
+
+static unsigned http_server_cores(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : (unsigned)MIN(n, (long)HTTP_WORKERS_MAX);
+}
+
+static int http_server_init(struct http_server *s, const struct http_options *o, struct err *err)
+{
+    if (o->listens_count == 0 || o->listens_count > HTTP_LISTENS_MAX)
+        return err_set(err, -EINVAL, "1 to %d listeners are possible", HTTP_LISTENS_MAX);
+    if (o->workers > HTTP_WORKERS_MAX)
+        return err_set(err, -EINVAL, "at most %d workers are possible", HTTP_WORKERS_MAX);
+    s->server_name = str_dup(str_of(o->server_name != NULL ? o->server_name : "weir"));
+    if (s->server_name == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    if (s->options.body_size_max == 0)
+        s->options.body_size_max = HTTP_BODY_SIZE_DEFAULT;
+    if (s->options.idle_ms == 0)
+        s->options.idle_ms = HTTP_IDLE_MS_DEFAULT;
+    s->workers_count = o->workers != 0 ? o->workers : http_server_cores();
+    for (unsigned i = 0; i < o->listens_count; i++) {
+        int r = http_server_add_listen(&s->listeners[i], &o->listens[i], err);
+        if (r < 0)
+            return r;
+    }
+    int r = http__figures_init(s);
+    if (r < 0)
+        return err_set(err, r, "metric prefix %s is too long", o->metric_prefix);
+    http_server_configure(s);
+    return 0;
+}
+
+int http_server_new(const struct http_options *options, struct err *err, struct http_server **ret)
+{
+    ASSERT(options != NULL);
+    struct http_server *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    s->magic = HTTP_SERVER_MAGIC;
+    s->options = *options;
+    s->options.listens = NULL; /* the caller's; ours are s->listeners */
+    (void)pthread_mutex_init(&s->lock, NULL);   /* neither fails with default attributes */
+    (void)pthread_cond_init(&s->changed, NULL);
+    int r = http_server_init(s, options, err);
+    if (r < 0) {
+        (void)http_server_free(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+int http_route(struct http_server *s, unsigned methods, const char *pattern, http_handler *handler,
+               void *arg)
+{
+    http_server_check(s);
+    ASSERT(s->state == HTTP_STATE_NEW);
+    return http_router_add(&s->router, methods, pattern, handler, arg);
+}
+
+/* --- starting --------------------------------------------------------------------------------- */
+
+static int http_server_bind(struct http_server *s, struct err *err)
+{
+    int fds[HTTP_WORKERS_MAX];
+    for (unsigned i = 0; i < s->options.listens_count; i++) {
+        int r = http__listen_bind(&s->listeners[i], s->options.idle_ms, fds, s->workers_count, err);
+        if (r < 0)
+            return r;
+        for (unsigned n = 0; n < s->workers_count; n++)
+            s->workers[n].accepts[i].fd = fds[n];
+    }
+    return 0;
+}
+
+static int http_server_make_threads(struct http_server *s, struct err *err)
+{
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    int r = 0;
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's */
+    for (unsigned i = 0; r == 0 && i < s->workers_count; i++) {
+        struct http_worker *w = &s->workers[i];
+        r = -pthread_create(&w->thread, NULL, http__worker_main, w);
+        w->thread_made = r == 0;
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return r < 0 ? err_errno(err, r, "starting a worker thread") : 0;
+}
+
+static int http_server_wait_ready(struct http_server *s, struct err *err)
+{
+    int r = 0;
+    (void)pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < s->workers_count; i++) {
+        struct http_worker *w = &s->workers[i];
+        while (w->state == HTTP_WORKER_STARTING)
+            (void)pthread_cond_wait(&s->changed, &s->lock);
+        if (w->start_result < 0 && r == 0)
+            r = w->start_result;
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    return r < 0 ? err_errno(err, r, "starting a worker") : 0;
+}
+
+static int http_server_listen(struct http_server *s, struct err *err)
+{
+    for (unsigned n = 0; n < s->workers_count; n++) {
+        for (unsigned i = 0; i < s->options.listens_count; i++) {
+            if (listen(s->workers[n].accepts[i].fd, SOMAXCONN) < 0)
+                return err_errno(err, -errno, "listening on %s port %u",
+                                 s->listeners[i].options.address, (unsigned)s->listeners[i].port);
+        }
+    }
+    return 0;
+}
+
+static void http_server_tell(struct http_server *s, bool go)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < s->workers_count; i++) {
+        s->workers[i].go = go;
+        s->workers[i].give_up = !go;
+    }
+    (void)pthread_cond_broadcast(&s->changed);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+static void http_server_join(struct http_server *s)
+{
+    for (unsigned i = 0; i < s->workers_count; i++) {
+        struct http_worker *w = &s->workers[i];
+        if (w->thread_made)
+            (void)pthread_join(w->thread, NULL); /* joinable, ours, and not us */
+        w->thread_made = false;
+    }
+}
+
+static void http_server_free_workers(struct http_server *s)
+{
+    if (s->workers == NULL)
+        return;
+    for (unsigned n = 0; n < s->workers_count; n++)
+        for (unsigned i = 0; i < s->options.listens_count; i++)
+            (void)base_close(s->workers[n].accepts[i].fd);
+    free(s->workers);
+    s->workers = NULL;
+}
+
+static int http_server_make_workers(struct http_server *s, struct err *err)
+{
+    s->workers = calloc(s->workers_count, sizeof *s->workers);
+    if (s->workers == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    for (unsigned n = 0; n < s->workers_count; n++) {
+        struct http_worker *w = &s->workers[n];
+        w->server = s;
+        w->index = n;
+        atomic_init(&w->busy, UINT32_MAX); /* not yet counted */
+        for (unsigned i = 0; i < HTTP_LISTENS_MAX; i++) {
+            w->accepts[i].worker = w;
+            w->accepts[i].fd = -1;
+        }
+    }
+    return 0;
+}
+
+int http_server_start(struct http_server *s, struct err *err)
+{
+    http_server_check(s);
+    ASSERT(s->state == HTTP_STATE_NEW);
+    int r = http_server_make_workers(s, err);
+    if (r == 0)
+        r = http_server_bind(s, err);
+    if (r == 0) {
+        r = http_server_make_threads(s, err);
+        if (r == 0)
+            r = http_server_wait_ready(s, err);
+        if (r == 0)
+            r = http_server_listen(s, err);
+        http_server_tell(s, r == 0);
+    }
+    if (r < 0) {
+        http_server_join(s);
+        http_server_free_workers(s);
+        return r;
+    }
+    s->state = HTTP_STATE_RUNNING;
+    return 0;
+}
+
+uint16_t http_server_port(const struct http_server *s, unsigned listen_index)
+{
+    http_server_check(s);
+    ASSERT(listen_index < s->options.listens_count);
+    return s->listeners[listen_index].port;
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+static int http_server_post(struct http_server *s, loop_cb *cb)
+{
+    int r = 0;
+    for (unsigned i = 0; i < s->workers_count; i++) {
+        int one = loop_post(s->workers[i].loop, cb, &s->workers[i]);
+        if (one < 0)
+            r = one;
+    }
+    return r;
+}
+
+static int http_server_swap_tls(struct http_server *s, SSL_CTX **fresh)
+{
+    size_t count = s->tls_retired_count + s->options.listens_count;
+    SSL_CTX **retired = realloc(s->tls_retired, count * sizeof(SSL_CTX *));
+    if (retired == NULL)
+        return -ENOMEM;
+    s->tls_retired = retired;
+    for (unsigned i = 0; i < s->options.listens_count; i++) {
+        if (fresh[i] == NULL)
+            continue;
+        retired[s->tls_retired_count++] = s->listeners[i].tls;
+        s->listeners[i].tls = fresh[i];
+        fresh[i] = NULL;
+    }
+    return 0;
+}
+
+int http_server_reload_tls(struct http_server *s, struct err *err)
+{
+    http_server_check(s);
+    SSL_CTX *fresh[HTTP_LISTENS_MAX] = {NULL};
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < s->options.listens_count; i++) {
+        const struct http_listen *o = &s->listeners[i].options;
+        if (o->cert_file != NULL)
+            r = http__tls_new(o->cert_file, o->key_file, err, &fresh[i]);
+    }
+    if (r == 0) {
+        (void)pthread_mutex_lock(&s->lock);
+        r = http_server_swap_tls(s, fresh);
+        (void)pthread_mutex_unlock(&s->lock);
+        if (r == 0 && s->state == HTTP_STATE_RUNNING)
+            r = http_server_post(s, http__worker_tls);
+        if (r < 0)
+            r = err_errno(err, r, "swapping certificates");
+    }
+    for (unsigned i = 0; i < s->options.listens_count; i++)
+        SSL_CTX_free(fresh[i]); /* takes NULL */
+    return r;
+}
+
+static bool http_server_is_busy(const struct http_server *s)
+{
+    for (unsigned i = 0; i < s->workers_count; i++)
+        if (atomic_load(&s->workers[i].busy) != 0)
+            return true;
+    return false;
+}
+
+static void http_server_sleep(void)
+{
+    struct timespec t = {.tv_sec = 0, .tv_nsec = HTTP_DRAIN_POLL_MS * 1000000L};
+    (void)nanosleep(&t, NULL); /* a shorter nap does no harm */
+}
+
+/* The stop must reach every worker: out of memory it is tried again, for there is no other way. */
+static void http_server_post_surely(struct http_server *s, loop_cb *cb)
+{
+    for (unsigned i = 0; i < s->workers_count; i++)
+        while (loop_post(s->workers[i].loop, cb, &s->workers[i]) < 0)
+            http_server_sleep();
+}
+
+void http_server_drain(struct http_server *s, uint32_t wait_ms)
+{
+    http_server_check(s);
+    if (s->state != HTTP_STATE_RUNNING)
+        return;
+    s->state = HTTP_STATE_DRAINED;
+    if (wait_ms > 0) {
+        http_server_post_surely(s, http__worker_drain);
+        uint64_t until = clock_mono_ms() + wait_ms;
+        while (http_server_is_busy(s) && clock_mono_ms() < until)
+            http_server_sleep();
+    }
+    http_server_post_surely(s, http__worker_stop);
+    http_server_join(s);
+}
+
+struct http_server *http_server_free(struct http_server *s)
+{
+    if (s == NULL)
+        return NULL;
+    http_server_check(s);
+    http_server_drain(s, 0);
+    http_server_free_workers(s);
+    if (s->conf_made)
+        h2o_config_dispose(&s->conf);
+    for (unsigned i = 0; i < HTTP_LISTENS_MAX; i++) {
+        struct http_listener *l = &s->listeners[i];
+        SSL_CTX_free(l->tls);
+        free((void *)(uintptr_t)l->options.address); /* const for readers; made by us */
+        free((void *)(uintptr_t)l->options.cert_file);
+        free((void *)(uintptr_t)l->options.key_file);
+    }
+    for (unsigned i = 0; i < s->tls_retired_count; i++)
+        SSL_CTX_free(s->tls_retired[i]);
+    free(s->tls_retired);
+    http_router_free(&s->router);
+    free(s->server_name);
+    (void)pthread_cond_destroy(&s->changed);
+    (void)pthread_mutex_destroy(&s->lock);
+    MAGIC_CLEAR(s);
+    free(s);
+    return NULL;
+}

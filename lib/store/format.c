@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/format.h"
+#include <endian.h>
+#include <errno.h>
+#include <xxhash.h>
+
+#define FORMAT_HEAD   ((uint32_t)sizeof(struct format_record_disk))
+#define FORMAT_SUMMED offsetof(struct format_record_disk, checksum)
+
+static_assert(FORMAT_SUMMED == 56, "docs/format.md");
+static_assert(STORE_BLOB_MAX % FORMAT_BLOCK == 0, "blocks tile the largest blob");
+static_assert((uint64_t)FORMAT_HEAD + 8 * FORMAT_BLOCKS_MAX + STORE_BLOB_MAX + FORMAT_ALIGN <=
+                  RBUF_CAP_MAX,
+              "the largest record fits a buffer");
+
+void format_volume_write(const struct format_volume *v, uint8_t *out)
+{
+    struct format_volume_disk d = {
+        .magic = FORMAT_VOLUME_TEXT,
+        .version = htole32(FORMAT_VERSION),
+        .id = htole32(v->id),
+        .size = htole64(v->size),
+        .created_ms = (int64_t)htole64((uint64_t)v->created_ms),
+    };
+    memcpy(d.store_id, v->store_id, FORMAT_ID_SIZE);
+    d.checksum = htole64(XXH3_64bits(&d, offsetof(struct format_volume_disk, checksum)));
+    memset(out, 0, FORMAT_ALIGN);
+    memcpy(out, &d, sizeof d);
+}
+
+int format_volume_read(const uint8_t *bytes, struct format_volume *ret, struct err *err)
+{
+    struct format_volume_disk d;
+    memcpy(&d, bytes, sizeof d);
+    if (memcmp(d.magic, FORMAT_VOLUME_TEXT, sizeof d.magic) != 0)
+        return err_set(err, -EBADMSG, "it is not a Weir volume");
+    /* The version first: a newer format may well sum other bytes. */
+    if (le32toh(d.version) != FORMAT_VERSION)
+        return err_set(err, -EPROTONOSUPPORT,
+                       "it has volume format %u and this program knows only %u", le32toh(d.version),
+                       FORMAT_VERSION);
+    uint64_t sum = XXH3_64bits(&d, offsetof(struct format_volume_disk, checksum));
+    if (le64toh(d.checksum) != sum)
+        return err_set(err, -EBADMSG, "its header is damaged");
+    ret->id = le32toh(d.id);
+    ret->size = le64toh(d.size);
+    ret->created_ms = (int64_t)le64toh((uint64_t)d.created_ms);
+    memcpy(ret->store_id, d.store_id, FORMAT_ID_SIZE);
+    return 0;
+}
+
+static uint32_t format_blocks(uint32_t length)
+{
+    ASSERT(length <= STORE_BLOB_MAX);
+    return (length + FORMAT_BLOCK - 1) / FORMAT_BLOCK;
+}
+
+uint32_t format_payload_offset(uint32_t length)
+{
+    return FORMAT_HEAD + 8 * format_blocks(length);
+}
+
+uint32_t format_record_size(uint32_t length)
+{
+    uint32_t whole = format_payload_offset(length) + length;
+    return (whole + FORMAT_ALIGN - 1) / FORMAT_ALIGN * FORMAT_ALIGN;
+}
+
+static uint64_t format_block_sum(const uint8_t *payload, uint32_t length, uint32_t block)
+{
+    uint32_t from = block * FORMAT_BLOCK;
+    return XXH3_64bits(payload + from, MIN(FORMAT_BLOCK, length - from));
+}
+
+void format_record_fill(const void *payload, uint32_t length, uint8_t *out)
+{
+    uint32_t at = format_payload_offset(length);
+    if (length > 0)
+        memcpy(out + at, payload, length);
+    /* Summed after the copy: bytes that change under us would be found out at the first read. */
+    for (uint32_t i = 0; i < format_blocks(length); i++) {
+        uint64_t sum = htole64(format_block_sum(out + at, length, i));
+        memcpy(out + FORMAT_HEAD + 8 * (size_t)i, &sum, sizeof sum);
+    }
+    memset(out + at + length, 0, format_record_size(length) - at - length);
+}
+
+/* Of the first 56 bytes and the block checksums, leaving out the checksum between them. */
+static uint64_t format_record_sum(const uint8_t *bytes, uint32_t blocks_count)
+{
+    XXH64_hash_t head = XXH3_64bits(bytes, FORMAT_SUMMED);
+    if (blocks_count == 0)
+        return head;
+    return XXH3_64bits_withSeed(bytes + FORMAT_HEAD, 8 * (size_t)blocks_count, head);
+}
+
+void format_record_place(const struct format_record *r, uint8_t *out)
+{
+    ASSERT(r->offset % FORMAT_ALIGN == 0);
+    uint32_t blocks_count = format_blocks(r->length);
+    struct format_record_disk d = {
+        .version = htole16(FORMAT_VERSION),
+        .kind = htole16((uint16_t)r->kind),
+        .length = htole32(r->length),
+        .volume = htole32(r->volume),
+        .epoch = htole32(r->epoch),
+        .offset = htole64(r->offset),
+        .sequence = htole32(r->sequence),
+        .block_size = htole32(FORMAT_BLOCK),
+    };
+    memcpy(d.magic, FORMAT_RECORD_TEXT, sizeof d.magic);
+    memcpy(d.digest, r->digest.bytes, DIGEST_SIZE);
+    memcpy(out, &d, sizeof d);
+    uint64_t sum = htole64(format_record_sum(out, blocks_count));
+    memcpy(out + FORMAT_SUMMED, &sum, sizeof sum);
+}
+
+int format_record_read(const uint8_t *bytes, uint64_t size, struct format_record *ret)
+{
+    struct format_record_disk d;
+    if (size < sizeof d)
+        return -ENODATA;
+    memcpy(&d, bytes, sizeof d);
+    if (memcmp(d.magic, FORMAT_RECORD_TEXT, sizeof d.magic) != 0)
+        return -EBADMSG;
+    if (le16toh(d.version) != FORMAT_VERSION)
+        return -EPROTONOSUPPORT;
+    struct format_record r = {
+        .kind = le16toh(d.kind) == FORMAT_REF ? FORMAT_REF : FORMAT_BLOB,
+        .length = le32toh(d.length),
+        .volume = le32toh(d.volume),
+        .epoch = le32toh(d.epoch),
+        .sequence = le32toh(d.sequence),
+        .offset = le64toh(d.offset),
+    };
+    memcpy(r.digest.bytes, d.digest, DIGEST_SIZE);
+    if (r.length > STORE_BLOB_MAX || le16toh(d.kind) > FORMAT_REF || d.flags != 0)
+        return -EBADMSG;
+    if (le32toh(d.block_size) != FORMAT_BLOCK)
+        return -EBADMSG;
+    if (size < format_payload_offset(r.length))
+        return -ENODATA;
+    if (le64toh(d.checksum) != format_record_sum(bytes, format_blocks(r.length)))
+        return -EBADMSG;
+    *ret = r;
+    return 0;
+}
+
+int format_payload_check(const uint8_t *bytes, uint32_t length)
+{
+    const uint8_t *payload = bytes + format_payload_offset(length);
+    for (uint32_t i = 0; i < format_blocks(length); i++) {
+        uint64_t sum;
+        memcpy(&sum, bytes + FORMAT_HEAD + 8 * (size_t)i, sizeof sum);
+        if (le64toh(sum) != format_block_sum(payload, length, i))
+            return -EBADMSG;
+    }
+    return 0;
+}
+
+int format_record_check(const uint8_t *bytes, uint64_t size, const struct format_record *want)
+{
+    struct format_record r;
+    if (size < format_record_size(want->length))
+        return -EBADMSG;
+    int e = format_record_read(bytes, size, &r);
+    if (e < 0)
+        return -EBADMSG;
+    if (r.kind != want->kind || r.length != want->length || r.volume != want->volume ||
+        r.offset != want->offset || !digest_eq(&r.digest, &want->digest))
+        return -EBADMSG;
+    return format_payload_check(bytes, r.length);
+}
+
+uint32_t format_ref_write(struct str name, const struct store_ref *ref, uint8_t *out)
+{
+    ASSERT(store_name_ok(name));
+    struct format_ref_disk d = {.generation = htole64(ref->generation),
+                                .changed_ms = (int64_t)htole64((uint64_t)ref->changed_ms)};
+    memcpy(d.presentation, ref->presentation.bytes, DIGEST_SIZE);
+    memcpy(out, &d, sizeof d);
+    memcpy(out + sizeof d, name.data, name.size);
+    return (uint32_t)(sizeof d + name.size);
+}
+
+int format_ref_read(const uint8_t *payload, uint32_t length, struct str *ret_name,
+                    struct store_ref *ret)
+{
+    struct format_ref_disk d;
+    if (length <= sizeof d || length > FORMAT_REF_MAX)
+        return -EBADMSG;
+    memcpy(&d, payload, sizeof d);
+    struct str name = {(const char *)payload + sizeof d, length - sizeof d};
+    if (!store_name_ok(name))
+        return -EBADMSG;
+    *ret_name = name;
+    memcpy(ret->presentation.bytes, d.presentation, DIGEST_SIZE);
+    ret->generation = le64toh(d.generation);
+    ret->changed_ms = (int64_t)le64toh((uint64_t)d.changed_ms);
+    return 0;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hot: the RAM tier: whole verified blobs by digest; S3-FIFO, sized in bytes.
+ *
+ * Life:    hot_new -> hot_get, hot_insert -> hot_free.
+ * Owner:   the store. A blob in it is referenced once; readers take their own reference.
+ * Threads: any; a shard's lock is held for a few pointer moves, never across I/O.
+ * Errors:  an insert that finds no memory or no room is silently not made: it is a cache.
+ * Units:   bytes, as blobs cost in memory (rbuf_cap), not as they are long.
+ * Source:  Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023. */
+#pragma once
+#include "base/digest.h"
+#include "base/rbuf.h"
+
+struct hot;
+
+MUST_USE int hot_new(uint64_t size_max, struct hot **ret); /* 0: a tier that holds nothing */
+struct hot *hot_free(struct hot *h);
+
+struct rbuf *hot_get(struct hot *h, const struct digest *d);  /* a new reference, or NULL */
+struct rbuf *hot_look(struct hot *h, const struct digest *d); /* the same, not counted as use */
+/* Takes its own reference; what is there already stays. */
+void hot_insert(struct hot *h, const struct digest *d, struct rbuf *blob);
+void hot_remove(struct hot *h, const struct digest *d);
+uint64_t hot_bytes(const struct hot *h);

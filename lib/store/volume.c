@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/volume.h"
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "base/clock.h"
+
+#define VOLUME_SUFFIX     ".vol"
+#define VOLUME_SUFFIX_NEW ".new" /* not yet whole; a crash may leave one */
+#define VOLUME_PATH_MAX   4096
+#define VOLUME_HITS_UNIT  ((uint64_t)FORMAT_ALIGN * 64)
+
+struct volume_table {
+    uint32_t magic;
+#define VOLUME_TABLE_MAGIC UINT32_C(0x701c7ab1)
+    const struct io_ops *io;
+    char folder[VOLUME_PATH_MAX - 64];
+    uint8_t store_id[FORMAT_ID_SIZE];
+    pthread_rwlock_t lock;   /* volumes and count: written by the committer only */
+    struct volume **volumes; /* by rising id */
+    size_t count, cap;
+    _Atomic uint64_t sum_volumes, sum_size, sum_blobs, sum_bytes;
+};
+
+int volume_table_new(const struct io_ops *io, const char *folder, const uint8_t *store_id,
+                     struct volume_table **ret)
+{
+    struct volume_table *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return -ENOMEM;
+    t->magic = VOLUME_TABLE_MAGIC;
+    t->io = io;
+    int r = str_copy(str_of(folder), t->folder, sizeof t->folder);
+    if (r < 0) {
+        free(t);
+        return r;
+    }
+    memcpy(t->store_id, store_id, FORMAT_ID_SIZE);
+    (void)pthread_rwlock_init(&t->lock, NULL); /* does not fail on Linux with default attributes */
+    *ret = t;
+    return 0;
+}
+
+struct volume_table *volume_table_free(struct volume_table *t)
+{
+    if (t == NULL)
+        return NULL;
+    ASSERT(t->magic == VOLUME_TABLE_MAGIC);
+    for (size_t i = 0; i < t->count; i++)
+        volume_unref(t->volumes[i]);
+    free(t->volumes);
+    (void)pthread_rwlock_destroy(&t->lock);
+    MAGIC_CLEAR(t);
+    free(t);
+    return NULL;
+}
+
+static void volume_path(const struct volume_table *t, uint32_t id, const char *suffix,
+                        char out[VOLUME_PATH_MAX])
+{
+    int n = snprintf(out, VOLUME_PATH_MAX, "%s/%08x%s", t->folder, id, suffix);
+    ASSERT(n > 0);
+    ASSERT(n < VOLUME_PATH_MAX);
+}
+
+/* --- one volume ------------------------------------------------------------------------------- */
+
+static int volume_new(const struct io_ops *io, int fd, const struct index_volume *row,
+                      struct volume **ret)
+{
+    struct volume *v = calloc(1, sizeof *v);
+    if (v == NULL)
+        return -ENOMEM;
+    v->hits = calloc((size_t)(row->size / VOLUME_HITS_UNIT + 1), sizeof *v->hits);
+    if (v->hits == NULL) {
+        free(v);
+        return -ENOMEM;
+    }
+    v->magic = VOLUME_MAGIC;
+    atomic_init(&v->refs, 1);
+    v->io = io;
+    v->fd = fd;
+    v->id = row->id;
+    v->size = row->size;
+    v->row = *row;
+    *ret = v;
+    return 0;
+}
+
+struct volume *volume_unref(struct volume *v)
+{
+    if (v == NULL)
+        return NULL;
+    ASSERT(v->magic == VOLUME_MAGIC);
+    uint32_t before = atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel);
+    ASSERT(before > 0);
+    if (before == 1) {
+        (void)v->io->close(v->io, v->fd); /* all that counts was synced */
+        MAGIC_CLEAR(v);
+        free(v->hits);
+        free(v);
+    }
+    return NULL;
+}
+
+void volume_hit(struct volume *v, uint64_t offset)
+{
+    uint64_t bit = offset / FORMAT_ALIGN;
+    ASSERT(offset < v->size);
+    atomic_fetch_or_explicit(&v->hits[bit / 64], UINT64_C(1) << (bit % 64), memory_order_relaxed);
+}
+
+bool volume_was_hit(const struct volume *v, uint64_t offset)
+{
+    uint64_t bit = offset / FORMAT_ALIGN;
+    ASSERT(offset < v->size);
+    uint64_t word = atomic_load_explicit(&v->hits[bit / 64], memory_order_relaxed);
+    return (word >> (bit % 64) & 1) != 0;
+}
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+static int volume_table_add(struct volume_table *t, struct volume *v)
+{
+    int r = 0;
+    (void)pthread_rwlock_wrlock(&t->lock);
+    if (t->count == t->cap) {
+        size_t cap = t->cap == 0 ? 16 : t->cap * 2;
+        struct volume **more = reallocarray(t->volumes, cap, sizeof *more);
+        if (more != NULL) {
+            t->volumes = more;
+            t->cap = cap;
+        } else {
+            r = -ENOMEM;
+        }
+    }
+    if (r == 0) {
+        /* New volumes have the highest number, and the index lists them by number. */
+        ASSERT(t->count == 0 || t->volumes[t->count - 1]->id < v->id);
+        t->volumes[t->count++] = v;
+    }
+    (void)pthread_rwlock_unlock(&t->lock);
+    volume_publish(t);
+    return r;
+}
+
+/* The place of id, or of the next higher one. Under the lock, or by the committer. */
+static size_t volume_table_find(const struct volume_table *t, uint32_t id)
+{
+    size_t low = 0, high = t->count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (t->volumes[mid]->id < id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+struct volume *volume_get(struct volume_table *t, uint32_t id)
+{
+    struct volume *v = NULL;
+    (void)pthread_rwlock_rdlock(&t->lock);
+    size_t i = volume_table_find(t, id);
+    if (i < t->count && t->volumes[i]->id == id) {
+        v = t->volumes[i];
+        atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
+    }
+    (void)pthread_rwlock_unlock(&t->lock);
+    return v;
+}
+
+struct volume *volume_oldest(struct volume_table *t)
+{
+    return t->count > 0 ? t->volumes[0] : NULL;
+}
+
+struct volume *volume_newest(struct volume_table *t)
+{
+    return t->count > 0 ? t->volumes[t->count - 1] : NULL;
+}
+
+int volume_remove(struct volume_table *t, uint32_t id)
+{
+    struct volume *v = NULL;
+    (void)pthread_rwlock_wrlock(&t->lock);
+    size_t i = volume_table_find(t, id);
+    if (i < t->count && t->volumes[i]->id == id) {
+        v = t->volumes[i];
+        memmove(&t->volumes[i], &t->volumes[i + 1], (t->count - i - 1) * sizeof *t->volumes);
+        t->count--;
+    }
+    (void)pthread_rwlock_unlock(&t->lock);
+    volume_unref(v);
+    volume_publish(t);
+    return volume_unlink(t, id);
+}
+
+int volume_unlink(struct volume_table *t, uint32_t id)
+{
+    char path[VOLUME_PATH_MAX];
+    volume_path(t, id, VOLUME_SUFFIX, path);
+    int r = t->io->unlink(t->io, path);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    return t->io->sync_folder(t->io, t->folder);
+}
+
+void volume_publish(struct volume_table *t)
+{
+    struct volume_sums s = {0};
+    for (size_t i = 0; i < t->count; i++) {
+        const struct index_volume *row = &t->volumes[i]->row;
+        s.volumes++;
+        s.size += row->size;
+        s.blobs += row->blobs;
+        s.bytes += row->bytes;
+    }
+    atomic_store_explicit(&t->sum_volumes, s.volumes, memory_order_relaxed);
+    atomic_store_explicit(&t->sum_size, s.size, memory_order_relaxed);
+    atomic_store_explicit(&t->sum_blobs, s.blobs, memory_order_relaxed);
+    atomic_store_explicit(&t->sum_bytes, s.bytes, memory_order_relaxed);
+}
+
+void volume_table_sums(struct volume_table *t, struct volume_sums *ret)
+{
+    ret->volumes = atomic_load_explicit(&t->sum_volumes, memory_order_relaxed);
+    ret->size = atomic_load_explicit(&t->sum_size, memory_order_relaxed);
+    ret->blobs = atomic_load_explicit(&t->sum_blobs, memory_order_relaxed);
+    ret->bytes = atomic_load_explicit(&t->sum_bytes, memory_order_relaxed);
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+static int volume_read_header(struct volume_table *t, struct io_queue *q, int fd,
+                              struct format_volume *ret, struct err *err)
+{
+    uint8_t *page = aligned_alloc(FORMAT_ALIGN, FORMAT_ALIGN);
+    if (page == NULL)
+        return err_errno(err, -ENOMEM, "reading the header");
+    int r = io_run(q, IO_READ, fd, page, FORMAT_ALIGN, 0);
+    if (r == -ENODATA)
+        r = err_set(err, -EBADMSG, "it is not a Weir volume");
+    else if (r < 0)
+        r = err_errno(err, r, "reading the header");
+    else
+        r = format_volume_read(page, ret, err);
+    free(page);
+    if (r == 0 && memcmp(ret->store_id, t->store_id, FORMAT_ID_SIZE) != 0)
+        r = err_set(err, -ESTALE, "it belongs to another store");
+    return r;
+}
+
+static int volume_check_file(struct volume_table *t, struct io_queue *q, int fd,
+                             const struct index_volume *row, struct err *err)
+{
+    struct format_volume head;
+    uint64_t size = 0;
+    int r = volume_read_header(t, q, fd, &head, err);
+    if (r < 0)
+        return r;
+    if (head.id != row->id || head.size != row->size)
+        return err_set(err, -EBADMSG, "it is not the volume that the index names");
+    r = t->io->file_size(t->io, fd, &size);
+    if (r < 0)
+        return err_errno(err, r, "asking for its size");
+    if (size < row->end)
+        return err_set(err, -EBADMSG, "it is shorter than the index says");
+    return 0;
+}
+
+int volume_open(struct volume_table *t, struct io_queue *q, const struct index_volume *row,
+                struct err *err)
+{
+    char path[VOLUME_PATH_MAX];
+    struct err why = {{0}};
+    struct volume *v = NULL;
+    volume_path(t, row->id, VOLUME_SUFFIX, path);
+    int fd = t->io->open(t->io, path, IO_WRITABLE | IO_DIRECT);
+    if (fd < 0)
+        return err_errno(err, fd, "opening volume %s", path);
+    int r = volume_check_file(t, q, fd, row, &why);
+    if (r < 0) {
+        (void)t->io->close(t->io, fd); /* nothing was written */
+        return err_set(err, r, "volume %s is refused: %s", path, why.text);
+    }
+    r = volume_new(t->io, fd, row, &v);
+    if (r < 0) {
+        (void)t->io->close(t->io, fd);
+        return err_errno(err, r, "opening volume %s", path);
+    }
+    r = volume_table_add(t, v);
+    if (r < 0) {
+        volume_unref(v);
+        return err_errno(err, r, "opening volume %s", path);
+    }
+    return 0;
+}
+
+static int volume_write_file(struct volume_table *t, struct io_queue *q, int fd,
+                             const struct index_volume *row)
+{
+    struct format_volume head = {.id = row->id, .size = row->size, .created_ms = clock_real_ms()};
+    memcpy(head.store_id, t->store_id, FORMAT_ID_SIZE);
+    uint8_t *page = aligned_alloc(FORMAT_ALIGN, FORMAT_ALIGN);
+    if (page == NULL)
+        return -ENOMEM;
+    int r = t->io->allocate(t->io, fd, row->size);
+    format_volume_write(&head, page);
+    if (r == 0)
+        r = io_run(q, IO_WRITE, fd, page, FORMAT_ALIGN, 0);
+    if (r == 0)
+        r = io_run(q, IO_SYNC, fd, NULL, 0, 0);
+    free(page);
+    return r;
+}
+
+int volume_create(struct volume_table *t, struct io_queue *q, const struct index_volume *row)
+{
+    char path_new[VOLUME_PATH_MAX], path[VOLUME_PATH_MAX];
+    struct volume *v = NULL;
+    volume_path(t, row->id, VOLUME_SUFFIX_NEW, path_new);
+    volume_path(t, row->id, VOLUME_SUFFIX, path);
+    int r = t->io->unlink(t->io, path_new); /* of an attempt that found the disk full */
+    if (r < 0 && r != -ENOENT)
+        return r;
+    int fd = t->io->open(t->io, path_new, IO_CREATE | IO_WRITABLE | IO_DIRECT);
+    if (fd < 0)
+        return fd;
+    r = volume_write_file(t, q, fd, row);
+    if (r == 0)
+        r = t->io->rename(t->io, path_new, path);
+    if (r == 0)
+        r = t->io->sync_folder(t->io, t->folder);
+    if (r == 0)
+        r = volume_new(t->io, fd, row, &v);
+    if (r < 0) {
+        (void)t->io->close(t->io, fd);
+        (void)t->io->unlink(t->io, path_new); /* else the next attempt or start does */
+        return r;
+    }
+    r = volume_table_add(t, v);
+    if (r < 0)
+        volume_unref(v);
+    return r;
+}
+
+static bool volume_parse_name(const char *name, const char *suffix, uint32_t *ret)
+{
+    struct str s = str_of(name);
+    uint32_t id = 0;
+    if (s.size != 8 + strlen(suffix) || strcmp(name + 8, suffix) != 0)
+        return false;
+    for (unsigned i = 0; i < 8; i++) {
+        static const char digits[] = "0123456789abcdef";
+        const char *at = name[i] != 0 ? strchr(digits, name[i]) : NULL;
+        if (at == NULL)
+            return false;
+        id = id << 4 | (uint32_t)(at - digits);
+    }
+    *ret = id;
+    return true;
+}
+
+static int volume_check_name(struct volume_table *t, const char *name, struct err *err)
+{
+    uint32_t id = 0;
+    if (!str_ends(str_of(name), STR(VOLUME_SUFFIX)))
+        return 0; /* not ours to judge: lost+found and the like */
+    size_t i = t->count;
+    if (volume_parse_name(name, VOLUME_SUFFIX, &id))
+        i = volume_table_find(t, id);
+    if (i < t->count && t->volumes[i]->id == id)
+        return 0;
+    return err_set(err, -EBADMSG,
+                   "%s/%s is not in the index of this store; move it away, or rebuild the index "
+                   "with: weirctl store rebuild",
+                   t->folder, name);
+}
+
+static int volume_clean_name(struct volume_table *t, const char *name, struct err *err)
+{
+    char path[VOLUME_PATH_MAX];
+    uint32_t id = 0;
+    if (!volume_parse_name(name, VOLUME_SUFFIX_NEW, &id))
+        return 0;
+    volume_path(t, id, VOLUME_SUFFIX_NEW, path);
+    int r = t->io->unlink(t->io, path);
+    return r < 0 ? err_errno(err, r, "removing %s, which a crash left", path) : 0;
+}
+
+static int volume_table_walk(struct volume_table *t,
+                             int (*each)(struct volume_table *, const char *, struct err *),
+                             struct err *err)
+{
+    DIR *dir = opendir(t->folder);
+    if (dir == NULL)
+        return err_errno(err, -errno, "reading the folder %s", t->folder);
+    int r = 0;
+    const struct dirent *e;
+    while (r == 0 && (e = readdir(dir)) != NULL)
+        r = each(t, e->d_name, err);
+    (void)closedir(dir);
+    return r;
+}
+
+int volume_table_check(struct volume_table *t, struct err *err)
+{
+    /* Two walks: what is refused is refused before anything is removed. */
+    int r = volume_table_walk(t, volume_check_name, err);
+    return r < 0 ? r : volume_table_walk(t, volume_clean_name, err);
+}
+
+int volume_folder_used(const char *folder, bool *ret)
+{
+    DIR *dir = opendir(folder);
+    if (dir == NULL && errno != ENOENT)
+        return -errno;
+    bool used = false;
+    const struct dirent *e;
+    while (dir != NULL && !used && (e = readdir(dir)) != NULL)
+        used = str_ends(str_of(e->d_name), STR(VOLUME_SUFFIX));
+    if (dir != NULL)
+        (void)closedir(dir);
+    *ret = used;
+    return 0;
+}

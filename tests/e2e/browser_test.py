@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Viewers: Chromium plays the page's titles from the edge over HTTPS, by each of the engines."""
+import json
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+from weir import ROOT, Weir
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+class Browser(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
+        film = pathlib.Path(cls.folder.name) / "film.mkv"
+        subprocess.run([ROOT / "tools/sample", film, "30", "640x480"], check=True)
+        cls.weir = Weir(cls.folder.name).start()
+        cls.weir.publish(film, "film", "--title", "A film & <more>")
+        cls.who = {"email": "viewer@example.org", "password": "correct horse battery"}
+        page = cls.weir.url("control") + "/api/v1/auth/signup"
+        cls.weir.request("POST", page, cls.who)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.weir.close()
+        cls.folder.cleanup()
+
+    def play(self, engine, **more):
+        ask = {"page": self.weir.url("control") + "/", "asset": "film", "engine": engine, **self.who, **more}
+        result = subprocess.run(["node", HERE / "play.mjs", json.dumps(ask)], capture_output=True, text=True, timeout=400)
+        self.assertTrue(result.stdout, result.stderr)
+        seen = json.loads(result.stdout.splitlines()[-1])
+        self.assertEqual(result.returncode, 0, json.dumps(seen, indent=1))
+        self.assertEqual(seen["engine_used"], engine)
+        self.assertEqual(sorted(seen["levels"]), [240, 360, 480])
+        self.assertAlmostEqual(seen["duration"], 30, delta=0.2)
+        return seen
+
+    def test_hls_js(self):
+        self.play("hls")
+
+    def test_dash_js(self):
+        self.play("dash")
+
+    def test_shaka(self):
+        self.play("shaka")
+
+    def test_sign_up_in_the_page(self):
+        self.play("hls", signup=True, email="new@example.org", seconds=2)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes into ingest: odd films work, bad ones end in one sentence, an interrupted job goes on."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from weir import ROOT, Weir, ffprobe_frames
+
+
+def ffmpeg(*args):
+    subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", *map(str, args)], check=True)
+
+
+class Ingest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
+        cls.media = pathlib.Path(cls.folder.name)
+        cls.weir = Weir(cls.folder.name).start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.weir.close()
+        cls.folder.cleanup()
+
+    def make(self, name, *args):
+        path = self.media / name
+        ffmpeg(*args, path)
+        return path
+
+    def source_frames(self, path):
+        return ffprobe_frames(path)[0]
+
+    def published(self, path, asset, *args):
+        """Publishes; checks that each rendition decodes whole; returns the presentation."""
+        self.weir.publish(path, asset, *args)
+        presentation = self.weir.get(self.weir.sign(asset, "--view", "presentation.json")).json()
+        for track in presentation["tracks"]:
+            if track["kind"] == "video":
+                url = self.weir.sign(asset, "--view", f"{track['id']}/index.m3u8")
+                frames, complaints = ffprobe_frames(url, self.weir)
+                self.assertEqual(frames, self.source_frames(path), f"{asset} {track['id']} {complaints}")
+                self.assertEqual(complaints, "", f"{asset} {track['id']}")
+        return presentation
+
+    def video(self, presentation):
+        return [t for t in presentation["tracks"] if t["kind"] == "video"]
+
+    def refused(self, path, asset, *words):
+        before = self.store_state()
+        result = self.weir.publish(path, asset, check=False)
+        self.assertEqual(result.returncode, 1, result.stdout)
+        lines = result.stderr.strip().splitlines()
+        self.assertEqual(len(lines), 1, lines)
+        for word in (pathlib.Path(path).name, *words):
+            self.assertIn(word, lines[0])
+        self.assertEqual(self.store_state(), before, "something was left behind")
+        self.assertEqual(list((self.weir.folder / "ingest/jobs").iterdir()), [], "a job folder was left behind")
+
+    def store_state(self):
+        publish = {"Authorization": "Bearer " + self.weir.secret("publish")}
+        refs = self.weir.request("GET", self.weir.url("origin") + "/refs", headers=publish).json()
+        return json.dumps(refs, sort_keys=True), self.weir.metric("origin", "weir_origin_store_blobs")
+
+    def test_bad_files(self):
+        film = self.make("whole.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=12", "-c:v", "libx264", "-preset", "ultrafast",
+                         "-movflags", "+faststart")
+        data = film.read_bytes()
+        cut, no_moov, empty, text, secret = (self.media / n for n in ("cut.mp4", "nomoov.mp4", "empty.mp4", "text.mp4", "secret.mp4"))
+        cut.write_bytes(data[:len(data) // 2])
+        tail = self.make("tail.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=4", "-c:v", "libx264", "-preset", "ultrafast")
+        no_moov.write_bytes(tail.read_bytes()[:-5000])
+        empty.write_bytes(b"")
+        text.write_text("It was a dark and stormy night.\n" * 500)
+        sound = self.make("sound.m4a", "-f", "lavfi", "-i", "sine=duration=3")
+        self.refused(cut, "bad", "truncated")
+        self.refused(no_moov, "bad")
+        self.refused(empty, "bad", "empty")
+        self.refused(text, "bad")
+        self.refused(sound, "bad", "video")
+        self.refused(self.media / "absent.mp4", "bad", "No such file")
+        self.refused(self.media, "bad")
+        self.refused("/dev/null", "bad")
+        secret.write_bytes(data)
+        result = self.weir.publish(film, "../up", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(len(result.stderr.strip().splitlines()), 1)
+
+    def test_bad_ladders(self):
+        film = self.make("small.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=2", "-c:v", "libx264", "-preset", "ultrafast")
+        ladder = self.media / "ladder.yaml"
+        for text in ("rungs: 7\n", "rungs: []\n", "rungs:\n  - height: 240\n    video_bitrate: lots\n", "no: such\n"):
+            ladder.write_text(text)
+            result = self.weir.publish(film, "bad", "--ladder", str(ladder), check=False)
+            self.assertEqual((result.returncode, len(result.stderr.strip().splitlines())), (1, 1), result.stderr)
+            self.assertIn("ladder.yaml", result.stderr)
+
+    def test_no_sound(self):
+        p = self.published(self.make("mute.mp4", "-f", "lavfi", "-i", "testsrc2=size=426x240:rate=30:duration=5"), "mute")
+        self.assertEqual([t["kind"] for t in p["tracks"]], ["video"])
+
+    def test_odd_dimensions(self):
+        p = self.published(self.make("odd.mkv", "-f", "lavfi", "-i", "testsrc2=size=427x241:rate=25:duration=3", "-c:v", "ffv1"), "odd")
+        for track in self.video(p):
+            self.assertEqual((track["width"] % 2, track["height"] % 2), (0, 0))
+            self.assertLessEqual(track["height"], 242)
+
+    def test_variable_frame_rate(self):
+        path = self.make("vfr.mkv", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=30:duration=9",
+                         "-vf", "select='not(mod(n,3))+gt(mod(n,60),29)'", "-fps_mode", "vfr", "-c:v", "libx264", "-preset", "ultrafast")
+        p = self.published(path, "vfr")
+        self.assertAlmostEqual(p["duration_ms"] / 1000, 9, delta=0.2)
+
+    def test_start_offset(self):
+        path = self.make("late.ts", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=6", "-f", "lavfi", "-i", "sine=duration=6",
+                         "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-output_ts_offset", "3600")
+        p = self.published(path, "late")
+        self.assertAlmostEqual(p["duration_ms"] / 1000, 6, delta=0.2)
+        for track in p["tracks"]:
+            self.assertLess(track["start"] / track["timescale"], 0.2, track["id"])
+
+    def test_rotated(self):
+        upright = self.make("upright.mp4", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=2", "-c:v", "libx264", "-preset", "ultrafast")
+        path = self.make("turned.mp4", "-i", upright, "-c", "copy", "-metadata:s:v:0", "rotate=90")
+        p = self.published(path, "turned")
+        for track in self.video(p):
+            self.assertGreater(track["height"], track["width"], track["id"])
+
+    def test_one_frame(self):
+        p = self.published(self.make("one.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=1", "-frames:v", "1"), "one")
+        self.assertEqual(len(self.video(p)[0]["segments"]), 1)
+
+    def test_ten_seconds_by_copy(self):
+        path = self.make("ten.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=10", "-f", "lavfi", "-i", "sine=duration=10",
+                         "-c:v", "libx264", "-preset", "veryfast", "-bf", "3", "-g", "50", "-c:a", "aac")
+        p = self.published(path, "ten", "--ladder", "copy")
+        self.assertAlmostEqual(p["duration_ms"] / 1000, 10, delta=0.2)
+        uncopyable = self.make("mpeg2.mkv", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=2", "-c:v", "mpeg2video")
+        result = self.weir.publish(uncopyable, "mpeg2", "--ladder", "copy", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("--ladder auto", result.stderr)
+
+    def test_json_lines_and_second_publish(self):
+        path = self.make("lines.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=6")
+        lines = [json.loads(line) for line in self.weir.publish(path, "lines").stdout.splitlines()]
+        self.assertEqual(lines[-1]["state"], "done")
+        self.assertTrue(all(0 <= line["progress"] <= 1 for line in lines))
+        again = [json.loads(line) for line in self.weir.publish(path, "lines").stdout.splitlines()]
+        self.assertEqual(again[-1]["generation"], lines[-1]["generation"])
+        self.assertEqual(len(again), 1)
+
+    def test_progress_bar_on_a_terminal(self):
+        path = self.make("bar.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=6")
+        from weir import program
+        command = f"{program('weirctl')} publish {path} --asset bar --state {self.weir.folder}"
+        shown = subprocess.run(["script", "-qec", command, "/dev/null"], capture_output=True, text=True, check=True).stdout
+        self.assertIn("100%", shown)
+        self.assertRegex(shown, r"\[#+\.*\]")
+        self.assertIn("is published as bar", shown)
+
+    def test_resume_after_kill(self):
+        """kill -9 in the middle: started again, it encodes only what was not finished."""
+        path = self.make("long.mp4", "-f", "lavfi", "-i", "testsrc2=size=640x480:rate=25:duration=60", "-f", "lavfi", "-i", "sine=duration=60",
+                         "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
+        from weir import program
+        client = subprocess.Popen([program("weirctl"), "publish", str(path), "--asset", "long", "--state", str(self.weir.folder)],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        until = time.monotonic() + 120
+        jobs = self.weir.folder / "ingest/jobs"
+        while len(list(jobs.glob("*/**/*.m4s"))) < 12:
+            self.assertLess(time.monotonic(), until, "no segments are being made")
+            self.assertIsNone(client.poll(), "the job was over too soon")
+            time.sleep(0.02)
+        self.weir.kill("ingest")
+        finished = len(list(jobs.glob("*/**/*.m4s")))
+        client.kill()
+        client.communicate()
+        self.weir.start("ingest")
+        job = json.loads(self.weir.publish(path, "long").stdout.splitlines()[-1])
+        self.assertEqual(job["state"], "done")
+        self.assertGreaterEqual(job["segments_reused"], finished - 4)  # those being renamed at the kill
+        self.assertGreater(job["segments_encoded"], 0)
+        presentation = self.weir.get(self.weir.sign("long", "--view", "presentation.json")).json()
+        total = sum(len(t["segments"]) for t in presentation["tracks"] if t["kind"] != "text")
+        self.assertEqual(job["segments_reused"] + job["segments_encoded"], total)
+        for track in self.video(presentation):
+            url = self.weir.sign("long", "--view", f"{track['id']}/index.m3u8")
+            self.assertEqual(ffprobe_frames(url, self.weir), (1500, ""), track["id"])
+
+    def test_origin_away(self):
+        path = self.make("away.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=2")
+        self.weir.kill("origin", signal.SIGTERM)
+        try:
+            result = self.weir.publish(path, "away", check=False)
+            self.assertEqual((result.returncode, len(result.stderr.strip().splitlines())), (1, 1), result.stderr)
+        finally:
+            self.weir.start("origin")
+        self.published(path, "away")
+
+
+if __name__ == "__main__":
+    unittest.main()

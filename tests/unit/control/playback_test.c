@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/playback.h"
+#include <errno.h>
+#include <string.h>
+#include "fixture.h"
+
+static struct token_ring *load_ring(struct fixture *f, const char *secret)
+{
+    char path[128];
+    char keys[256];
+    struct err err = {""};
+    struct token_ring *ring = NULL;
+    (void)snprintf(path, sizeof path, "%s/ring.json", f->folder);
+    (void)snprintf(keys, sizeof keys,
+                   "{\"keys\":[{\"kty\":\"oct\",\"kid\":\"k1\",\"alg\":\"HS256\",\"k\":\"%s\"}]}",
+                   secret);
+    assert_int_equal(file_write(path, str_of(keys), 0600), 0);
+    if (token_ring_load(path, &ring, &err) < 0)
+        fail_msg("%s", err.text);
+    return ring;
+}
+
+/* What is signed here is what an edge's check lets through, and nothing beside it. */
+static void test_signed(void **state)
+{
+    struct fixture *f = *state;
+    CLEAN(token_ring_free)
+    struct token_ring *ring = load_ring(f, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+    const struct playback_signer signer = {ring, "https://edge.example:8443", "weir-control", 3600};
+    CLEAN_BUF struct buf url = BUF_EMPTY;
+    CLEAN_BUF struct buf path = BUF_EMPTY;
+    struct str token;
+    struct token_claims claims;
+    int64_t expires = playback_expires(&signer, 1700000000);
+    assert_int_equal(expires, 1700003600);
+    assert_int_equal(playback_sign(&signer, "film-1", "u1", "s1", expires, &url), 0);
+    buf_puts(&url, "master.m3u8");
+    struct str rest = buf_str(&url);
+    assert_true(str_starts(rest, STR("https://edge.example:8443/;URISigningPackage=")));
+    rest = str_skip(rest, strlen("https://edge.example:8443"));
+    assert_int_equal(token_extract(rest, STR_NONE, STR_NONE, &token, &path), 0);
+    assert_true(str_eq(buf_str(&path), STR("/v/film-1/master.m3u8")));
+    assert_int_equal(token_verify(ring, token, 1700003599, &claims), 0);
+    assert_string_equal(claims.subject, "u1");
+    assert_string_equal(claims.session, "s1");
+    assert_string_equal(claims.asset, "film-1");
+    assert_string_equal(claims.issuer, "weir-control");
+    assert_int_equal(claims.expires_s, expires);
+    assert_int_equal(token_covers(&claims, STR("https://edge.example:8443/v/film-1/a/index.m3u8")),
+                     0);
+    assert_int_equal(token_covers(&claims, STR("https://edge.example:8443/v/film-2/master.m3u8")),
+                     -EACCES);
+    token_claims_clear(&claims);
+    assert_int_equal(token_verify(ring, token, expires + 1, &claims), -ETIME);
+}
+
+/* A poster's URL stays the same for the hour, so that the browser's cache has a use. */
+static void test_rounded(void **state)
+{
+    (void)state;
+    const struct playback_signer signer = {.lifetime_s = 600};
+    assert_int_equal(playback_expires_rounded(&signer, 7200), 10800 + 600);
+    assert_int_equal(playback_expires_rounded(&signer, 7201), 10800 + 600);
+    assert_int_equal(playback_expires_rounded(&signer, 10799), 10800 + 600);
+    assert_int_equal(playback_expires_rounded(&signer, 10800), 14400 + 600);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FIXTURE_CASE(test_signed),
+        cmocka_unit_test(test_rounded),
+    };
+    return cmocka_run_group_tests_name("control playback", tests, NULL, NULL);
+}
