@@ -414,7 +414,6 @@ int encode_film(struct run *run, struct err *err)
     e->probe = run->probe;
     e->timescale = run->probe->video.timescale;
     e->last_pts = -1;
-    run_init(run);
     atomic_store(&run->progress->duration_ms, run->probe->duration_us / 1000);
     int r = encode_run(e, err);
     for (unsigned i = 0; i < e->renditions_count; i++)
@@ -426,7 +425,6 @@ int encode_film(struct run *run, struct err *err)
     avcodec_free_context(&e->decoder);
     av_frame_free(&e->decoded);
     av_frame_free(&e->turned);
-    run_clear(run);
     free(e);
     return r;
 }

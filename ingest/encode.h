@@ -3,7 +3,7 @@
  * thumbnails. One thread demuxes and decodes; each rung and each audio track has its own.
  *
  * Life:    encode_film: returns when all is done, failed or stopped.
- * Owner:   the caller's run, with probe, ladder, work, cores, stop and progress set.
+ * Owner:   the caller's run, run_init done, with probe, ladder, work, cores, stop and progress set.
  * Threads: makes its own, joins them all.
  * Errors:  0; -ECANCELED when *stop was set (what is finished stays in the work); else -errno with a
  *          sentence in err that names the file.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run: what all threads of one encode share: the film, where results go, the first error, progress.
  *
- * Life:    run_init -> threads use it -> all joined -> run_clear.
- * Owner:   encode_film or copy_film.
+ * Life:    run_init -> encode_film or copy_film, text_extract -> run_clear.
+ * Owner:   the job.
  * Threads: run_fail, run_failed, run_note, run_at: any. run_queue: before the threads start.
  * Errors:  the first run_fail counts; it aborts all queues, so that every thread ends soon.
  * Units:   milliseconds of film. */

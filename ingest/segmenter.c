@@ -10,6 +10,8 @@ struct segmenter {
     struct cmaf_writer *writer;
     struct buf bytes; /* kept between segments: its memory is used again */
     uint32_t samples;
+    bool is_replay;
+    uint32_t replayed; /* segments compared so far */
 };
 
 int segmenter_new(struct work_track *track, uint32_t timescale, bool is_video,
@@ -41,6 +43,11 @@ struct segmenter *segmenter_free(struct segmenter *s)
     return NULL;
 }
 
+void segmenter_replay(struct segmenter *s)
+{
+    s->is_replay = s->track->segments_count > 0;
+}
+
 bool segmenter_is_empty(const struct segmenter *s)
 {
     return s->samples == 0;
@@ -64,11 +71,19 @@ int segmenter_cut(struct segmenter *s, int64_t end_pts, struct err *err)
         return 0;
     struct segment segment;
     uint64_t start;
-    uint32_t number = s->track->segments_count + 1;
+    uint32_t number = s->is_replay ? s->replayed + 1 : s->track->segments_count + 1;
     buf_clear(&s->bytes);
     int r = cmaf_writer_end(s->writer, number, end_pts, &s->bytes, &segment, &start);
     if (r < 0)
         return err_errno(err, r, "track %s: segment %u", s->track->id, number);
     s->samples = 0;
+    if (s->is_replay) {
+        if (!digest_eq(&segment.digest, &s->track->segments[number - 1].digest))
+            return err_set(err, -ESTALE, "track %s: segment %u is not what it was", s->track->id,
+                           number);
+        s->replayed = number;
+        s->is_replay = number < s->track->segments_count;
+        return 0;
+    }
     return work_put_segment(s->track, buf_str(&s->bytes), &segment, start, err);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "ingest/copy.h"
+#include "ingest/text.h"
 
 char film_dir[64];
 
@@ -92,6 +94,8 @@ int film_encode(struct film_job *job, const char *name, const char *work)
     if (r < 0)
         return r;
     CLEAN(work_free) struct work *w = NULL;
+    if (job->ladder.is_copy)
+        copy_prepare(probe);
     r = work_open(folder, &job->err, &w);
     if (r < 0)
         return r;
@@ -101,7 +105,11 @@ int film_encode(struct film_job *job, const char *name, const char *work)
                       .cores = 2,
                       .stop = &job->stop,
                       .progress = &job->progress};
-    r = encode_film(&run, &job->err);
+    run_init(&run);
+    r = job->ladder.is_copy ? copy_film(&run, &job->err) : encode_film(&run, &job->err);
+    if (r == 0)
+        r = text_extract(&run, 10000, &job->err);
+    run_clear(&run);
     memcpy(job->notes, run.notes, sizeof job->notes);
     work_counts(w, &job->encoded, &job->reused);
     return r;
