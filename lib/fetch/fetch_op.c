@@ -80,8 +80,8 @@ static void fetch_op_finish(struct fetch_op *op, int res)
 
 static uint64_t fetch_backoff_ms(unsigned tries)
 {
-    uint64_t full = MIN((uint64_t)FETCH_BACKOFF_MS << MIN(tries - 1, 16u),
-                        (uint64_t)FETCH_BACKOFF_MS_MAX);
+    uint64_t full =
+        MIN((uint64_t)FETCH_BACKOFF_MS << MIN(tries - 1, 16u), (uint64_t)FETCH_BACKOFF_MS_MAX);
     uint32_t random;
     id_random(&random, sizeof random); /* so that many edges do not come back all at once */
     return full / 2 + random % (full / 2 + 1);

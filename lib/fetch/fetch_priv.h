@@ -13,7 +13,7 @@
 #include "fetch/fetch.h"
 
 #define FETCH_RETRIES_MAX     10
-#define FETCH_BACKOFF_MS      50   /* doubled for each retry, half of it at random */
+#define FETCH_BACKOFF_MS      50 /* doubled for each retry, half of it at random */
 #define FETCH_BACKOFF_MS_MAX  2000
 #define FETCH_EASY_FREE_MAX   64   /* handles kept for reuse */
 #define FETCH_HOSTS_MAX       1024 /* then the healthy ones are forgotten */
