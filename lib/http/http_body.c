@@ -129,11 +129,11 @@ static void http_body_pump_once(struct http_req *req)
     size_t count;
     bool last;
     int r = http_body_gather(req, vecs, &count, &last);
-    if (r == -EAGAIN && count == 0) {
+    if (r == -EAGAIN && count == 0 && !req->worker->stopping) {
         b->waiting = true;
         return;
     }
-    if (r < 0 && r != -EAGAIN && count == 0) {
+    if (r < 0 && count == 0) { /* also -EAGAIN at the server's end: nobody would wake us */
         http_body_fail(req);
         return; /* an error behind texts comes again on the next turn, alone */
     }

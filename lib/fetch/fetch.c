@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libcurl's multi handle on our loop. Its sockets are in an epoll descriptor of our own, which the
+ * loop watches as one; its one timer is a timer of the loop. The library may not be called from its
+ * own callbacks: what users do there (start, cancel) is noted and done when it has returned. */
+#include "fetch/fetch.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+#include "fetch/fetch_priv.h"
+
+static void fetch_check(const struct fetch *f)
+{
+    ASSERT(f != NULL);
+    ASSERT(f->magic == FETCH_MAGIC);
+}
+
+/* --- easy handles ----------------------------------------------------------------------------- */
+
+CURL *fetch__easy_take(struct fetch *f)
+{
+    if (f->free_count > 0)
+        return f->free[--f->free_count];
+    return curl_easy_init();
+}
+
+void fetch__easy_give(struct fetch *f, CURL *easy)
+{
+    if (easy == NULL)
+        return;
+    if (f->free_count == FETCH_EASY_FREE_MAX) {
+        curl_easy_cleanup(easy);
+        return;
+    }
+    curl_easy_reset(easy);
+    f->free[f->free_count++] = easy;
+}
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+void fetch__settle(struct fetch *f)
+{
+    if (f->in_library > 0 || f->settling)
+        return; /* whoever is below us on the stack does it */
+    f->settling = true;
+    for (;;) {
+        struct fetch_op *dead = f->dead;
+        if (dead != NULL) {
+            f->dead = dead->next;
+            fetch__op_free(dead);
+            continue;
+        }
+        int left;
+        CURLMsg *message = curl_multi_info_read(f->multi, &left);
+        if (message == NULL)
+            break;
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        CURLcode code = message->data.result;
+        struct fetch_op *op = NULL;
+        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)(void *)&op);
+        ASSERT(op != NULL); /* set for every handle */
+        fetch__op_attempt_ended(op, code);
+    }
+    f->settling = false;
+}
+
+static void fetch_act(struct fetch *f, curl_socket_t fd, int events)
+{
+    int running;
+    f->in_library++;
+    CURLMcode code = curl_multi_socket_action(f->multi, fd, events, &running);
+    f->in_library--;
+    ASSERT(code == CURLM_OK); /* anything else is a misuse of ours */
+}
+
+static void fetch_on_events(void *arg)
+{
+    struct fetch *f = arg;
+    fetch_check(f);
+    struct epoll_event events[FETCH_EVENTS];
+    int n = epoll_wait(f->epoll_fd, events, FETCH_EVENTS, 0);
+    for (int i = 0; i < n; i++) {
+        int what = 0;
+        if ((events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0)
+            what |= CURL_CSELECT_IN;
+        if ((events[i].events & EPOLLOUT) != 0)
+            what |= CURL_CSELECT_OUT;
+        if ((events[i].events & EPOLLERR) != 0)
+            what |= CURL_CSELECT_ERR;
+        fetch_act(f, events[i].data.fd, what); /* a socket closed meanwhile is unknown there: fine */
+    }
+    fetch__settle(f);
+}
+
+static void fetch_on_timer(void *arg)
+{
+    struct fetch *f = arg;
+    fetch_check(f);
+    fetch_act(f, CURL_SOCKET_TIMEOUT, 0);
+    fetch__settle(f);
+}
+
+static int fetch_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+    (void)easy, (void)socket_arg;
+    struct fetch *f = arg;
+    struct epoll_event event = {.data.fd = fd};
+    if (what == CURL_POLL_REMOVE) {
+        (void)epoll_ctl(f->epoll_fd, EPOLL_CTL_DEL, fd, &event); /* closed: it is out already */
+        return 0;
+    }
+    if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+        event.events |= EPOLLIN;
+    if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+        event.events |= EPOLLOUT;
+    if (epoll_ctl(f->epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0)
+        return 0;
+    /* Out of kernel memory the transfer ends: -1 makes the library give it up. */
+    return errno == ENOENT && epoll_ctl(f->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -1;
+}
+
+static int fetch_on_timeout(CURLM *multi, long timeout_ms, void *arg)
+{
+    (void)multi;
+    struct fetch *f = arg;
+    if (timeout_ms < 0)
+        loop_timer_stop(&f->timer);
+    else
+        loop_timer_start(f->loop, &f->timer, (uint64_t)timeout_ms, fetch_on_timer, f);
+    return 0;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static CURLcode fetch_global_result;
+
+static void fetch_global_init(void)
+{
+    fetch_global_result = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static void fetch_defaults(struct fetch_options *o)
+{
+    if (o->connect_ms == 0)
+        o->connect_ms = 2000;
+    if (o->stall_ms == 0)
+        o->stall_ms = 10000;
+    o->retries = MIN(o->retries, (unsigned)FETCH_RETRIES_MAX);
+    if (o->breaker_failures == 0)
+        o->breaker_failures = 8;
+    if (o->breaker_ms == 0)
+        o->breaker_ms = 1000;
+    if (o->connections_max == 0)
+        o->connections_max = 64;
+}
+
+static int fetch_init(struct fetch *f)
+{
+    if (f->options.ca_file != NULL) {
+        f->ca_file = str_dup(str_of(f->options.ca_file));
+        if (f->ca_file == NULL)
+            return -ENOMEM;
+    }
+    f->options.ca_file = f->ca_file;
+    f->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (f->epoll_fd < 0)
+        return -errno;
+    f->multi = curl_multi_init();
+    if (f->multi == NULL)
+        return -ENOMEM;
+    long max = (long)MIN(f->options.connections_max, 65536u);
+    if (curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, fetch_on_socket) != CURLM_OK ||
+        curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f) != CURLM_OK ||
+        curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, fetch_on_timeout) != CURLM_OK ||
+        curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f) != CURLM_OK ||
+        curl_multi_setopt(f->multi, CURLMOPT_MAX_HOST_CONNECTIONS, max) != CURLM_OK ||
+        curl_multi_setopt(f->multi, CURLMOPT_MAXCONNECTS, max * 4) != CURLM_OK ||
+        curl_multi_setopt(f->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX) != CURLM_OK)
+        return -EIO;
+    return loop_watch(f->loop, f->epoll_fd, fetch_on_events, f, &f->watch);
+}
+
+int fetch_new(struct loop *loop, const struct fetch_options *options, struct fetch **ret)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    ASSERT(loop != NULL);
+    (void)pthread_once(&once, fetch_global_init); /* cannot fail with a valid once */
+    if (fetch_global_result != CURLE_OK)
+        return -EIO;
+    struct fetch *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return -ENOMEM;
+    f->magic = FETCH_MAGIC;
+    f->loop = loop;
+    f->epoll_fd = -1;
+    if (options != NULL)
+        f->options = *options;
+    fetch_defaults(&f->options);
+    int r = fetch_init(f);
+    if (r < 0) {
+        (void)fetch_free(f);
+        return r;
+    }
+    *ret = f;
+    return 0;
+}
+
+struct fetch *fetch_free(struct fetch *f)
+{
+    if (f == NULL)
+        return NULL;
+    fetch_check(f);
+    ASSERT(f->in_library == 0); /* not from a callback */
+    ASSERT(!f->settling);
+    while (f->ops != NULL)
+        fetch_cancel(f->ops);
+    for (unsigned i = 0; i < f->free_count; i++)
+        curl_easy_cleanup(f->free[i]);
+    if (f->multi != NULL)
+        (void)curl_multi_cleanup(f->multi); /* fails for handles still in it: there are none */
+    loop_timer_stop(&f->timer);
+    f->watch = loop_unwatch(f->watch);
+    (void)base_close(f->epoll_fd);
+    fetch__hosts_free(f);
+    free(f->ca_file);
+    MAGIC_CLEAR(f);
+    free(f);
+    return NULL;
+}

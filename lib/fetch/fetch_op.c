@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch/fetch.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "base/clock.h"
+#include "base/id.h"
+#include "fetch/fetch_priv.h"
+
+static void fetch_op_begin(void *arg);
+
+static void fetch_op_check(const struct fetch_op *op)
+{
+    ASSERT(op != NULL);
+    ASSERT(op->magic == FETCH_OP_MAGIC);
+}
+
+/* --- memory ----------------------------------------------------------------------------------- */
+
+static void fetch_op_unlink(struct fetch_op *op)
+{
+    struct fetch *f = op->fetch;
+    if (op->prev != NULL)
+        op->prev->next = op->next;
+    else
+        f->ops = op->next;
+    if (op->next != NULL)
+        op->next->prev = op->prev;
+    op->next = op->prev = NULL;
+}
+
+static void fetch_op_drop_easy(struct fetch_op *op)
+{
+    struct fetch *f = op->fetch;
+    ASSERT(f->in_library == 0);
+    loop_timer_stop(&op->timer);
+    if (op->easy == NULL)
+        return;
+    f->in_library++;
+    CURLMcode code = curl_multi_remove_handle(f->multi, op->easy);
+    f->in_library--;
+    ASSERT(code == CURLM_OK);
+    fetch__easy_give(f, op->easy);
+    op->easy = NULL;
+}
+
+void fetch__op_free(struct fetch_op *op)
+{
+    fetch_op_check(op);
+    fetch_op_drop_easy(op);
+    if (op->host != NULL)
+        fetch__host_forget(op->host, op);
+    curl_slist_free_all(op->headers);
+    (void)rbuf_unref(op->body);
+    free(op->method);
+    free(op->url);
+    free(op->bearer);
+    free(op->trace_id);
+    free(op->type);
+    free(op->unix_socket);
+    MAGIC_CLEAR(op);
+    free(op);
+}
+
+/* --- the end of an attempt -------------------------------------------------------------------- */
+
+static void fetch_op_finish(struct fetch_op *op, int res)
+{
+    struct fetch *f = op->fetch;
+    op->is_done = true;
+    fetch_op_unlink(op);
+    fetch_op_drop_easy(op);
+    fetch__host_forget(op->host, op);
+    op->host = NULL; /* on_done may start others, and that may forget hosts */
+    (void)snprintf(f->error_text, sizeof f->error_text, "%s", op->error_text);
+    if (op->on_done != NULL)
+        op->on_done(op->arg, res, op->status);
+    fetch__op_free(op);
+}
+
+static uint64_t fetch_backoff_ms(unsigned tries)
+{
+    uint64_t full = MIN((uint64_t)FETCH_BACKOFF_MS << MIN(tries - 1, 16u),
+                        (uint64_t)FETCH_BACKOFF_MS_MAX);
+    uint32_t random;
+    id_random(&random, sizeof random); /* so that many edges do not come back all at once */
+    return full / 2 + random % (full / 2 + 1);
+}
+
+static bool fetch_op_may_retry(const struct fetch_op *op, int res)
+{
+    return res < 0 && op->is_idempotent && !op->head_given && op->callback_result == 0 &&
+           op->tries <= op->fetch->options.retries && res != -EINVAL && res != -ENOMEM &&
+           res != -EBADMSG; /* what speaks no HTTP, or has no valid certificate, keeps doing so */
+}
+
+static void fetch_op_ended(struct fetch_op *op, int res)
+{
+    struct fetch *f = op->fetch;
+    if (op->callback_result < 0) {
+        res = op->callback_result;
+        fetch__host_forget(op->host, op); /* our own doing says nothing of the host */
+    } else if (res != -ENOMEM) {
+        fetch__host_result(f, op->host, op, res == 0);
+    }
+    if (!fetch_op_may_retry(op, res)) {
+        fetch_op_finish(op, res);
+        return;
+    }
+    op->last_result = res;
+    fetch_op_drop_easy(op);
+    loop_timer_start(f->loop, &op->timer, fetch_backoff_ms(op->tries), fetch_op_begin, op);
+}
+
+void fetch__op_attempt_ended(struct fetch_op *op, CURLcode code)
+{
+    fetch_op_check(op);
+    if (op->is_dead)
+        return; /* freed from the list of the dead */
+    int res = fetch__result_of(code);
+    if (res == 0 && !op->head_given)
+        res = -EBADMSG; /* nothing but interim answers */
+    fetch_op_ended(op, res);
+}
+
+/* --- an attempt ------------------------------------------------------------------------------- */
+
+static uint64_t fetch_op_moved(const struct fetch_op *op)
+{
+    curl_off_t down = 0;
+    curl_off_t up = 0;
+    long head = 0;
+    long request = 0;
+    (void)curl_easy_getinfo(op->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+    (void)curl_easy_getinfo(op->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+    (void)curl_easy_getinfo(op->easy, CURLINFO_HEADER_SIZE, &head);
+    (void)curl_easy_getinfo(op->easy, CURLINFO_REQUEST_SIZE, &request);
+    return (uint64_t)down + (uint64_t)up + (uint64_t)head + (uint64_t)request;
+}
+
+static void fetch_op_on_stall_timer(void *arg)
+{
+    struct fetch_op *op = arg;
+    struct fetch *f = op->fetch;
+    fetch_op_check(op);
+    uint64_t now = clock_mono_ms();
+    uint64_t moved = fetch_op_moved(op);
+    if (moved != op->moved) {
+        op->moved = moved;
+        op->moved_ms = now;
+    }
+    uint64_t idle = now - op->moved_ms;
+    if (idle < f->options.stall_ms) {
+        uint64_t turn = MIN(f->options.stall_ms - idle, f->options.stall_ms / 4 + 1);
+        loop_timer_start(f->loop, &op->timer, turn, fetch_op_on_stall_timer, op);
+        return;
+    }
+    (void)snprintf(op->error_text, sizeof op->error_text, "no byte for %u ms",
+                   (unsigned)f->options.stall_ms);
+    fetch_op_ended(op, -ETIMEDOUT);
+    fetch__settle(f);
+}
+
+static int fetch_op_run(struct fetch_op *op)
+{
+    struct fetch *f = op->fetch;
+    op->easy = fetch__easy_take(f);
+    if (op->easy == NULL)
+        return -ENOMEM;
+    int r = fetch__easy_set(op);
+    if (r == 0) {
+        f->in_library++;
+        CURLMcode code = curl_multi_add_handle(f->multi, op->easy);
+        f->in_library--;
+        if (code != CURLM_OK)
+            r = code == CURLM_OUT_OF_MEMORY ? -ENOMEM : -EIO;
+    }
+    if (r < 0) {
+        fetch__easy_give(f, op->easy);
+        op->easy = NULL;
+        return r;
+    }
+    op->moved = 0;
+    op->moved_ms = clock_mono_ms();
+    loop_timer_start(f->loop, &op->timer, f->options.stall_ms / 4 + 1, fetch_op_on_stall_timer, op);
+    return 0;
+}
+
+static void fetch_op_begin(void *arg)
+{
+    struct fetch_op *op = arg;
+    struct fetch *f = op->fetch;
+    fetch_op_check(op);
+    ASSERT(f->in_library == 0);
+    if (!fetch__host_admits(f, op->host, op)) {
+        (void)snprintf(op->error_text, sizeof op->error_text, "the host's circuit is open");
+        fetch_op_finish(op, op->last_result < 0 ? op->last_result : -EHOSTDOWN);
+        return;
+    }
+    op->tries++;
+    int r = fetch_op_run(op);
+    if (r < 0) {
+        fetch__host_forget(op->host, op);
+        fetch_op_finish(op, r);
+    }
+}
+
+/* --- the interface ---------------------------------------------------------------------------- */
+
+static bool fetch_is_line(const char *s)
+{
+    for (; s != NULL && *s != '\0'; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            return false;
+    return true;
+}
+
+static int fetch_copy(const char *from, char **to)
+{
+    if (from == NULL)
+        return 0;
+    *to = str_dup(str_of(from));
+    return *to == NULL ? -ENOMEM : 0;
+}
+
+static bool fetch_is_idempotent(struct str method)
+{
+    static const char *const names[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_eq(method, str_of(names[i])))
+            return true;
+    return false;
+}
+
+static int fetch_op_init(struct fetch_op *op, const struct fetch_request *q)
+{
+    if (q->method == NULL || q->method[0] == '\0' || q->url == NULL)
+        return -EINVAL;
+    if (!fetch_is_line(q->method) || !fetch_is_line(q->url) || !fetch_is_line(q->bearer) ||
+        !fetch_is_line(q->trace_id) || !fetch_is_line(q->type))
+        return -EINVAL;
+    int r = fetch_copy(q->method, &op->method);
+    if (r == 0)
+        r = fetch_copy(q->url, &op->url);
+    if (r == 0)
+        r = fetch_copy(q->bearer, &op->bearer);
+    if (r == 0)
+        r = fetch_copy(q->trace_id, &op->trace_id);
+    if (r == 0)
+        r = fetch_copy(q->type, &op->type);
+    if (r == 0)
+        r = fetch_copy(q->unix_socket, &op->unix_socket);
+    if (r == 0)
+        r = fetch__host_of(op->fetch, q->url, q->unix_socket, &op->host);
+    if (r < 0)
+        return r;
+    op->body = q->body != NULL ? rbuf_ref(q->body) : NULL;
+    op->is_idempotent = fetch_is_idempotent(str_of(q->method));
+    op->is_head = str_eq(str_of(q->method), STR("HEAD"));
+    op->on_head = q->on_head;
+    op->on_data = q->on_data;
+    op->on_done = q->on_done;
+    op->arg = q->arg;
+    return 0;
+}
+
+int fetch_start(struct fetch *f, const struct fetch_request *request, struct fetch_op **ret)
+{
+    ASSERT(f != NULL);
+    ASSERT(f->magic == FETCH_MAGIC);
+    ASSERT(request != NULL);
+    struct fetch_op *op = calloc(1, sizeof *op);
+    if (op == NULL)
+        return -ENOMEM;
+    op->magic = FETCH_OP_MAGIC;
+    op->fetch = f;
+    int r = fetch_op_init(op, request);
+    if (r < 0) {
+        if (f->in_library > 0) { /* nothing of it is in the library, but free wants to be outside */
+            op->is_dead = true;
+            op->next = f->dead;
+            f->dead = op;
+        } else {
+            fetch__op_free(op);
+        }
+        return r;
+    }
+    op->next = f->ops;
+    if (f->ops != NULL)
+        f->ops->prev = op;
+    f->ops = op;
+    /* Always on the loop's next turn: the caller has *ret by then, and no callback of the library is
+     * on the stack. */
+    loop_timer_start(f->loop, &op->timer, 0, fetch_op_begin, op);
+    if (ret != NULL)
+        *ret = op;
+    return 0;
+}
+
+void fetch_cancel(struct fetch_op *op)
+{
+    fetch_op_check(op);
+    struct fetch *f = op->fetch;
+    if (op->is_done || op->is_dead)
+        return; /* from its own on_done, or a second time within a callback */
+    op->is_dead = true;
+    fetch_op_unlink(op);
+    loop_timer_stop(&op->timer);
+    if (f->in_library == 0) {
+        fetch__op_free(op);
+        return;
+    }
+    op->next = f->dead;
+    f->dead = op;
+}
