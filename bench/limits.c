@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* limits: what one core of this host can do at most: memcpy, XXH3-128, loopback TCP. Printed as JSON,
- * GB/s (1e9), for the line under every benchmark table. */
+/* limits: what one core of this host can do at most: memcpy, XXH3-128, loopback TCP. Printed as
+ * JSON, GB/s (1e9), for the line under every benchmark table. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -12,8 +12,8 @@
 #include "base/clock.h"
 #include "base/digest.h"
 
-#define LIMITS_SIZE ((size_t)64 << 20)
-#define LIMITS_ROUNDS 16
+#define LIMITS_SIZE      ((size_t)64 << 20)
+#define LIMITS_ROUNDS    16
 #define LIMITS_TCP_BYTES ((uint64_t)2 << 30)
 
 static double limits_rate(uint64_t bytes, uint64_t from_us)

@@ -160,6 +160,13 @@ static void op_on_get(void *arg, int res, struct rbuf *blob)
         store_get(w->store, &op->blob, op_on_get, op);
         return;
     }
+    /* All here already, only not durable yet: as good as a hit. */
+    CLEAN(rbuf_unref) struct rbuf *whole = r == 0 ? fill_blob(op->fill) : NULL;
+    if (whole != NULL) {
+        metric_add(e->metrics.hits_ram, 1);
+        op_reply_blob(op, whole, "ram");
+        return;
+    }
     if (r == 0) {
         metric_add(started ? e->metrics.misses : e->metrics.collapsed, 1);
         op->collapsed = !started;

@@ -3,11 +3,14 @@
  *
  * Life:    fetch_new per loop -> fetch_start* -> (callbacks) -> fetch_free (cancels the rest).
  *          A request: fetch_start -> on_head? -> on_data* -> on_done exactly once, unless
- * cancelled: after fetch_cancel no callback comes. Owner:   the loop's thread. The request struct
- * is read during fetch_start only; its strings are copied, its body is referenced. Threads: the
- * loop's. Errors:  on_done res: 0 when an answer came whole, whatever its status; -ECONNREFUSED,
- * -ETIMEDOUT, -ECONNRESET (broke off), -EBADMSG (not HTTP, or TLS refused), -EFBIG, -EIO,
- * -EHOSTDOWN (circuit open: not tried). Units:   milliseconds, bytes. */
+ *          cancelled: after fetch_cancel no callback comes.
+ * Owner:   the loop's thread. The request struct is read during fetch_start only; its strings are
+ *          copied, its body is referenced.
+ * Threads: the loop's.
+ * Errors:  on_done res: 0 when an answer came whole, whatever its status; -ECONNREFUSED,
+ *          -ETIMEDOUT, -ECONNRESET (broke off), -EBADMSG (not HTTP, or TLS refused), -EFBIG, -EIO,
+ *          -EHOSTDOWN (circuit open: not tried).
+ * Units:   milliseconds, bytes. */
 #pragma once
 #include "base/buf.h"
 #include "base/err.h"

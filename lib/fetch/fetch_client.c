@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch/fetch.h"
 #include <errno.h>
 #include <stdlib.h>
-#include "fetch/fetch.h"
+#include "fetch/fetch_priv.h"
 
-#define FETCH_CLIENT_TURN_MS 1000 /* at most between two looks at whether it is done */
+#define FETCH_CLIENT_TURN_MS 1000
 
 struct fetch_client {
     uint32_t magic;
-#define FETCH_CLIENT_MAGIC UINT32_C(0xfe7cc11e)
+#define FETCH_CLIENT_MAGIC UINT32_C(0xfe7c11e7)
     struct loop *loop;
     struct fetch *fetch;
 };
 
-struct fetch_client_call {
+struct fetch_run {
     struct buf *out;
     size_t size_max;
-    size_t size;
-    bool done;
+    size_t size_before;
+    bool is_done;
     int res;
     unsigned status;
 };
@@ -31,7 +32,7 @@ int fetch_client_new(const struct fetch_options *options, struct fetch_client **
     if (r == 0)
         r = fetch_new(c->loop, options, &c->fetch);
     if (r < 0) {
-        fetch_client_free(c);
+        (void)fetch_client_free(c);
         return r;
     }
     *ret = c;
@@ -43,69 +44,69 @@ struct fetch_client *fetch_client_free(struct fetch_client *c)
     if (c == NULL)
         return NULL;
     ASSERT(c->magic == FETCH_CLIENT_MAGIC);
-    fetch_free(c->fetch);
-    loop_free(c->loop);
+    c->fetch = fetch_free(c->fetch);
+    c->loop = loop_free(c->loop);
     MAGIC_CLEAR(c);
     free(c);
     return NULL;
 }
 
-static int fetch_client_on_data(void *arg, const uint8_t *data, size_t size)
+static int fetch_run_on_data(void *arg, const uint8_t *data, size_t size)
 {
-    struct fetch_client_call *call = arg;
-    if (size > call->size_max - call->size)
+    struct fetch_run *run = arg;
+    if (size > run->size_max - (run->out->size - run->size_before))
         return -EFBIG;
-    call->size += size;
-    buf_put(call->out, data, size);
-    return buf_error(call->out);
+    buf_put(run->out, data, size);
+    return buf_error(run->out);
 }
 
-static void fetch_client_on_done(void *arg, int res, unsigned status)
+static void fetch_run_on_done(void *arg, int res, unsigned status)
 {
-    struct fetch_client_call *call = arg;
-    call->res = res;
-    call->status = status;
-    call->done = true;
+    struct fetch_run *run = arg;
+    run->res = res;
+    run->status = status;
+    run->is_done = true;
 }
 
-static const char *fetch_client_reason(int res)
+/* out as it was: a failure leaves no half of an answer in it. */
+static void fetch_run_undo(struct fetch_run *run)
 {
-    switch (res) {
-    case -ECONNREFUSED:
-        return "cannot connect";
-    case -ETIMEDOUT:
-        return "no answer in time";
-    case -ECONNRESET:
-        return "the connection broke off";
-    case -EBADMSG:
-        return "not a proper answer, or its certificate is not trusted";
-    case -EHOSTDOWN:
-        return "it has failed repeatedly and is left alone for a moment";
-    case -EFBIG:
-        return "the answer is too large";
-    default:
-        return strerror(-res);
-    }
+    run->out->size = run->size_before;
+    if (run->out->data != NULL)
+        run->out->data[run->size_before] = '\0';
 }
 
 int fetch_client_run(struct fetch_client *c, const struct fetch_request *request, size_t size_max,
                      unsigned *ret_status, struct buf *out, struct err *err)
 {
-    ASSERT(c != NULL && c->magic == FETCH_CLIENT_MAGIC);
-    struct fetch_client_call call = {.out = out, .size_max = size_max};
-    struct fetch_request mine = *request;
-    struct fetch_op *op = NULL;
-    mine.on_head = NULL;
-    mine.on_data = fetch_client_on_data;
-    mine.on_done = fetch_client_on_done;
-    mine.arg = &call;
-    int r = fetch_start(c->fetch, &mine, &op);
+    ASSERT(c != NULL);
+    ASSERT(c->magic == FETCH_CLIENT_MAGIC);
+    struct buf nowhere = BUF_EMPTY;
+    struct fetch_run run = {.out = out != NULL ? out : &nowhere, .size_max = size_max};
+    run.size_before = run.out->size;
+    struct fetch_request q = *request;
+    q.on_head = NULL;
+    q.on_data = fetch_run_on_data;
+    q.on_done = fetch_run_on_done;
+    q.arg = &run;
+    struct str target = str_cut(str_of(request->url), '?', &(struct str){0});
+    int r = fetch_start(c->fetch, &q, &(struct fetch_op *){NULL});
     if (r < 0)
-        return err_errno(err, r, "asking %s", request->url);
-    while (!call.done)
+        return err_errno(err, r, "%s " STR_FMT, request->method, STR_ARG(target));
+    while (!run.is_done)
         loop_run_once(c->loop, FETCH_CLIENT_TURN_MS);
-    if (call.res < 0)
-        return err_set(err, call.res, "%s: %s", request->url, fetch_client_reason(call.res));
-    *ret_status = call.status;
+    buf_free(&nowhere);
+    if (run.res < 0) {
+        if (out != NULL)
+            fetch_run_undo(&run);
+        const char *why = c->fetch->error_text;
+        if (run.res == -EFBIG)
+            return err_set(err, run.res, "%s " STR_FMT ": the answer is larger than %zu bytes",
+                           request->method, STR_ARG(target), size_max);
+        if (why[0] == '\0')
+            return err_errno(err, run.res, "%s " STR_FMT, request->method, STR_ARG(target));
+        return err_set(err, run.res, "%s " STR_FMT ": %s", request->method, STR_ARG(target), why);
+    }
+    *ret_status = run.status;
     return 0;
 }

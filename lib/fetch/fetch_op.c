@@ -1,274 +1,315 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch/fetch.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
-#include "base/enc.h"
 #include "base/id.h"
 #include "fetch/fetch_priv.h"
 
-static int op_give_head(struct fetch_op *op)
+static void fetch_op_begin(void *arg);
+
+static void fetch_op_check(const struct fetch_op *op)
 {
-    op->head_given = true;
-    if (op->cancelled || op->request.on_head == NULL)
-        return 0;
-    struct fetch_head head = {.status = op->status, .size = op->size, .type = str_of(op->type)};
-    return op->request.on_head(op->request.arg, &head);
+    ASSERT(op != NULL);
+    ASSERT(op->magic == FETCH_OP_MAGIC);
 }
 
-/* "HTTP/1.1 200 OK" or "HTTP/2 200". */
-static void op_read_status(struct fetch_op *op, struct str line)
+/* --- memory ----------------------------------------------------------------------------------- */
+
+static void fetch_op_unlink(struct fetch_op *op)
 {
-    struct str rest;
-    uint64_t status = 0;
-    (void)str_cut(line, ' ', &rest);
-    fetch_op_restart(op);
-    if (rest.size >= 3 && str_to_u64((struct str){rest.data, 3}, &status) == 0)
-        op->status = (unsigned)status;
+    struct fetch *f = op->fetch;
+    if (op->prev != NULL)
+        op->prev->next = op->next;
+    else
+        f->ops = op->next;
+    if (op->next != NULL)
+        op->next->prev = op->prev;
+    op->next = op->prev = NULL;
 }
 
-static size_t op_on_header(char *data, size_t one, size_t count, void *arg)
+static void fetch_op_drop_easy(struct fetch_op *op)
 {
-    struct fetch_op *op = arg;
-    struct str line = {data, one * count};
-    size_t whole = line.size;
-    op->active_ms = clock_mono_ms();
-    while (line.size > 0 && (line.data[line.size - 1] == '\n' || line.data[line.size - 1] == '\r'))
-        line.size--;
-    if (str_starts(line, STR("HTTP/"))) {
-        op_read_status(op, line);
-        return whole;
+    struct fetch *f = op->fetch;
+    ASSERT(f->in_library == 0);
+    loop_timer_stop(&op->timer);
+    if (op->easy == NULL)
+        return;
+    f->in_library++;
+    CURLMcode code = curl_multi_remove_handle(f->multi, op->easy);
+    f->in_library--;
+    ASSERT(code == CURLM_OK);
+    fetch__easy_give(f, op->easy);
+    op->easy = NULL;
+}
+
+void fetch__op_free(struct fetch_op *op)
+{
+    fetch_op_check(op);
+    fetch_op_drop_easy(op);
+    if (op->host != NULL)
+        fetch__host_forget(op->host, op);
+    curl_slist_free_all(op->headers);
+    (void)rbuf_unref(op->body);
+    free(op->method);
+    free(op->url);
+    free(op->bearer);
+    free(op->trace_id);
+    free(op->type);
+    free(op->unix_socket);
+    MAGIC_CLEAR(op);
+    free(op);
+}
+
+/* --- the end of an attempt -------------------------------------------------------------------- */
+
+static void fetch_op_finish(struct fetch_op *op, int res)
+{
+    struct fetch *f = op->fetch;
+    op->is_done = true;
+    fetch_op_unlink(op);
+    fetch_op_drop_easy(op);
+    fetch__host_forget(op->host, op);
+    op->host = NULL; /* on_done may start others, and that may forget hosts */
+    (void)snprintf(f->error_text, sizeof f->error_text, "%s", op->error_text);
+    if (op->on_done != NULL)
+        op->on_done(op->arg, res, op->status);
+    fetch__op_free(op);
+}
+
+static uint64_t fetch_backoff_ms(unsigned tries)
+{
+    uint64_t full =
+        MIN((uint64_t)FETCH_BACKOFF_MS << MIN(tries - 1, 16u), (uint64_t)FETCH_BACKOFF_MS_MAX);
+    uint32_t random;
+    id_random(&random, sizeof random); /* so that many edges do not come back all at once */
+    return full / 2 + random % (full / 2 + 1);
+}
+
+static bool fetch_op_may_retry(const struct fetch_op *op, int res)
+{
+    return res < 0 && op->is_idempotent && !op->head_given && op->callback_result == 0 &&
+           op->tries <= op->fetch->options.retries && res != -EINVAL && res != -ENOMEM &&
+           res != -EBADMSG; /* what speaks no HTTP, or has no valid certificate, keeps doing so */
+}
+
+static void fetch_op_ended(struct fetch_op *op, int res)
+{
+    struct fetch *f = op->fetch;
+    if (op->callback_result < 0) {
+        res = op->callback_result;
+        fetch__host_forget(op->host, op); /* our own doing says nothing of the host */
+    } else if (res != -ENOMEM) {
+        fetch__host_result(f, op->host, op, res == 0);
     }
-    if (line.size == 0) {
-        if (op->status >= 200 && !op->head_given)
-            op->error = op_give_head(op);
-        return op->error < 0 || op->cancelled ? 0 : whole; /* another number ends the transfer */
-    }
-    struct str value;
-    struct str name = str_cut(line, ':', &value);
-    value = str_trim(value);
-    uint64_t size = 0;
-    if (str_eq_nocase(name, STR("content-length")) && str_to_u64(value, &size) == 0)
-        op->size = size;
-    else if (str_eq_nocase(name, STR("content-type")) &&
-             str_copy(value, op->type, sizeof op->type) < 0)
-        op->type[0] = 0; /* too long to be one that we know */
-    return whole;
-}
-
-static size_t op_on_data(char *data, size_t one, size_t count, void *arg)
-{
-    struct fetch_op *op = arg;
-    size_t size = one * count;
-    op->active_ms = clock_mono_ms();
-    if (op->cancelled)
-        return 0;
-    if (op->request.on_data != NULL)
-        op->error = op->request.on_data(op->request.arg, (const uint8_t *)data, size);
-    return op->error < 0 || op->cancelled ? CURL_WRITEFUNC_ERROR : size;
-}
-
-/* Sending counts as activity too. */
-static int op_on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
-                          curl_off_t up)
-{
-    struct fetch_op *op = arg;
-    (void)down_total;
-    (void)down;
-    (void)up_total;
-    if (up != op->sent) {
-        op->sent = up;
-        op->active_ms = clock_mono_ms();
-    }
-    return op->cancelled ? 1 : 0;
-}
-
-static int op_add_header(struct fetch_op *op, const struct buf *line)
-{
-    struct curl_slist *list =
-        buf_error(line) < 0 ? NULL : curl_slist_append(op->headers, line->data);
-    if (list == NULL)
-        return -ENOMEM;
-    op->headers = list;
-    return 0;
-}
-
-static int op_add_headers(struct fetch_op *op, const struct fetch_request *request)
-{
-    char trace[ID_TEXT_SIZE];
-    char span[ID_TEXT_SIZE];
-    id_text(trace);
-    id_text(span);
-    CLEAN_BUF struct buf line = BUF_EMPTY;
-    buf_printf(&line, "traceparent: 00-%.32s-%.16s-01",
-               request->trace_id != NULL ? request->trace_id : trace, span);
-    int r = op_add_header(op, &line);
-    if (r == 0 && request->bearer != NULL) {
-        buf_clear(&line);
-        buf_printf(&line, "Authorization: Bearer %s", request->bearer);
-        r = op_add_header(op, &line);
-        explicit_bzero(line.data, line.size);
-    }
-    if (r == 0 && request->body != NULL) {
-        buf_clear(&line);
-        buf_printf(&line, "Content-Type: %s",
-                   request->type != NULL ? request->type : "application/octet-stream");
-        r = op_add_header(op, &line);
-        buf_clear(&line);
-        buf_puts(&line, "Expect:"); /* no 100-continue: a round trip for nothing between ours */
-        if (r == 0)
-            r = op_add_header(op, &line);
-    }
-    return r;
-}
-
-static void op_set_method(struct fetch_op *op, const struct fetch_request *request)
-{
-    CURL *e = op->easy;
-    struct str method = str_of(request->method);
-    op->idempotent = !str_eq(method, STR("POST")) && !str_eq(method, STR("PATCH"));
-    if (str_eq(method, STR("HEAD"))) {
-        (void)curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
+    if (!fetch_op_may_retry(op, res)) {
+        fetch_op_finish(op, res);
         return;
     }
-    bool sends = op->body != NULL || str_eq(method, STR("POST")) || str_eq(method, STR("PUT"));
-    if (sends) {
-        uint32_t size = 0;
-        const uint8_t *data = op->body != NULL ? rbuf_data(op->body, &size) : NULL;
-        (void)curl_easy_setopt(e, CURLOPT_POSTFIELDS, data != NULL ? (const char *)data : "");
-        (void)curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
-    }
-    (void)curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, request->method);
+    op->last_result = res;
+    fetch_op_drop_easy(op);
+    loop_timer_start(f->loop, &op->timer, fetch_backoff_ms(op->tries), fetch_op_begin, op);
 }
 
-/* Options that could fail for want of memory are checked; the others are numbers and pointers. */
-static int op_set_options(struct fetch_op *op, const struct fetch_request *request)
+void fetch__op_attempt_ended(struct fetch_op *op, CURLcode code)
 {
-    CURL *e = op->easy;
-    const struct fetch *f = op->fetch;
-    (void)curl_easy_setopt(e, CURLOPT_PRIVATE, op);
-    (void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L);
-    (void)curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, op_on_progress);
-    (void)curl_easy_setopt(e, CURLOPT_XFERINFODATA, op);
-    (void)curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, op_on_header);
-    (void)curl_easy_setopt(e, CURLOPT_HEADERDATA, op);
-    (void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, op_on_data);
-    (void)curl_easy_setopt(e, CURLOPT_WRITEDATA, op);
-    (void)curl_easy_setopt(e, CURLOPT_HTTPHEADER, op->headers);
-    (void)curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-    (void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)f->options.connect_ms);
-    (void)curl_easy_setopt(e, CURLOPT_BUFFERSIZE, FETCH_BUFFER_SIZE);
-    (void)curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-    (void)curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
-    (void)curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
-    if (curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") != CURLE_OK ||
-        curl_easy_setopt(e, CURLOPT_PROXY, "") != CURLE_OK || /* not the environment's */
-        curl_easy_setopt(e, CURLOPT_URL, op->url) != CURLE_OK)
+    fetch_op_check(op);
+    if (op->is_dead)
+        return; /* freed from the list of the dead */
+    int res = fetch__result_of(code);
+    if (res == 0 && !op->head_given)
+        res = -EBADMSG; /* nothing but interim answers */
+    fetch_op_ended(op, res);
+}
+
+/* --- an attempt ------------------------------------------------------------------------------- */
+
+static uint64_t fetch_op_moved(const struct fetch_op *op)
+{
+    curl_off_t down = 0;
+    curl_off_t up = 0;
+    long head = 0;
+    long request = 0;
+    (void)curl_easy_getinfo(op->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+    (void)curl_easy_getinfo(op->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+    (void)curl_easy_getinfo(op->easy, CURLINFO_HEADER_SIZE, &head);
+    (void)curl_easy_getinfo(op->easy, CURLINFO_REQUEST_SIZE, &request);
+    return (uint64_t)down + (uint64_t)up + (uint64_t)head + (uint64_t)request;
+}
+
+static void fetch_op_on_stall_timer(void *arg)
+{
+    struct fetch_op *op = arg;
+    struct fetch *f = op->fetch;
+    fetch_op_check(op);
+    uint64_t now = clock_mono_ms();
+    uint64_t moved = fetch_op_moved(op);
+    if (moved != op->moved) {
+        op->moved = moved;
+        op->moved_ms = now;
+    }
+    uint64_t idle = now - op->moved_ms;
+    if (idle < f->options.stall_ms) {
+        uint64_t turn = MIN(f->options.stall_ms - idle, f->options.stall_ms / 4 + 1);
+        loop_timer_start(f->loop, &op->timer, turn, fetch_op_on_stall_timer, op);
+        return;
+    }
+    (void)snprintf(op->error_text, sizeof op->error_text, "no byte for %u ms",
+                   (unsigned)f->options.stall_ms);
+    fetch_op_ended(op, -ETIMEDOUT);
+    fetch__settle(f);
+}
+
+static int fetch_op_run(struct fetch_op *op)
+{
+    struct fetch *f = op->fetch;
+    op->easy = fetch__easy_take(f);
+    if (op->easy == NULL)
         return -ENOMEM;
-    if (f->ca_file != NULL && curl_easy_setopt(e, CURLOPT_CAINFO, f->ca_file) != CURLE_OK)
-        return -ENOMEM;
-    if (request->unix_socket != NULL &&
-        curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket) != CURLE_OK)
-        return -ENOMEM;
-    op_set_method(op, request);
+    int r = fetch__easy_set(op);
+    if (r == 0) {
+        f->in_library++;
+        CURLMcode code = curl_multi_add_handle(f->multi, op->easy);
+        f->in_library--;
+        if (code != CURLM_OK)
+            r = code == CURLM_OUT_OF_MEMORY ? -ENOMEM : -EIO;
+    }
+    if (r < 0) {
+        fetch__easy_give(f, op->easy);
+        op->easy = NULL;
+        return r;
+    }
+    op->moved = 0;
+    op->moved_ms = clock_mono_ms();
+    loop_timer_start(f->loop, &op->timer, f->options.stall_ms / 4 + 1, fetch_op_on_stall_timer, op);
     return 0;
 }
 
-/* "scheme://authority" of a URL. */
-static struct str op_host(const char *url)
+static void fetch_op_begin(void *arg)
 {
-    const char *authority = strstr(url, "://");
-    if (authority == NULL)
-        return str_of(url);
-    authority += strlen("://");
-    size_t size = (size_t)(authority - url) + strcspn(authority, "/?#");
-    return (struct str){url, size};
+    struct fetch_op *op = arg;
+    struct fetch *f = op->fetch;
+    fetch_op_check(op);
+    ASSERT(f->in_library == 0);
+    if (!fetch__host_admits(f, op->host, op)) {
+        (void)snprintf(op->error_text, sizeof op->error_text, "the host's circuit is open");
+        fetch_op_finish(op, op->last_result < 0 ? op->last_result : -EHOSTDOWN);
+        return;
+    }
+    op->tries++;
+    int r = fetch_op_run(op);
+    if (r < 0) {
+        fetch__host_forget(op->host, op);
+        fetch_op_finish(op, r);
+    }
 }
 
-int fetch_op_new(struct fetch *f, const struct fetch_request *request, struct fetch_op **ret)
+/* --- the interface ---------------------------------------------------------------------------- */
+
+static bool fetch_is_line(const char *s)
 {
-    ASSERT(request->url != NULL && request->method != NULL);
-    ASSERT(request->on_done != NULL);
+    for (; s != NULL && *s != '\0'; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            return false;
+    return true;
+}
+
+static int fetch_copy(const char *from, char **to)
+{
+    if (from == NULL)
+        return 0;
+    *to = str_dup(str_of(from));
+    return *to == NULL ? -ENOMEM : 0;
+}
+
+static bool fetch_is_idempotent(struct str method)
+{
+    static const char *const names[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_eq(method, str_of(names[i])))
+            return true;
+    return false;
+}
+
+static int fetch_op_init(struct fetch_op *op, const struct fetch_request *q)
+{
+    if (q->method == NULL || q->method[0] == '\0' || q->url == NULL)
+        return -EINVAL;
+    if (!fetch_is_line(q->method) || !fetch_is_line(q->url) || !fetch_is_line(q->bearer) ||
+        !fetch_is_line(q->trace_id) || !fetch_is_line(q->type))
+        return -EINVAL;
+    int r = fetch_copy(q->method, &op->method);
+    if (r == 0)
+        r = fetch_copy(q->url, &op->url);
+    if (r == 0)
+        r = fetch_copy(q->bearer, &op->bearer);
+    if (r == 0)
+        r = fetch_copy(q->trace_id, &op->trace_id);
+    if (r == 0)
+        r = fetch_copy(q->type, &op->type);
+    if (r == 0)
+        r = fetch_copy(q->unix_socket, &op->unix_socket);
+    if (r == 0)
+        r = fetch__host_of(op->fetch, q->url, q->unix_socket, &op->host);
+    if (r < 0)
+        return r;
+    op->body = q->body != NULL ? rbuf_ref(q->body) : NULL;
+    op->is_idempotent = fetch_is_idempotent(str_of(q->method));
+    op->is_head = str_eq(str_of(q->method), STR("HEAD"));
+    op->on_head = q->on_head;
+    op->on_data = q->on_data;
+    op->on_done = q->on_done;
+    op->arg = q->arg;
+    return 0;
+}
+
+int fetch_start(struct fetch *f, const struct fetch_request *request, struct fetch_op **ret)
+{
+    ASSERT(f != NULL);
+    ASSERT(f->magic == FETCH_MAGIC);
+    ASSERT(request != NULL);
     struct fetch_op *op = calloc(1, sizeof *op);
     if (op == NULL)
         return -ENOMEM;
     op->magic = FETCH_OP_MAGIC;
     op->fetch = f;
-    op->request = *request;
-    op->body = request->body != NULL ? rbuf_ref(request->body) : NULL;
-    op->url = str_dup(str_of(request->url));
-    op->easy = f->spare_count > 0 ? f->spare[--f->spare_count] : curl_easy_init();
-    fetch_op_restart(op);
-    int r = op->url == NULL || op->easy == NULL ? -ENOMEM : op_add_headers(op, request);
-    if (r == 0)
-        r = op_set_options(op, request);
+    int r = fetch_op_init(op, request);
     if (r < 0) {
-        fetch_op_free(op);
+        if (f->in_library > 0) { /* nothing of it is in the library, but free wants to be outside */
+            op->is_dead = true;
+            op->next = f->dead;
+            f->dead = op;
+        } else {
+            fetch__op_free(op);
+        }
         return r;
     }
-    op->host = op_host(op->url);
-    op->active_ms = clock_mono_ms();
-    *ret = op;
+    op->next = f->ops;
+    if (f->ops != NULL)
+        f->ops->prev = op;
+    f->ops = op;
+    /* Always on the loop's next turn: the caller has *ret by then, and no callback of the library is
+     * on the stack. */
+    loop_timer_start(f->loop, &op->timer, 0, fetch_op_begin, op);
+    if (ret != NULL)
+        *ret = op;
     return 0;
 }
 
-void fetch_op_restart(struct fetch_op *op)
+void fetch_cancel(struct fetch_op *op)
 {
-    op->status = 0;
-    op->size = UINT64_MAX;
-    op->type[0] = 0;
-}
-
-void fetch_op_free(struct fetch_op *op)
-{
-    ASSERT(op->magic == FETCH_OP_MAGIC);
-    ASSERT(!op->added);
+    fetch_op_check(op);
     struct fetch *f = op->fetch;
-    loop_timer_stop(&op->wait);
-    loop_timer_stop(&op->stall);
-    if (op->easy != NULL && f->spare_count < FETCH_SPARE_MAX) {
-        curl_easy_reset(op->easy); /* keeps what makes the next one quick */
-        f->spare[f->spare_count++] = op->easy;
-    } else {
-        curl_easy_cleanup(op->easy);
+    if (op->is_done || op->is_dead)
+        return; /* from its own on_done, or a second time within a callback */
+    op->is_dead = true;
+    fetch_op_unlink(op);
+    loop_timer_stop(&op->timer);
+    if (f->in_library == 0) {
+        fetch__op_free(op);
+        return;
     }
-    curl_slist_free_all(op->headers);
-    rbuf_unref(op->body);
-    free(op->url);
-    MAGIC_CLEAR(op);
-    free(op);
-}
-
-int fetch_op_result(const struct fetch_op *op, CURLcode code)
-{
-    if (op->error < 0)
-        return op->error;
-    switch (code) {
-    case CURLE_OK:
-        return 0;
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_CONNECT:
-        return -ECONNREFUSED;
-    case CURLE_OPERATION_TIMEDOUT:
-        return -ETIMEDOUT;
-    case CURLE_RECV_ERROR:
-    case CURLE_SEND_ERROR:
-    case CURLE_GOT_NOTHING:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM:
-        return -ECONNRESET;
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_URL_MALFORMAT:
-    case CURLE_WEIRD_SERVER_REPLY:
-        return -EBADMSG;
-    case CURLE_OUT_OF_MEMORY:
-        return -ENOMEM;
-    default:
-        return -EIO;
-    }
+    op->next = f->dead;
+    f->dead = op;
 }

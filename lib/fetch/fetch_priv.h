@@ -1,66 +1,102 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch_priv: what fetch.c (the loop's side) and fetch_op.c (one request) share. */
+/* fetch_priv: what the files of lib/fetch share.
+ *
+ * Life:    struct fetch: one a loop, owns its operations until each is done or cancelled.
+ *          struct fetch_op: WAITING (timer: start or backoff) <-> RUNNING (in the multi handle)
+ *          -> on_done -> freed.
+ * Owner:   struct fetch.
+ * Threads: the loop's.
+ * Errors:  0 or -errno.
+ * Units:   milliseconds, bytes. */
 #pragma once
 #include <curl/curl.h>
 #include "fetch/fetch.h"
-#include "fetch/fetch_breaker.h"
 
-#define FETCH_CONNECT_MS_DEFAULT  2000
-#define FETCH_STALL_MS_DEFAULT    10000
-#define FETCH_BREAKER_DEFAULT     8
-#define FETCH_BREAKER_MS_DEFAULT  1000
-#define FETCH_CONNECTIONS_DEFAULT 64
-#define FETCH_BACKOFF_MS          50 /* before the first retry; doubles */
-#define FETCH_BACKOFF_MS_MAX      2000
-#define FETCH_BUFFER_SIZE         (256 * 1024L)
-#define FETCH_SPARE_MAX           32 /* idle easy handles kept */
+#define FETCH_RETRIES_MAX     10
+#define FETCH_BACKOFF_MS      50 /* doubled for each retry, half of it at random */
+#define FETCH_BACKOFF_MS_MAX  2000
+#define FETCH_EASY_FREE_MAX   64   /* handles kept for reuse */
+#define FETCH_HOSTS_MAX       1024 /* then the healthy ones are forgotten */
+#define FETCH_EVENTS          64
+#define FETCH_ERROR_TEXT_SIZE 256
+
+struct fetch_host { /* fetch_host.c: one upstream's circuit */
+    struct fetch_host *next;
+    char *key;
+    unsigned failures; /* in a row */
+    uint64_t open_until_ms;
+    bool is_open;
+    const struct fetch_op *probe; /* the one that tries while open */
+};
 
 struct fetch {
     uint32_t magic;
-#define FETCH_MAGIC UINT32_C(0xfe7cfe7c)
+#define FETCH_MAGIC UINT32_C(0xfe7c4a11)
     struct loop *loop;
-    struct fetch_options options; /* defaults filled in; ca_file is our copy */
+    struct fetch_options options; /* ca_file is ours */
     char *ca_file;
     CURLM *multi;
-    int epoll_fd; /* all of libcurl's sockets: one watch for the loop */
+    int epoll_fd;
     struct loop_watch *watch;
-    struct loop_timer timer; /* libcurl's */
-    struct fetch_breaker *breaker;
-    struct fetch_op *ops; /* all under way */
-    unsigned depth;       /* > 0: inside libcurl; its handles may not be removed now */
-    CURL *spare[FETCH_SPARE_MAX];
-    unsigned spare_count;
+    struct loop_timer timer; /* the multi handle's */
+    struct fetch_op *ops;
+    struct fetch_op *dead; /* cancelled from within a callback of the library */
+    struct fetch_host *hosts;
+    unsigned hosts_count;
+    CURL *free[FETCH_EASY_FREE_MAX];
+    unsigned free_count;
+    unsigned in_library; /* its callbacks may not call it again */
+    bool settling;
+    char error_text[FETCH_ERROR_TEXT_SIZE]; /* of the operation whose on_done is being called */
 };
 
 struct fetch_op {
     uint32_t magic;
-#define FETCH_OP_MAGIC UINT32_C(0xfe7c0b0b)
+#define FETCH_OP_MAGIC UINT32_C(0x0fe7c40b)
     struct fetch *fetch;
-    struct fetch_op *next, **link; /* in fetch->ops */
-    struct fetch_request request;  /* callbacks and arg; its texts are not used after the start */
-    struct rbuf *body;
-    struct str host; /* scheme://authority, the breaker's key; points into url */
-    char *url;
-    CURL *easy;
+    struct fetch_op *next, *prev; /* fetch.ops; next alone: fetch.dead */
+    struct fetch_host *host;
+    CURL *easy; /* NULL: waiting */
     struct curl_slist *headers;
-    bool added;      /* the easy handle is with the multi handle */
-    bool cancelled;  /* no callback any more; goes when libcurl lets go */
-    bool head_given; /* on_head was called: no retry */
-    bool idempotent;
-    unsigned tries;
-    int error;              /* why our own callback ended the transfer; 0: it did not */
-    struct loop_timer wait; /* back-off, or the breaker's answer */
-    struct loop_timer stall;
-    uint64_t active_ms; /* when a byte last moved */
-    curl_off_t sent;
+    struct loop_timer timer; /* waiting: begin; running: stall */
+    uint64_t moved;          /* bytes in either direction, when last looked at */
+    uint64_t moved_ms;
+    unsigned tries; /* attempts made */
+    bool is_idempotent, is_head;
+    bool is_dead, is_done;
+    bool head_given;
+    int callback_result; /* what ended it from our side */
+    int last_result;     /* of the attempt before */
     unsigned status;
     uint64_t size;
-    char type[128];
+    char media_type[128];
+    char *method, *url, *bearer, *trace_id, *type, *unix_socket;
+    struct rbuf *body;
+    int (*on_head)(void *arg, const struct fetch_head *head);
+    int (*on_data)(void *arg, const uint8_t *data, size_t size);
+    void (*on_done)(void *arg, int res, unsigned status);
+    void *arg;
+    char error_text[CURL_ERROR_SIZE];
 };
 
+/* fetch.c */
+CURL *fetch__easy_take(struct fetch *f);
+void fetch__easy_give(struct fetch *f, CURL *easy); /* takes NULL */
+void fetch__settle(struct fetch *f);                /* finished and cancelled operations */
+
 /* fetch_op.c */
-MUST_USE int fetch_op_new(struct fetch *f, const struct fetch_request *request,
-                          struct fetch_op **ret);
-void fetch_op_free(struct fetch_op *op); /* not with the multi handle any more */
-int fetch_op_result(const struct fetch_op *op, CURLcode code);
-void fetch_op_restart(struct fetch_op *op); /* forgets the head of the try before */
+void fetch__op_attempt_ended(struct fetch_op *op, CURLcode code);
+void fetch__op_free(struct fetch_op *op);
+
+/* fetch_easy.c */
+MUST_USE int fetch__easy_set(struct fetch_op *op);
+int fetch__result_of(CURLcode code);
+
+/* fetch_host.c */
+MUST_USE int fetch__host_of(struct fetch *f, const char *url, const char *unix_socket,
+                            struct fetch_host **ret); /* -EINVAL: no URL; -ENOMEM */
+bool fetch__host_admits(struct fetch *f, struct fetch_host *h, const struct fetch_op *op);
+void fetch__host_result(struct fetch *f, struct fetch_host *h, const struct fetch_op *op,
+                        bool answered);
+void fetch__host_forget(struct fetch_host *h, const struct fetch_op *op); /* no verdict */
+void fetch__hosts_free(struct fetch *f);

@@ -16,8 +16,9 @@ struct daemon_ops {
     int (*check)(const void *config, struct err *err);
     /* Serves when it returns 0; *ret_state is handed to the others. */
     int (*start)(const void *config, struct err *err, void **ret_state);
-    int (*reload)(void *state, const void *config, struct err *err); /* SIGHUP; NULL: not supported */
-    void (*stop)(void *state);                                       /* SIGTERM, SIGINT: drains */
+    int (*reload)(void *state, const void *config,
+                  struct err *err); /* SIGHUP; NULL: not supported */
+    void (*stop)(void *state);      /* SIGTERM, SIGINT: drains */
 };
 
 /* NAME --config FILE [--check] [--verbose] | --version | --help. Tells systemd READY, RELOADING and

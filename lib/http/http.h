@@ -5,8 +5,8 @@
  *
  * Life:    http_server_new -> http_route* -> http_server_start -> (serving) -> http_server_drain ->
  *          http_server_free (joins the workers).
- *          A request: handler called -> http_req_ref if it answers later -> exactly one http_reply* ->
- *          http_req_unref. A client that goes away in between makes replies do nothing.
+ *          A request: handler called -> http_req_ref if it answers later -> exactly one http_reply*
+ *          -> http_req_unref. A client that goes away in between makes replies do nothing.
  * Owner:   main owns the server; a request is the server's, kept alive by references.
  * Threads: a request is touched on its worker's loop only (http_req_loop; get back by loop_post).
  *          http_route before start; drain and free from any thread but a worker's.
@@ -42,7 +42,7 @@ struct http_options {
     struct metrics *metrics; /* NULL: none */
     const char *metric_prefix;
     /* Called on each worker's thread once its loop stands and before it accepts; what it returns is
-     * http_req_worker(). NULL result with *ret_r < 0 stops the start. worker_stop: before it ends. */
+     * http_req_worker(). NULL result with *ret_r < 0 stops the start. worker_stop: at its end. */
     void *(*worker_start)(void *arg, struct loop *loop, unsigned index, int *ret_r);
     void (*worker_stop)(void *arg, void *worker);
     void *arg;
@@ -85,7 +85,7 @@ struct http_req *http_req_ref(struct http_req *req);
 struct http_req *http_req_unref(struct http_req *req);
 bool http_req_gone(const struct http_req *req); /* the client left, or it was answered */
 
-unsigned http_req_method(const struct http_req *req);      /* one of HTTP_*; HEAD shows as GET */
+unsigned http_req_method(const struct http_req *req); /* one of HTTP_*; HEAD shows as GET */
 bool http_req_is_head(const struct http_req *req);
 struct str http_req_path(const struct http_req *req);      /* as sent, percent-coded, no query */
 struct str http_req_query(const struct http_req *req);     /* behind the '?', or STR_NONE */
@@ -133,7 +133,8 @@ struct http_entity {
     struct rbuf *body;         /* a reference is taken; or NULL and: */
     const struct http_source_ops *source_ops;
     void *source;
-    uint64_t size; /* of the source's whole body; HTTP_SIZE_UNKNOWN: no ranges, ends at read -ENODATA */
+    uint64_t
+        size; /* of the source's whole body; HTTP_SIZE_UNKNOWN: no ranges, ends at read -ENODATA */
 };
 
 /* Answers 200, 206 (one range, or multipart/byteranges), 304, 412 or 416 as the request's

@@ -51,8 +51,7 @@ static void http_body_fail(struct http_req *req)
 }
 
 /* Bytes of the present part from what it has sent on. 0, -EAGAIN, -ENODATA or an error. */
-static int http_body_bytes(struct http_req *req, const struct http_part *part,
-                           h2o_iovec_t *ret)
+static int http_body_bytes(struct http_req *req, const struct http_part *part, h2o_iovec_t *ret)
 {
     struct http_body *b = &req->body;
     uint64_t left = b->size_known ? part->size - b->part_sent : UINT64_MAX;

@@ -17,10 +17,11 @@
 #include "http/http.h"
 #include "http/http_route.h"
 
-#define HTTP_PEER_SIZE    64          /* a numeric address with its zone */
-#define HTTP_PIECE_SIZE   (64 << 10)  /* through TLS and HTTP/2: what stays in cache */
-#define HTTP_PIECE_PLAIN  (512 << 10) /* HTTP/1 in clear: the kernel copies straight from our buffer */
-#define HTTP_REQ_FREE_MAX 256         /* requests kept for reuse, a worker */
+#define HTTP_PEER_SIZE  64         /* a numeric address with its zone */
+#define HTTP_PIECE_SIZE (64 << 10) /* through TLS and HTTP/2: what stays in cache */
+#define HTTP_PIECE_PLAIN                                                                           \
+    (512 << 10)               /* HTTP/1 in clear: the kernel copies straight from our buffer */
+#define HTTP_REQ_FREE_MAX 256 /* requests kept for reuse, a worker */
 #define HTTP_LISTENS_MAX  16
 #define HTTP_WORKERS_MAX  256
 #define HTTP_ACCEPTS_MAX  16    /* in one turn, so that connections which stand get theirs */
@@ -30,7 +31,7 @@
 
 struct http_worker;
 
-struct http_listener { /* of the server: one address */
+struct http_listener {          /* of the server: one address */
     struct http_listen options; /* its strings are ours */
     uint16_t port;              /* as bound */
     SSL_CTX *tls;               /* NULL: clear text; swapped under server.lock */
@@ -98,7 +99,7 @@ struct http_conn {
 
 enum http_worker_state {
     HTTP_WORKER_STARTING,
-    HTTP_WORKER_READY,     /* waits for the others */
+    HTTP_WORKER_READY, /* waits for the others */
     HTTP_WORKER_FAILED,
     HTTP_WORKER_ENDED,
 };

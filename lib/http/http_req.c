@@ -198,8 +198,8 @@ static void http_req_dispatch(struct http_server *s, struct http_req *req)
         return;
     }
     unsigned methods;
-    const struct http_route_entry *e = http_router_find(&s->router, req->path, req->method,
-                                                        &methods);
+    const struct http_route_entry *e =
+        http_router_find(&s->router, req->path, req->method, &methods);
     if (e != NULL) {
         e->handler(req, e->arg);
         return;

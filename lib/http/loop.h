@@ -22,8 +22,9 @@ void loop_stop(struct loop *l);
 /* cb(arg) runs soon on the loop's thread, in the order posted. -ENOMEM: it will not. */
 MUST_USE int loop_post(struct loop *l, loop_cb *cb, void *arg);
 
-/* cb whenever fd is readable (level-triggered: cb must consume). fd stays the caller's; it must stay
- * open until loop_unwatch. An epoll descriptor works too, so that many descriptors need one watch. */
+/* cb whenever fd is readable (level-triggered: cb must consume). fd stays the caller's; it must
+ * stay open until loop_unwatch. An epoll descriptor works too, so that many descriptors need one
+ * watch. */
 struct loop_watch;
 MUST_USE int loop_watch(struct loop *l, int fd, loop_cb *cb, void *arg, struct loop_watch **ret);
 struct loop_watch *loop_unwatch(struct loop_watch *w); /* takes NULL, returns NULL */

@@ -84,7 +84,7 @@ void io_submit(struct io_queue *q, struct io_op *op);
 void io_flush(struct io_queue *q);
 void io_reap(struct io_queue *q, bool wait);
 
-/* For setup code and the committer: submits and reaps until this one is done; others' done may run. */
+/* For setup code and the committer: submits and reaps until this is done; others' may end too. */
 MUST_USE int io_run(struct io_queue *q, enum io_kind kind, int fd, void *data, uint32_t size,
                     uint64_t offset);
 

@@ -10,8 +10,8 @@
 #pragma once
 #include "base/buf.h"
 
-MUST_USE int codec_avc(struct str avcc_or_annexb, struct buf *out);  /* "avc1.64001f" */
-MUST_USE int codec_hevc(struct str hvcc_or_annexb, struct buf *out); /* "hvc1.1.6.L93.B0" */
+MUST_USE int codec_avc(struct str avcc_or_annexb, struct buf *out);        /* "avc1.64001f" */
+MUST_USE int codec_hevc(struct str hvcc_or_annexb, struct buf *out);       /* "hvc1.1.6.L93.B0" */
 MUST_USE int codec_aac(struct str audio_specific_config, struct buf *out); /* "mp4a.40.2" */
 
 /* Start codes -> 4-byte lengths; out is appended to. Access unit delimiters are dropped, and so are

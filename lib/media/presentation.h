@@ -40,7 +40,7 @@ struct track {
     uint32_t bandwidth_avg, bandwidth_max;
     uint32_t width, height, frame_rate_num, frame_rate_den; /* video */
     uint32_t channels, sample_rate;                         /* audio */
-    struct digest init; /* video, audio: init segment */
+    struct digest init;                                     /* video, audio: init segment */
     uint32_t init_size; /* text: 0, and one segment that is the whole WebVTT file */
     struct segment *segments;
     uint32_t segments_count, segments_cap;

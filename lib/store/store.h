@@ -7,9 +7,10 @@
  * Threads: a struct store_worker belongs to one thread; callbacks run on it, from
  *          store_worker_poll() or, for what is in RAM, from within the call itself. Committing is
  *          done by a thread of the store's own.
- * Errors:  0 or -errno; blobs: -ENOENT absent, -EBADMSG damaged (quarantined, counted, never given),
- *          -EEXIST digest taken by other bytes, -EINVAL bytes do not have that digest, -ENOSPC full
- *          (reads go on), -EFBIG larger than STORE_BLOB_MAX, -EAGAIN too much under way.
+ * Errors:  0 or -errno; blobs: -ENOENT absent, -EBADMSG damaged (quarantined, counted, never
+ *          given), -EEXIST digest taken by other bytes, -EINVAL bytes do not have that digest,
+ *          -ENOSPC full (reads go on), -EFBIG larger than STORE_BLOB_MAX, -EAGAIN too much under
+ *          way.
  * Units:   bytes.
  * Source:  the on-disk format is docs/format.md; durability and eviction: docs/architecture.md. */
 #pragma once
@@ -26,11 +27,11 @@ struct store;
 struct store_worker;
 
 struct store_options {
-    const char *path;          /* folder, made when absent; LMDB in path/index, volumes in path/warm */
-    uint64_t volume_size;      /* 0: 1 GiB */
-    uint64_t size_max;         /* 0: unbounded; else a cache: whole oldest volumes go to make room */
-    uint64_t hot_size;         /* RAM tier; 0: none */
-    uint64_t index_size;       /* LMDB map; 0: 64 GiB of address space (grows in the file as used) */
+    const char *path;     /* folder, made when absent; LMDB in path/index, volumes in path/warm */
+    uint64_t volume_size; /* 0: 1 GiB */
+    uint64_t size_max;    /* 0: unbounded; else a cache: whole oldest volumes go to make room */
+    uint64_t hot_size;    /* RAM tier; 0: none */
+    uint64_t index_size;  /* LMDB map; 0: 64 GiB of address space (grows in the file as used) */
     const struct io_ops *io;   /* NULL: io_uring, plain pread/pwrite where the kernel has none */
     struct metrics *metrics;   /* NULL: none */
     const char *metric_prefix; /* "weir_origin": names become weir_origin_store_... */
@@ -49,7 +50,7 @@ void store_worker_poll(struct store_worker *w);
 /* For programs without a loop: polls and sleeps until *done is true. */
 void store_worker_wait(struct store_worker *w, const bool *done);
 
-/* res 0: blob holds exactly the bytes that have the digest, lent for the call (rbuf_ref to keep). */
+/* res 0: blob holds exactly the bytes that have the digest, lent for the call (ref to keep). */
 typedef void store_get_cb(void *arg, int res, struct rbuf *blob);
 void store_get(struct store_worker *w, const struct digest *d, store_get_cb *cb, void *arg);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include "base/enc.h"
 #include "base/file.h"
 #include "io/io.h"
 #include "store/index.h"
@@ -104,14 +105,16 @@ static int rebuild_list(struct rebuild *b, uint32_t **ret_ids, uint32_t *ret_cou
         return err_errno(b->err, r < 0 ? r : -errno, "reading the folder %s/warm", b->path);
     const struct dirent *e;
     while (r == 0 && (e = readdir(dir)) != NULL) {
-        uint32_t id;
         struct str name = str_of(e->d_name);
         if (!str_ends(name, STR(".vol")))
             continue;
-        if (name.size != 12 || sscanf(e->d_name, "%8x", &id) != 1) {
+        uint8_t number[4];
+        if (name.size != 12 || enc_unhex((struct str){name.data, 8}, number, sizeof number) < 0) {
             r = err_set(b->err, -EBADMSG, "%s/%s is no volume of a store", path, e->d_name);
             break;
         }
+        uint32_t id = (uint32_t)number[0] << 24 | (uint32_t)number[1] << 16 |
+                      (uint32_t)number[2] << 8 | number[3];
         uint32_t *more = count < REBUILD_VOLUMES ? reallocarray(ids, count + 1, sizeof *ids) : NULL;
         if (more == NULL) {
             r = err_errno(b->err, -ENOMEM, "reading the folder %s", path);

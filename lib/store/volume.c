@@ -138,6 +138,7 @@ static int volume_table_add(struct volume_table *t, struct volume *v)
     }
     if (r == 0) {
         /* New volumes have the highest number, and the index lists them by number. */
+        ASSERT(v != NULL);
         ASSERT(t->count == 0 || t->volumes[t->count - 1]->id < v->id);
         t->volumes[t->count++] = v;
     }
@@ -257,7 +258,7 @@ static int volume_read_header(struct volume_table *t, struct io_queue *q, int fd
 static int volume_check_file(struct volume_table *t, struct io_queue *q, int fd,
                              const struct index_volume *row, struct err *err)
 {
-    struct format_volume head;
+    struct format_volume head = {0};
     uint64_t size = 0;
     int r = volume_read_header(t, q, fd, &head, err);
     if (r < 0)

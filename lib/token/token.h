@@ -29,12 +29,12 @@ struct token_ring *token_ring_free(struct token_ring *ring);
 DEFINE_CLEAN(struct token_ring *, token_ring_free)
 
 struct token_claims {
-    char *issuer;    /* iss */
-    char *subject;   /* sub: the account */
-    char *container; /* cdniuc: "regex:..." or "hash:..." */
-    char *asset;     /* private: weir_asset */
-    char *session;   /* private: weir_session; NULL: none */
-    uint32_t height_max; /* private: weir_height_max, tier cap in lines; 0: no cap */
+    char *issuer;         /* iss */
+    char *subject;        /* sub: the account */
+    char *container;      /* cdniuc: "regex:..." or "hash:..." */
+    char *asset;          /* private: weir_asset */
+    char *session;        /* private: weir_session; NULL: none */
+    uint32_t height_max;  /* private: weir_height_max, tier cap in lines; 0: no cap */
     int64_t expires_s;    /* exp; required */
     int64_t not_before_s; /* nbf; 0: none */
 };

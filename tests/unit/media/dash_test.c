@@ -45,22 +45,25 @@ static void dash_test_full(void **state)
     assert_string_equal(found.data, "video v360 4 from 0 - 0\nvideo v720 4 from 0 - 0\n"
                                     "video v1080 4 from 0 - 0\naudio a-en 3 from 0 - 0\n"
                                     "audio a-de 3 from 0 - 0\ntext t-de file\n"
-                                    "image thumbnails 2 from 0 - 0\nlabel 'English'\n"
+                                    "image thumbnails template\nlabel 'English'\n"
                                     "label 'Deutsch'\nlabel 'Deutsch'\n");
     dash_test_has(&mpd, "mediaPresentationDuration=\"PT13.263S\"");
     dash_test_has(&mpd, "<Title>Tom &amp; &quot;Jerry&quot; &lt;1&gt;</Title>");
-    dash_test_has(&mpd, "<S t=\"0\" d=\"96096\" r=\"2\"/><S d=\"30030\"/>");
+    /* no @r: see dash_timeline */
+    dash_test_has(&mpd, "<S t=\"0\" d=\"96096\"/><S d=\"96096\"/><S d=\"96096\"/>"
+                        "<S d=\"30030\"/>");
     dash_test_has(&mpd, "maxWidth=\"1920\" maxHeight=\"1080\" segmentAlignment=\"true\""
                         " startWithSAP=\"1\"");
     dash_test_has(&mpd, "frameRate=\"24000/1001\"");
     dash_test_has(&mpd, "lang=\"de\" segmentAlignment=\"true\" startWithSAP=\"1\">\n"
                         "<Label>Deutsch</Label>\n<Role schemeIdUri=\"urn:mpeg:dash:role:2011\""
                         " value=\"alternate\"/>");
-    /* a full sheet lasts 5 x 4 x 500 ms, the last too */
-    dash_test_has(&mpd, "width=\"800\" height=\"360\">\n<EssentialProperty schemeIdUri=\"http://"
-                        "dashif.org/guidelines/thumbnail_tile\" value=\"5x4\"/>\n"
-                        "<SegmentList timescale=\"1000\"><SegmentTimeline><S t=\"0\" d=\"10000\""
-                        " r=\"1\"/>");
+    /* a full sheet lasts 5 x 4 x 500 ms */
+    dash_test_has(&mpd, "<SegmentTemplate media=\"thumbnails/$Number$.jpg\" timescale=\"1000\""
+                        " duration=\"10000\" startNumber=\"1\"/>\n<Representation id=\"thumbnails\""
+                        " bandwidth=\"72000\" width=\"800\" height=\"360\">\n"
+                        "<EssentialProperty schemeIdUri=\"http://dashif.org/guidelines/"
+                        "thumbnail_tile\" value=\"5x4\"/>");
 }
 
 static void dash_test_cap(void **state)

@@ -15,19 +15,24 @@ ids = []
 for adaptation in mpd.iter(NS + "AdaptationSet"):
     ids.append(("set", adaptation.get("id")))
     kinds = [child.tag.removeprefix(NS) for child in adaptation]
-    order = ["Label", "Role", "Representation"]  # as the schema wants them
+    order = ["Label", "Role", "SegmentTemplate", "Representation"]  # as the schema wants them
     assert kinds == sorted(kinds, key=order.index), kinds
     for rep in adaptation.iter(NS + "Representation"):
         ids.append(("representation", rep.get("id")))
         assert int(rep.get("bandwidth")) > 0
         segments = rep.find(NS + "SegmentList")
+        if adaptation.find(NS + "SegmentTemplate") is not None:
+            assert "$Number$" in adaptation.find(NS + "SegmentTemplate").get("media")
+            print(adaptation.get("contentType"), rep.get("id"), "template")
+            continue
         if segments is None:
             assert BLOB.match(rep.find(NS + "BaseURL").text)
             print(adaptation.get("contentType"), rep.get("id"), "file")
             continue
-        steps = [int(s.get("r", 0)) + 1 for s in segments.iter(NS + "S")]
+        assert all(s.get("r") is None for s in segments.iter(NS + "S"))  # dash.js: see dash.c
+        steps = list(segments.iter(NS + "S"))
         urls = [u.get("media") for u in segments.iter(NS + "SegmentURL")]
-        assert len(urls) == sum(steps), (len(urls), steps)
+        assert len(urls) == len(steps), (len(urls), len(steps))
         init = segments.find(NS + "Initialization")
         for url in urls + ([init.get("sourceURL")] if init is not None else []):
             assert BLOB.match(url), url

@@ -50,75 +50,77 @@ static void presentation_test_bytes(void **state)
 }
 
 /* One edit of a good presentation each; all must be refused, with a reason. */
+static const struct {
+    const char *from, *to;
+} presentation_test_edits[] = {
+    {"\"version\":1", "\"version\":2"},
+    {"\"version\":1", "\"version\":\"1\""},
+    {"\"version\":1,", ""},
+    {"\"asset\":\"big.film\"", "\"asset\":\".film\""},
+    {"\"asset\":\"big.film\"", "\"asset\":\"a/b\""},
+    {"\"asset\":\"big.film\"", "\"asset\":7"},
+    {"\"asset\":\"big.film\"", "\"asset\":\"x\",\"asset\":\"y\""},
+    {"\"duration_ms\":13263", "\"duration_ms\":-1"},
+    {"\"duration_ms\":13263", "\"duration_ms\":1.5"},
+    {"\"duration_ms\":13263", "\"duration_ms\":9007199254740993"},
+    {"\"id\":\"v720\"", "\"id\":\"v360\""},
+    {"\"id\":\"v720\"", "\"id\":\"V720\""},
+    {"\"id\":\"v720\"", "\"id\":\"\""},
+    {"\"id\":\"v720\"", "\"id\":\"a/b\""},
+    {"\"id\":\"v720\"", "\"id\":\"123456789012345678901234567890123\""},
+    {"\"kind\":\"video\"", "\"kind\":\"smell\""},
+    {"\"codec\":\"avc1.64001f\"", "\"codec\":\"avc1\\\"\\n\""},
+    {"\"codec\":\"avc1.64001f\"", "\"codec\":null"},
+    {"\"language\":\"en\"", "\"language\":\"e n\""},
+    {"\"language\":\"en\"", "\"language\":[]"},
+    {"\"default\":true", "\"default\":1"},
+    {"\"timescale\":24000", "\"timescale\":0"},
+    {"\"timescale\":24000", "\"timescale\":4294967296"},
+    {"\"start\":0", "\"start\":-4"},
+    {"\"width\":1280", "\"width\":0"},
+    {"\"width\":1280", "\"width\":70000"},
+    {"\"frame_rate\":[24000,1001]", "\"frame_rate\":[24000]"},
+    {"\"frame_rate\":[24000,1001]", "\"frame_rate\":[24000,0]"},
+    {"\"channels\":2", "\"channels\":0"},
+    {"\"init_size\":700", "\"init_size\":0"},
+    {"\"init_size\":700", "\"init_size\":67108865"},
+    {"\"init\":\"", "\"init\":\"z"},
+    {",1100000,96096,275000]", ",1100000,96096]"},
+    {",1100000,96096,275000]", ",1100000,96096,275000,0]"},
+    {",1100000,96096,275000]", ",1100000,0,275000]"},
+    {",1100000,96096,275000]", ",0,96096,0]"},
+    {",1100000,96096,275000]", ",1100000,96096,1100001]"},
+    {",1100000,96096,275000]", ",99999999,96096,1]"},
+    {",64000,192512,0]", ",64000,192512,1]"}, /* sound has no key size */
+    {",4000,13263,0]]", ",4000,13263,0],[\"00000000000000000000000000000000\",1,1,0]]"},
+    {"\"columns\":5", "\"columns\":0"},
+    {"\"columns\":5", "\"columns\":100"}, /* the second sheet would be empty */
+    {"\"tiles_count\":30", "\"tiles_count\":41"},
+    {"\"interval_ms\":500", "\"interval_ms\":0"},
+    {",90000,800,360]", ",0,800,360]"},
+    {",20000,1280,720]", ",20000,0,720]"},
+    {"\"tracks\":[", "\"tracks\":[7,"},
+};
+
 static void presentation_test_refused(void **state)
 {
     (void)state;
-    static const struct {
-        const char *from, *to;
-    } edits[] = {
-        {"\"version\":1", "\"version\":2"},
-        {"\"version\":1", "\"version\":\"1\""},
-        {"\"version\":1,", ""},
-        {"\"asset\":\"big.film\"", "\"asset\":\".film\""},
-        {"\"asset\":\"big.film\"", "\"asset\":\"a/b\""},
-        {"\"asset\":\"big.film\"", "\"asset\":7"},
-        {"\"asset\":\"big.film\"", "\"asset\":\"x\",\"asset\":\"y\""},
-        {"\"duration_ms\":13263", "\"duration_ms\":-1"},
-        {"\"duration_ms\":13263", "\"duration_ms\":1.5"},
-        {"\"duration_ms\":13263", "\"duration_ms\":9007199254740993"},
-        {"\"id\":\"v720\"", "\"id\":\"v360\""},
-        {"\"id\":\"v720\"", "\"id\":\"V720\""},
-        {"\"id\":\"v720\"", "\"id\":\"\""},
-        {"\"id\":\"v720\"", "\"id\":\"a/b\""},
-        {"\"id\":\"v720\"", "\"id\":\"123456789012345678901234567890123\""},
-        {"\"kind\":\"video\"", "\"kind\":\"smell\""},
-        {"\"codec\":\"avc1.64001f\"", "\"codec\":\"avc1\\\"\\n\""},
-        {"\"codec\":\"avc1.64001f\"", "\"codec\":null"},
-        {"\"language\":\"en\"", "\"language\":\"e n\""},
-        {"\"language\":\"en\"", "\"language\":[]"},
-        {"\"default\":true", "\"default\":1"},
-        {"\"timescale\":24000", "\"timescale\":0"},
-        {"\"timescale\":24000", "\"timescale\":4294967296"},
-        {"\"start\":0", "\"start\":-4"},
-        {"\"width\":1280", "\"width\":0"},
-        {"\"width\":1280", "\"width\":70000"},
-        {"\"frame_rate\":[24000,1001]", "\"frame_rate\":[24000]"},
-        {"\"frame_rate\":[24000,1001]", "\"frame_rate\":[24000,0]"},
-        {"\"channels\":2", "\"channels\":0"},
-        {"\"init_size\":700", "\"init_size\":0"},
-        {"\"init_size\":700", "\"init_size\":67108865"},
-        {"\"init\":\"", "\"init\":\"z"},
-        {",1100000,96096,275000]", ",1100000,96096]"},
-        {",1100000,96096,275000]", ",1100000,96096,275000,0]"},
-        {",1100000,96096,275000]", ",1100000,0,275000]"},
-        {",1100000,96096,275000]", ",0,96096,0]"},
-        {",1100000,96096,275000]", ",1100000,96096,1100001]"},
-        {",1100000,96096,275000]", ",99999999,96096,1]"},
-        {",64000,192512,0]", ",64000,192512,1]"}, /* sound has no key size */
-        {",4000,13263,0]]", ",4000,13263,0],[\"00000000000000000000000000000000\",1,1,0]]"},
-        {"\"columns\":5", "\"columns\":0"},
-        {"\"columns\":5", "\"columns\":100"}, /* the second sheet would be empty */
-        {"\"tiles_count\":30", "\"tiles_count\":41"},
-        {"\"interval_ms\":500", "\"interval_ms\":0"},
-        {",90000,800,360]", ",0,800,360]"},
-        {",20000,1280,720]", ",20000,0,720]"},
-        {"\"tracks\":[", "\"tracks\":[7,"},
-    };
     CLEAN(presentation_free) struct presentation *p = sample_presentation();
     CLEAN_BUF struct buf good = BUF_EMPTY;
     assert_int_equal(presentation_write(p, &good), 0);
-    for (size_t i = 0; i < ARRAY_LEN(edits); i++) {
-        const char *at = strstr(good.data, edits[i].from);
+    for (size_t i = 0; i < ARRAY_LEN(presentation_test_edits); i++) {
+        const char *at = strstr(good.data, presentation_test_edits[i].from);
         if (at == NULL)
-            fail_msg("edit %zu does not apply: %s", i, edits[i].from);
+            fail_msg("edit %zu does not apply: %s", i, presentation_test_edits[i].from);
         CLEAN_BUF struct buf bad = BUF_EMPTY;
         buf_put(&bad, good.data, (size_t)(at - good.data));
-        buf_puts(&bad, edits[i].to);
-        buf_puts(&bad, at + strlen(edits[i].from));
+        buf_puts(&bad, presentation_test_edits[i].to);
+        buf_puts(&bad, at + strlen(presentation_test_edits[i].from));
         struct presentation *q = NULL;
         struct err err = {0};
         if (presentation_parse(buf_str(&bad), &q, &err) != -EBADMSG)
-            fail_msg("edit %zu was taken: %s -> %s", i, edits[i].from, edits[i].to);
+            fail_msg("edit %zu was taken: %s -> %s", i, presentation_test_edits[i].from,
+                     presentation_test_edits[i].to);
         assert_null(q);
         assert_true(err.text[0] != 0);
     }

@@ -17,6 +17,12 @@ static void view_test_all(void **state)
         {"thumbnails.vtt", "text/vtt", "WEBVTT\n"},
         {"presentation.json", "application/json", "{\"version\":1,"},
         {"poster.jpg", "image/jpeg", NULL},
+        {"thumbnails/0.jpg", NULL, NULL},
+        {"thumbnails/3.jpg", NULL, NULL},
+        {"thumbnails/01.jpg", NULL, NULL},
+        {"thumbnails/-1.jpg", NULL, NULL},
+        {"thumbnails/.jpg", NULL, NULL},
+        {"thumbnails/18446744073709551617.jpg", NULL, NULL},
         {"", NULL, NULL},
         {"/", NULL, NULL},
         {"master.m3u8/", NULL, NULL},
@@ -43,6 +49,21 @@ static void view_test_all(void **state)
             assert_true(digest_eq(&v.digest, &p->poster.digest));
             assert_int_equal(v.size, 20000);
         }
+        view_clear(&v);
+    }
+}
+
+static void view_test_sheets(void **state)
+{
+    (void)state;
+    CLEAN(presentation_free) struct presentation *p = sample_presentation();
+    static const char *const names[] = {"thumbnails/1.jpg", "thumbnails/2.jpg"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct view v;
+        assert_int_equal(view_resolve(p, str_of(names[i]), NULL, &v), 0);
+        assert_true(v.is_blob);
+        assert_string_equal(v.type, "image/jpeg");
+        assert_true(digest_eq(&v.digest, &p->thumbnails.sheets[i].digest));
         view_clear(&v);
     }
 }
@@ -133,9 +154,8 @@ static void view_test_blob_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(view_test_all),
-        cmocka_unit_test(view_test_cap),
-        cmocka_unit_test(view_test_thumbnails),
+        cmocka_unit_test(view_test_all),        cmocka_unit_test(view_test_sheets),
+        cmocka_unit_test(view_test_cap),        cmocka_unit_test(view_test_thumbnails),
         cmocka_unit_test(view_test_blob_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One attempt's settings, and what the library tells of it. */
+#include <errno.h>
+#include <stdlib.h>
+#include "base/id.h"
+#include "fetch/fetch_priv.h"
+
+int fetch__result_of(CURLcode code)
+{
+    switch (code) {
+    case CURLE_OK:
+        return 0;
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return -ECONNREFUSED;
+    case CURLE_OPERATION_TIMEDOUT:
+        return -ETIMEDOUT;
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_GOT_NOTHING:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+        return -ECONNRESET;
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9: no status line */
+    case CURLE_BAD_CONTENT_ENCODING:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+        return -EBADMSG;
+    case CURLE_FILESIZE_EXCEEDED:
+        return -EFBIG;
+    case CURLE_OUT_OF_MEMORY:
+        return -ENOMEM;
+    case CURLE_URL_MALFORMAT:
+        return -EINVAL;
+    default:
+        return -EIO;
+    }
+}
+
+/* --- what comes in ---------------------------------------------------------------------------- */
+
+static void fetch_easy_head_line(struct fetch_op *op, struct str line)
+{
+    struct str value;
+    struct str name = str_cut(line, ':', &value);
+    value = str_trim(value);
+    if (str_eq_nocase(name, STR("content-length"))) {
+        if (str_to_u64(value, &op->size) < 0)
+            op->size = UINT64_MAX;
+    } else if (str_eq_nocase(name, STR("content-type"))) {
+        size_t n = MIN(value.size, sizeof op->media_type - 1); /* cut: a type is short */
+        memcpy(op->media_type, value.data, n);
+        op->media_type[n] = '\0';
+    }
+}
+
+static int fetch_easy_give_head(struct fetch_op *op)
+{
+    long code = 0;
+    (void)curl_easy_getinfo(op->easy, CURLINFO_RESPONSE_CODE, &code);
+    if (code < 200)
+        return 0; /* 100 Continue and the like: the answer is still to come */
+    op->status = (unsigned)code;
+    op->head_given = true;
+    if (op->on_head == NULL)
+        return 0;
+    const struct fetch_head head = {op->status, op->size, str_of(op->media_type)};
+    return op->on_head(op->arg, &head);
+}
+
+/* Every line of every head: of interim answers, of the answer, and the trailers behind its body. */
+static size_t fetch_easy_on_header(char *data, size_t size, size_t count, void *arg)
+{
+    struct fetch_op *op = arg;
+    struct str line = {data, size * count};
+    if (op->is_dead)
+        return 0;
+    if (op->head_given)
+        return line.size; /* trailers */
+    while (line.size > 0 && (line.data[line.size - 1] == '\n' || line.data[line.size - 1] == '\r'))
+        line.size--;
+    if (str_starts(line, STR("HTTP/"))) {
+        op->size = UINT64_MAX;
+        op->media_type[0] = '\0';
+    } else if (line.size > 0) {
+        fetch_easy_head_line(op, line);
+    } else {
+        int r = fetch_easy_give_head(op);
+        if (op->is_dead)
+            return 0; /* cancelled by its own callback */
+        if (r < 0) {
+            op->callback_result = r;
+            return 0;
+        }
+    }
+    return size * count;
+}
+
+static size_t fetch_easy_on_data(char *data, size_t size, size_t count, void *arg)
+{
+    struct fetch_op *op = arg;
+    size_t n = size * count;
+    if (op->is_dead)
+        return CURL_WRITEFUNC_ERROR;
+    if (op->on_data == NULL || n == 0)
+        return n;
+    int r = op->on_data(op->arg, (const uint8_t *)data, n);
+    if (op->is_dead)
+        return CURL_WRITEFUNC_ERROR;
+    if (r < 0) {
+        op->callback_result = r;
+        return CURL_WRITEFUNC_ERROR;
+    }
+    return n;
+}
+
+/* --- what goes out ---------------------------------------------------------------------------- */
+
+static int fetch_easy_add_header(struct fetch_op *op, const char *name, const char *value)
+{
+    CLEAN_BUF struct buf line = BUF_EMPTY;
+    buf_printf(&line, "%s: %s", name, value);
+    int r = buf_error(&line);
+    if (r < 0)
+        return r;
+    struct curl_slist *more = curl_slist_append(op->headers, line.data);
+    if (more == NULL)
+        return -ENOMEM;
+    op->headers = more;
+    return 0;
+}
+
+static int fetch_easy_headers(struct fetch_op *op)
+{
+    curl_slist_free_all(op->headers);
+    op->headers = NULL;
+    char trace_id[ID_TEXT_SIZE];
+    char span_id[ID_TEXT_SIZE];
+    id_text(trace_id);
+    id_text(span_id);
+    CLEAN_BUF struct buf traceparent = BUF_EMPTY;
+    buf_printf(&traceparent, "00-%s-%.16s-01", op->trace_id != NULL ? op->trace_id : trace_id,
+               span_id);
+    int r = buf_error(&traceparent);
+    if (r == 0)
+        r = fetch_easy_add_header(op, "traceparent", traceparent.data);
+    if (r == 0 && op->bearer != NULL) {
+        CLEAN_BUF struct buf bearer = BUF_EMPTY;
+        buf_printf(&bearer, "Bearer %s", op->bearer);
+        r = buf_error(&bearer);
+        if (r == 0)
+            r = fetch_easy_add_header(op, "Authorization", bearer.data);
+    }
+    if (r == 0) /* without a value the library leaves its own default out */
+        r = fetch_easy_add_header(op, "Content-Type", op->type != NULL ? op->type : "");
+    return r;
+}
+
+static bool fetch_easy_set_method(struct fetch_op *op)
+{
+    CURL *e = op->easy;
+    struct str method = str_of(op->method);
+    uint32_t size = 0;
+    const uint8_t *data = (const uint8_t *)"";
+    if (op->body != NULL)
+        data = rbuf_data(op->body, &size);
+    bool sends_body = op->body != NULL || str_eq(method, STR("POST")) ||
+                      str_eq(method, STR("PUT")) || str_eq(method, STR("PATCH"));
+    if (sends_body) { /* lent, not copied: the operation holds a reference */
+        if (curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size) != CURLE_OK ||
+            curl_easy_setopt(e, CURLOPT_POSTFIELDS, data) != CURLE_OK)
+            return false;
+    }
+    if (op->is_head)
+        return curl_easy_setopt(e, CURLOPT_NOBODY, 1L) == CURLE_OK;
+    if (str_eq(method, STR("GET")) && !sends_body)
+        return curl_easy_setopt(e, CURLOPT_HTTPGET, 1L) == CURLE_OK;
+    return curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, op->method) == CURLE_OK;
+}
+
+static bool fetch_easy_set_connection(struct fetch_op *op)
+{
+    CURL *e = op->easy;
+    const struct fetch_options *o = &op->fetch->options;
+    bool is_https = str_starts(str_of(op->url), STR("https:"));
+    return curl_easy_setopt(e, CURLOPT_URL, op->url) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_PROXY, "") == CURLE_OK && /* none from the environment */
+           curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_ms) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_PIPEWAIT, is_https ? 1L : 0L) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 128L << 10) == CURLE_OK &&
+           (o->ca_file == NULL || curl_easy_setopt(e, CURLOPT_CAINFO, o->ca_file) == CURLE_OK) &&
+           (op->unix_socket == NULL ||
+            curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, op->unix_socket) == CURLE_OK);
+}
+
+int fetch__easy_set(struct fetch_op *op)
+{
+    CURL *e = op->easy;
+    int r = fetch_easy_headers(op);
+    if (r < 0)
+        return r;
+    op->error_text[0] = '\0';
+    op->size = UINT64_MAX;
+    op->media_type[0] = '\0';
+    bool ok = curl_easy_setopt(e, CURLOPT_PRIVATE, op) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_ERRORBUFFER, op->error_text) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_USERAGENT, "weir/" WEIR_VERSION) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_HTTPHEADER, op->headers) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, fetch_easy_on_header) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_HEADERDATA, op) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, fetch_easy_on_data) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_WRITEDATA, op) == CURLE_OK;
+    return ok && fetch_easy_set_connection(op) && fetch_easy_set_method(op) ? 0 : -EIO;
+}
