@@ -295,6 +295,7 @@ static int encode_make_renditions(struct encode *e, struct err *err)
     e->first_segment = UINT32_MAX;
     e->resume_pts = INT64_MAX;
     bool all_done = true;
+    int64_t sum_ms = 0;
     for (unsigned i = 0; i < count; i++) {
         const struct work_track *t = rendition_track(e->renditions[i]);
         if (!t->is_done && t->segments_count + 1 < e->first_segment) {
@@ -302,10 +303,13 @@ static int encode_make_renditions(struct encode *e, struct err *err)
             e->resume_pts = t->segments_count == 0 ? INT64_MIN : (int64_t)t->next;
         }
         all_done = all_done && t->is_done;
-        atomic_store(&e->run->progress->at_ms[i], (int64_t)(t->next * 1000 / e->timescale));
+        int64_t at_ms = (int64_t)(t->next * 1000 / e->timescale);
+        atomic_store(&e->run->progress->at_ms[i], at_ms);
+        sum_ms += at_ms;
         struct rendition *smaller = i + 1 < count ? e->renditions[i + 1] : NULL;
         rendition_link(e->renditions[i], smaller, smaller == NULL ? e->pictures : NULL);
     }
+    atomic_store(&e->run->progress->from_ms, sum_ms / count);
     if (all_done && pictures_tiles_done(e->pictures))
         while (e->renditions_count > 0) {
             e->renditions_count--;

@@ -115,7 +115,7 @@ static json_t *job_record(const struct job *j)
     char digest[DIGEST_TEXT_SIZE] = "";
     if (j->has_presentation)
         digest_format(&j->presentation, digest);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:I, s:b, s:s, s:I, s:I, s:I, s:s}", "id", j->id,
+    return json_pack("{s:s, s:s, s:s, s:s, s:s*, s:I, s:b, s:s, s:I, s:I, s:I, s:s}", "id", j->id,
                      "path", j->ask.path, "asset", j->ask.asset, "ladder", j->ask.ladder, "title",
                      j->ask.title, "created_ms", (json_int_t)j->created_ms, "stopped",
                      j->state == JOB_STOPPED, "presentation", digest, "generation",
@@ -174,7 +174,7 @@ static int job_read(const char *path, const char *id, struct job **ret, struct e
         j->generation = (uint64_t)generation;
         j->encoded = (uint64_t)encoded;
         j->reused = (uint64_t)reused;
-        (void)err_set(&j->warning, 0, "%s", warning);
+        (void)snprintf(j->warning.text, sizeof j->warning.text, "%s", warning);
         *ret = j;
     }
     json_decref(o);
@@ -254,7 +254,7 @@ static double job_speed(const struct job *j)
 {
     int64_t started = atomic_load(&j->started_ms);
     int64_t elapsed = (int64_t)clock_mono_ms() - started;
-    int64_t film = job_at_ms(j) - atomic_load(&j->started_at_ms);
+    int64_t film = job_at_ms(j) - atomic_load(&j->progress.from_ms);
     if (j->state != JOB_RUNNING || j->stage != JOB_ENCODE || started == 0 || elapsed < 200)
         return 0;
     return film <= 0 ? 0 : (double)film / (double)elapsed;

@@ -46,7 +46,7 @@ struct job {
     atomic_bool stop;
     struct run_progress progress;
     struct publish_state publish;
-    _Atomic int64_t started_ms, started_at_ms; /* encoding: clock, and place in the film then */
+    _Atomic int64_t started_ms; /* when encoding began, by the monotonic clock */
     struct work *work; /* while it runs: its counts */
     uint64_t encoded, reused;
 };

@@ -64,8 +64,8 @@ static int job_run_publish(const struct job_run *jr, struct run *run, struct pub
     if (r == 0 && run->notes[0] != 0) {
         char warning[sizeof ret->warning.text];
         (void)snprintf(warning, sizeof warning, "%s", ret->warning.text);
-        (void)err_set(&ret->warning, 0, "%.300s%s%.200s", run->notes, warning[0] != 0 ? "; " : "",
-                      warning);
+        (void)snprintf(ret->warning.text, sizeof ret->warning.text, "%.300s%s%.200s", run->notes,
+                       warning[0] != 0 ? "; " : "", warning);
     }
     return r;
 }

@@ -218,18 +218,21 @@ static double pictures_luma(const AVFrame *f)
 int pictures_poster(struct pictures *p, const AVFrame *frame)
 {
     ASSERT(p->magic == PICTURES_MAGIC);
-    if (p->poster_done || frame->pts < p->poster_from)
+    bool is_early = frame->pts < p->poster_from;
+    if (p->poster_done || (p->poster != NULL && is_early))
         return 0;
-    if (p->poster != NULL &&
-        (p->poster_luma >= PICTURES_LUMA_DARK || frame->pts > p->poster_until))
+    if (p->poster_luma >= PICTURES_LUMA_DARK ||
+        (p->poster_luma >= 0 && frame->pts > p->poster_until))
         return 0;
-    p->poster_from = frame->pts + p->run->probe->video.timescale;
+    if (!is_early)
+        p->poster_from = frame->pts + p->run->probe->video.timescale;
     AVFrame *scaled = NULL;
     int r = scale_frame(p->poster_scale, frame, &scaled);
     if (r < 0)
         return pictures_fail(p, r, "poster");
-    double luma = pictures_luma(scaled);
-    if (luma > p->poster_luma) {
+    /* The film's first picture is kept for a film that ends before a better one comes. */
+    double luma = is_early ? -1 : pictures_luma(scaled);
+    if (p->poster == NULL || luma > p->poster_luma) {
         av_frame_free(&p->poster);
         p->poster = scaled;
         p->poster_luma = luma;

@@ -264,6 +264,17 @@ static int probe_index(const struct probe *p, struct err *err)
     return 0;
 }
 
+/* Where the film's clock starts: with the container's. An audio encoder's delay lies in front of zero
+ * in some (Matroska): it is not part of what is heard. */
+static int64_t probe_start(const struct probe *p)
+{
+    int64_t start = p->format->start_time != AV_NOPTS_VALUE ? p->format->start_time : 0;
+    const AVStream *video = p->format->streams[p->video.index];
+    if (start >= 0 || video->start_time == AV_NOPTS_VALUE)
+        return start;
+    return MIN(av_rescale_q(video->start_time, video->time_base, AV_TIME_BASE_Q), INT64_C(0));
+}
+
 int probe_open(const char *path, struct probe **ret, struct err *err)
 {
     ASSERT(path != NULL);
@@ -290,7 +301,7 @@ int probe_open(const char *path, struct probe **ret, struct err *err)
     if (r < 0)
         return r;
     probe_tracks(p);
-    p->start_us = p->format->start_time != AV_NOPTS_VALUE ? p->format->start_time : 0;
+    p->start_us = probe_start(p);
     p->duration_us = p->format->duration != AV_NOPTS_VALUE ? MAX(p->format->duration, 0) : 0;
     *ret = p;
     p = NULL;

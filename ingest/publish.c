@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "base/file.h"
 
@@ -205,9 +206,12 @@ static int publish_ref(struct publish *p, struct remote_client *c, const struct 
     r = remote_put_blob(c, &done->presentation, body, err);
     if (r == 0)
         r = remote_put_ref(c, film->asset, &done->presentation, &done->generation, err);
-    if (r == 0 && p->remote->control_url != NULL &&
-        publish_catalogue(c, film, &done->warning) == -ECANCELED)
-        (void)err_set(&done->warning, 0, "stopped before the catalogue was told");
+    if (r == 0 && p->remote->control_url != NULL) {
+        struct err why = {0};
+        if (publish_catalogue(c, film, &why) < 0)
+            (void)snprintf(done->warning.text, sizeof done->warning.text,
+                           "published, but the catalogue does not list it: %.400s", why.text);
+    }
     return r;
 }
 
