@@ -14,9 +14,12 @@ struct daemon_ops {
     const cyaml_schema_value_t *schema;
     /* Checks what the schema cannot say; also all that --check does. */
     int (*check)(const void *config, struct err *err);
-    /* Serves when it returns 0; *ret_state is handed to the others. */
+    /* Serves when it returns 0; *ret_state is handed to the others. config lives until a reload
+     * has succeeded, or until behind stop. */
     int (*start)(const void *config, struct err *err, void **ret_state);
-    int (*reload)(void *state, const void *config, struct err *err); /* SIGHUP; NULL: not supported */
+    /* SIGHUP, with the file read anew and checked; NULL: not supported. After 0 the config given
+     * before is freed; after an error this one is, and the daemon goes on as it was. */
+    int (*reload)(void *state, const void *config, struct err *err);
     void (*stop)(void *state);                                       /* SIGTERM, SIGINT: drains */
 };
 
