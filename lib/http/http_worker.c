@@ -127,7 +127,8 @@ void http__worker_drain(void *arg)
     struct http_worker *w = arg;
     http_worker_close_listeners(w);
     h2o_context_request_shutdown(&w->ctx); /* GOAWAY, Connection: close */
-    http_worker_on_drain_timer(w);
+    /* Not counted before the next turn: what the kernel already holds has been read by then. */
+    loop_timer_start(w->loop, &w->drain_timer, HTTP_DRAIN_TURN_MS, http_worker_on_drain_timer, w);
 }
 
 /* --- stopping --------------------------------------------------------------------------------- */

@@ -400,7 +400,7 @@ class Page(Base):
         policy = answer.headers["content-security-policy"]
         self.assertIn("default-src 'none'", policy)
         self.assertIn(f"connect-src 'self' {EDGE}", policy)
-        self.assertIn(f"media-src 'self' blob: {EDGE}", policy)
+        self.assertIn(f"media-src 'self' blob: data: {EDGE}", policy)
         self.assertNotIn("unsafe", policy)
         self.assertEqual(answer.headers["x-content-type-options"], "nosniff")
         etag = answer.headers["etag"]
