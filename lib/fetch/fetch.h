@@ -2,15 +2,16 @@
 /* fetch: requests to upstreams (origin, control, ingest) on a loop, pooled and retried.
  *
  * Life:    fetch_new per loop -> fetch_start* -> (callbacks) -> fetch_free (cancels the rest).
- *          A request: fetch_start -> on_head? -> on_data* -> on_done exactly once, unless cancelled:
- *          after fetch_cancel no callback comes. The first comes on the loop's next turn or later.
+ *          A request: fetch_start -> on_head? -> on_data* -> on_done exactly once, unless
+ *          cancelled: after fetch_cancel no callback comes. The first comes on the loop's next turn
+ *                     or later.
  *          fetch_start and fetch_cancel may be called from any callback, fetch_free from none.
  * Owner:   the loop's thread. The request struct is read during fetch_start only; its strings are
  *          copied, its body is referenced.
  * Threads: the loop's.
- * Errors:  on_done res: 0 when an answer came whole, whatever its status; -ECONNREFUSED, -ETIMEDOUT,
- *          -ECONNRESET (broke off), -EBADMSG (not HTTP, or TLS refused), -EFBIG, -EIO, -EHOSTDOWN
- *          (circuit open: not tried).
+ * Errors:  on_done res: 0 when an answer came whole, whatever its status; -ECONNREFUSED,
+ *          -ETIMEDOUT, -ECONNRESET (broke off), -EBADMSG (not HTTP, or TLS refused), -EFBIG, -EIO,
+ *          -EHOSTDOWN (circuit open: not tried).
  * Units:   milliseconds, bytes. */
 #pragma once
 #include "base/buf.h"
@@ -23,13 +24,13 @@ struct fetch;
 struct fetch_op;
 
 struct fetch_options {
-    const char *ca_file;          /* trusted roots; NULL: the system's */
-    uint32_t connect_ms;          /* 0: 2 s */
-    uint32_t stall_ms;            /* no byte for that long; 0: 10 s */
-    unsigned retries;             /* of idempotent requests before the first byte, with backoff */
-    unsigned breaker_failures;    /* this many in a row open the circuit of a host; 0: 8 */
-    uint32_t breaker_ms;          /* and keep it open that long; 0: 1 s */
-    unsigned connections_max;     /* per host; 0: 64 */
+    const char *ca_file;       /* trusted roots; NULL: the system's */
+    uint32_t connect_ms;       /* 0: 2 s */
+    uint32_t stall_ms;         /* no byte for that long; 0: 10 s */
+    unsigned retries;          /* of idempotent requests before the first byte, with backoff */
+    unsigned breaker_failures; /* this many in a row open the circuit of a host; 0: 8 */
+    uint32_t breaker_ms;       /* and keep it open that long; 0: 1 s */
+    unsigned connections_max;  /* per host; 0: 64 */
 };
 
 MUST_USE int fetch_new(struct loop *loop, const struct fetch_options *options, struct fetch **ret);

@@ -26,7 +26,7 @@ static const cyaml_schema_value_t demo_schema = {
 
 struct demo {
     pthread_mutex_t lock;
-    const struct demo_config *config; /* under lock */
+    char *text; /* under lock; our copy: a reload lends its configuration */
     struct http_server *server;
 };
 
@@ -34,7 +34,7 @@ static void demo_on_text(struct http_req *req, void *arg)
 {
     struct demo *d = arg;
     (void)pthread_mutex_lock(&d->lock);
-    http_reply(req, 200, "text/plain", str_of(d->config->text));
+    http_reply(req, 200, "text/plain", str_of(d->text));
     (void)pthread_mutex_unlock(&d->lock);
 }
 
@@ -55,7 +55,8 @@ static int demo_start(const void *config, struct err *err, void **ret_state)
     if (d == NULL)
         return err_set(err, -ENOMEM, "out of memory");
     (void)pthread_mutex_init(&d->lock, NULL);
-    d->config = config;
+    const struct demo_config *c = config;
+    d->text = str_dup(str_of(c->text));
     int r = http_server_new(&options, err, &d->server);
     if (r == 0)
         r = http_route(d->server, HTTP_GET, "/text", demo_on_text, d);
@@ -64,12 +65,13 @@ static int demo_start(const void *config, struct err *err, void **ret_state)
     if (r == 0) {
         char port[16];
         (void)snprintf(port, sizeof port, "%u", (unsigned)http_server_port(d->server, 0));
-        r = file_write(d->config->port_file, str_of(port), 0600);
+        r = file_write(c->port_file, str_of(port), 0600);
         if (r < 0)
-            r = err_errno(err, r, "writing %s", d->config->port_file);
+            r = err_errno(err, r, "writing %s", c->port_file);
     }
     if (r < 0) {
         (void)http_server_free(d->server);
+        free(d->text);
         free(d);
         return r;
     }
@@ -79,10 +81,14 @@ static int demo_start(const void *config, struct err *err, void **ret_state)
 
 static int demo_reload(void *state, const void *config, struct err *err)
 {
-    (void)err;
     struct demo *d = state;
+    const struct demo_config *c = config;
+    char *text = str_dup(str_of(c->text));
+    if (text == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
     (void)pthread_mutex_lock(&d->lock);
-    d->config = config;
+    free(d->text);
+    d->text = text;
     (void)pthread_mutex_unlock(&d->lock);
     return 0;
 }
@@ -93,6 +99,7 @@ static void demo_stop(void *state)
     http_server_drain(d->server, 5000);
     (void)http_server_free(d->server);
     (void)pthread_mutex_destroy(&d->lock);
+    free(d->text);
     free(d);
 }
 

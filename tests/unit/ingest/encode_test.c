@@ -39,7 +39,7 @@ static void test_constant_rate(void **state)
     (void)state;
     struct film_job job = {0};
     film_run(QUIET "-f lavfi -i testsrc2=size=640x360:rate=30000/1001:duration=10 "
-             "-f lavfi -i sine=frequency=440:duration=10 " X264 "-bf 2 -c:a aac cfr.mp4");
+                   "-f lavfi -i sine=frequency=440:duration=10 " X264 "-bf 2 -c:a aac cfr.mp4");
     film_ladder(&job, 2000, 3, 120, 240, 360);
     assert_int_equal(film_encode(&job, "cfr.mp4", "cfr"), 0);
     unsigned frames = film_frames("cfr.mp4 -select_streams v");
@@ -52,11 +52,13 @@ static void test_constant_rate(void **state)
     assert_int_equal(film_export("cfr", "a-und", "out.mp4"), 5);
     assert_true(film_frames("out.mp4") >= 430);
     /* The times of the frames are exactly the source's. */
-    CLEAN(base_free) char *from = film_ask("ffprobe -v error -select_streams v -show_entries "
-                                           "frame=pts_time -of csv=p=0 cfr.mp4");
+    CLEAN(base_free)
+    char *from = film_ask("ffprobe -v error -select_streams v -show_entries "
+                          "frame=pts_time -of csv=p=0 cfr.mp4");
     (void)film_export("cfr", "v240", "out.mp4");
-    CLEAN(base_free) char *to = film_ask("ffprobe -v error -show_entries frame=pts_time "
-                                         "-of csv=p=0 out.mp4");
+    CLEAN(base_free)
+    char *to = film_ask("ffprobe -v error -show_entries frame=pts_time "
+                        "-of csv=p=0 out.mp4");
     assert_string_equal(from, to);
     assert_int_equal(job.reused, 0);
     assert_int_equal(job.encoded, 5 * 3 + 5);

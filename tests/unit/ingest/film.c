@@ -153,7 +153,8 @@ unsigned film_export(const char *work, const char *track, const char *out)
 
 unsigned film_frames(const char *name)
 {
-    CLEAN(base_free) char *said = film_ask(
+    CLEAN(base_free)
+    char *said = film_ask(
         "ffprobe -v warning -count_frames -show_entries stream=nb_read_frames -of csv=p=0 %s 2>&1",
         name);
     char *end = NULL;
