@@ -89,7 +89,8 @@ static void fetch_on_events(void *arg)
             what |= CURL_CSELECT_OUT;
         if ((events[i].events & EPOLLERR) != 0)
             what |= CURL_CSELECT_ERR;
-        fetch_act(f, events[i].data.fd, what); /* a socket closed meanwhile is unknown there: fine */
+        fetch_act(f, events[i].data.fd,
+                  what); /* a socket closed meanwhile is unknown there: fine */
     }
     fetch__settle(f);
 }

@@ -83,8 +83,7 @@ static size_t fetch_easy_on_header(char *data, size_t size, size_t count, void *
         return 0;
     if (op->head_given)
         return line.size; /* trailers */
-    while (line.size > 0 &&
-           (line.data[line.size - 1] == '\n' || line.data[line.size - 1] == '\r'))
+    while (line.size > 0 && (line.data[line.size - 1] == '\n' || line.data[line.size - 1] == '\r'))
         line.size--;
     if (str_starts(line, STR("HTTP/"))) {
         op->size = UINT64_MAX;

@@ -37,8 +37,8 @@ static void fetch_op_drop_easy(struct fetch_op *op)
     if (op->easy == NULL)
         return;
     /* libcurl 7.88 keeps an HTTP/2 stream's reset in its output buffer until the connection is next
-     * used. So one taken back that was alone on its connection takes that along; where others are on
-     * it, their traffic carries the reset. */
+     * used. So one taken back that was alone on its connection takes that along; where others are
+     * on it, their traffic carries the reset. */
     if (!op->is_complete)
         (void)curl_easy_setopt(op->easy, CURLOPT_FORBID_REUSE, 1L); /* at worst it resets late */
     f->in_library++;
@@ -85,8 +85,8 @@ static void fetch_op_finish(struct fetch_op *op, int res)
 
 static uint64_t fetch_backoff_ms(unsigned tries)
 {
-    uint64_t full = MIN((uint64_t)FETCH_BACKOFF_MS << MIN(tries - 1, 16u),
-                        (uint64_t)FETCH_BACKOFF_MS_MAX);
+    uint64_t full =
+        MIN((uint64_t)FETCH_BACKOFF_MS << MIN(tries - 1, 16u), (uint64_t)FETCH_BACKOFF_MS_MAX);
     uint32_t random;
     id_random(&random, sizeof random); /* so that many edges do not come back all at once */
     return full / 2 + random % (full / 2 + 1);
@@ -296,8 +296,8 @@ int fetch_start(struct fetch *f, const struct fetch_request *request, struct fet
     if (f->ops != NULL)
         f->ops->prev = op;
     f->ops = op;
-    /* Always on the loop's next turn: the caller has *ret by then, and no callback of the library is
-     * on the stack. */
+    /* Always on the loop's next turn: the caller has *ret by then, and no callback of the library
+     * is on the stack. */
     loop_timer_start(f->loop, &op->timer, 0, fetch_op_begin, op);
     if (ret != NULL)
         *ret = op;

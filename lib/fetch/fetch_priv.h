@@ -13,7 +13,7 @@
 #include "fetch/fetch.h"
 
 #define FETCH_RETRIES_MAX     10
-#define FETCH_BACKOFF_MS      50   /* doubled for each retry, half of it at random */
+#define FETCH_BACKOFF_MS      50 /* doubled for each retry, half of it at random */
 #define FETCH_BACKOFF_MS_MAX  2000
 #define FETCH_EASY_FREE_MAX   64   /* handles kept for reuse */
 #define FETCH_HOSTS_MAX       1024 /* then the healthy ones are forgotten */
@@ -65,7 +65,7 @@ struct fetch_op {
     bool is_idempotent, is_head;
     bool is_dead, is_done;
     bool head_given;
-    bool is_complete; /* the library has ended this attempt by itself */
+    bool is_complete;    /* the library has ended this attempt by itself */
     int callback_result; /* what ended it from our side */
     int last_result;     /* of the attempt before */
     unsigned status;

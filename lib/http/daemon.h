@@ -20,7 +20,7 @@ struct daemon_ops {
     /* SIGHUP, with the file read anew and checked; NULL: not supported. After 0 the config given
      * before is freed; after an error this one is, and the daemon goes on as it was. */
     int (*reload)(void *state, const void *config, struct err *err);
-    void (*stop)(void *state);                                       /* SIGTERM, SIGINT: drains */
+    void (*stop)(void *state); /* SIGTERM, SIGINT: drains */
 };
 
 /* NAME --config FILE [--check] [--verbose] | --version | --help. Tells systemd READY, RELOADING and

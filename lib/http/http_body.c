@@ -6,7 +6,8 @@
  *   start -> pump -> (h2o_send, proceed -> pump)* -> FINAL
  *             |-> the source gives -EAGAIN: waiting -> http_req_wake -> pump
  *             |-> the source fails, or ends early: ERROR, which the client sees as a broken answer
- *   The source is closed when the library disposes the request: only then are the last bytes out. */
+ *   The source is closed when the library disposes the request: only then are the last bytes out.
+ */
 #include "http/http_priv.h"
 #include <errno.h>
 #include <sys/socket.h>
@@ -51,8 +52,7 @@ static void http_body_fail(struct http_req *req)
 }
 
 /* Bytes of the present part from what it has sent on. 0, -EAGAIN, -ENODATA or an error. */
-static int http_body_bytes(struct http_req *req, const struct http_part *part,
-                           h2o_iovec_t *ret)
+static int http_body_bytes(struct http_req *req, const struct http_part *part, h2o_iovec_t *ret)
 {
     struct http_body *b = &req->body;
     uint64_t left = b->size_known ? part->size - b->part_sent : UINT64_MAX;

@@ -35,8 +35,8 @@ int http__figures_init(struct http_server *s)
     (void)snprintf(name, sizeof name, "%s_http_connections_total", prefix);
     f->connections_total = metrics_counter(m, name, "Connections accepted", "");
     (void)snprintf(name, sizeof name, "%s_http_floods_cut_total", prefix);
-    f->cut_total = metrics_counter(m, name, "Connections cut for a flood of cancelled requests",
-                                   "");
+    f->cut_total =
+        metrics_counter(m, name, "Connections cut for a flood of cancelled requests", "");
     return 0;
 }
 

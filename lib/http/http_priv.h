@@ -2,8 +2,8 @@
 /* http_priv: what the files of lib/http share: the server, its workers, connections and requests.
  *
  * Life:    server: new -> start (threads) -> drain -> free. Worker: one thread's whole run.
- *          Request: made when the library calls our handler, holding one reference for the library's
- *          side, dropped when the library disposes its own request; the rest are http_req_ref's.
+ *          Request: made when the library calls our handler, holding one reference for the
+ * library's side, dropped when the library disposes its own request; the rest are http_req_ref's.
  * Owner:   server owns workers; worker owns its connections, requests, listeners and the library's
  *          context.
  * Threads: a worker's members are its thread's, except where marked.
@@ -17,10 +17,11 @@
 #include "http/http.h"
 #include "http/http_route.h"
 
-#define HTTP_PEER_SIZE    64          /* a numeric address with its zone */
-#define HTTP_PIECE_SIZE   (64 << 10)  /* through TLS and HTTP/2: what stays in cache */
-#define HTTP_PIECE_PLAIN  (512 << 10) /* HTTP/1 in clear: the kernel copies straight from our buffer */
-#define HTTP_REQ_FREE_MAX 256         /* requests kept for reuse, a worker */
+#define HTTP_PEER_SIZE  64         /* a numeric address with its zone */
+#define HTTP_PIECE_SIZE (64 << 10) /* through TLS and HTTP/2: what stays in cache */
+#define HTTP_PIECE_PLAIN                                                                           \
+    (512 << 10)               /* HTTP/1 in clear: the kernel copies straight from our buffer */
+#define HTTP_REQ_FREE_MAX 256 /* requests kept for reuse, a worker */
 #define HTTP_LISTENS_MAX  16
 #define HTTP_WORKERS_MAX  256
 #define HTTP_ACCEPTS_MAX  16    /* in one turn, so that connections which stand get theirs */
@@ -30,7 +31,7 @@
 
 struct http_worker;
 
-struct http_listener { /* of the server: one address */
+struct http_listener {          /* of the server: one address */
     struct http_listen options; /* its strings are ours */
     uint16_t port;              /* as bound */
     SSL_CTX *tls;               /* NULL: clear text; swapped under server.lock */
@@ -98,7 +99,7 @@ struct http_conn {
 
 enum http_worker_state {
     HTTP_WORKER_STARTING,
-    HTTP_WORKER_READY,     /* waits for the others */
+    HTTP_WORKER_READY, /* waits for the others */
     HTTP_WORKER_FAILED,
     HTTP_WORKER_ENDED,
 };
@@ -129,7 +130,8 @@ struct http_worker {
     h2o_buffer_prototype_t *h2_write_prototype; /* http_recycle.c */
 };
 
-/* --- the body being sent (http_body.c) --------------------------------------------------------- */
+/* --- the body being sent (http_body.c) ---------------------------------------------------------
+ */
 
 struct http_part { /* text (in the request's pool), then bytes of the entity */
     struct str text;

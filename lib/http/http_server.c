@@ -110,8 +110,8 @@ int http_server_new(const struct http_options *options, struct err *err, struct 
         return err_set(err, -ENOMEM, "out of memory");
     s->magic = HTTP_SERVER_MAGIC;
     s->options = *options;
-    s->options.listens = NULL; /* the caller's; ours are s->listeners */
-    (void)pthread_mutex_init(&s->lock, NULL);   /* neither fails with default attributes */
+    s->options.listens = NULL;                /* the caller's; ours are s->listeners */
+    (void)pthread_mutex_init(&s->lock, NULL); /* neither fails with default attributes */
     (void)pthread_cond_init(&s->changed, NULL);
     int r = http_server_init(s, options, err);
     if (r < 0) {

@@ -178,7 +178,8 @@ static void http_worker_wait_references(struct http_worker *w)
 static void http_worker_dispose_context(struct http_worker *w)
 {
     if (!w->ctx_made || w->conns != NULL)
-        return; /* with connections left the library would assert; their memory is lost at the end */
+        return; /* with connections left the library would assert; their memory is lost at the end
+                 */
     h2o_timeout_unlink(&w->ctx.http2._graceful_shutdown_timeout);
     h2o_multithread_queue_t *queue = w->ctx.queue;
     h2o_context_dispose(&w->ctx);

@@ -68,9 +68,9 @@ static void reply_source(struct http_req *req, uint64_t fail_at, bool never)
     s->never = never;
     atomic_fetch_add(&sources_open, 1);
     atomic_fetch_add(&sources_opened, 1);
-    http_reply_entity(req, &(struct http_entity){
-                               .type = "video/mp4", .source_ops = &ops, .source = s,
-                               .size = BODY_SIZE});
+    http_reply_entity(req,
+                      &(struct http_entity){
+                          .type = "video/mp4", .source_ops = &ops, .source = s, .size = BODY_SIZE});
 }
 
 static void on_slow(struct http_req *req, void *arg)
@@ -99,7 +99,8 @@ static void on_hold(struct http_req *req, void *arg)
 
 static void on_rbuf(struct http_req *req, void *arg)
 {
-    http_reply_entity(req, &(struct http_entity){.type = "video/mp4", .etag = "\"e\"", .body = arg});
+    http_reply_entity(req,
+                      &(struct http_entity){.type = "video/mp4", .etag = "\"e\"", .body = arg});
 }
 
 static void on_echo(struct http_req *req, void *arg)
@@ -298,8 +299,8 @@ static void a_client_that_leaves_closes_the_source(void **state)
     struct rig r = rig_new((struct fetch_options){0});
     for (int i = 0; i < 6; i++) {
         struct got g = {.body = BUF_EMPTY};
-        const char *url = i % 2 == 0 ? url_of("https", r.tls, "/stuck")
-                                     : url_of("https", r.tls, "/hold");
+        const char *url =
+            i % 2 == 0 ? url_of("https", r.tls, "/stuck") : url_of("https", r.tls, "/hold");
         struct fetch_request q = got_request(&g, url);
         assert_int_equal(fetch_start(r.fetch, &q, &g.op), 0);
         while (i % 2 == 0 ? g.body.size == 0 : atomic_load(&sources_open) == 0)
@@ -404,8 +405,10 @@ static void a_restart_of_the_upstream_is_survived(void **state)
     assert_int_equal(g.res, 0);
     buf_free(&g.body);
     r.server = http_server_free(r.server);
-    const struct http_listen listen = {.address = "127.0.0.1", .port = r.tls,
-                                       .cert_file = r.folder.cert, .key_file = r.folder.key};
+    const struct http_listen listen = {.address = "127.0.0.1",
+                                       .port = r.tls,
+                                       .cert_file = r.folder.cert,
+                                       .key_file = r.folder.key};
     const struct http_options options = {.listens = &listen, .listens_count = 1, .workers = 2};
     struct err err = {{0}};
     if (http_server_new(&options, &err, &r.server) < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The smallest daemon there can be, for daemon_test: it serves one text out of its configuration and
- * writes its port to a file. */
+/* The smallest daemon there can be, for daemon_test: it serves one text out of its configuration
+ * and writes its port to a file. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
