@@ -45,8 +45,8 @@ struct db_collection {
 
 /* A program's collections. Where the stored version is lower than `version`, migrate is called for
  * each step (from = stored, stored + 1, ... version - 1) before db_open returns: old keys that are
- * declared no more are dropped by then, new ones not enforced yet. -errno from it fails db_open, with
- * the step undone or to be repeated: a step must stand being run twice, because not every backend
+ * declared no more are dropped by then, new ones not enforced yet. -errno from it fails db_open,
+ * with the step undone or to be repeated: a step must stand being run twice, because not every backend
  * can undo. A new database starts at `version` with no step run. */
 struct db_schema {
     unsigned version; /* > 0; raise it with every change that old programs would misread */

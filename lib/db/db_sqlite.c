@@ -36,6 +36,7 @@ static int db_sqlite_take(struct db_sqlite *s, struct db_sqlite_conn **ret)
 
 static void db_sqlite_give(struct db_sqlite *s, struct db_sqlite_conn *c)
 {
+    ASSERT(s != NULL && c != NULL);
     (void)pthread_mutex_lock(&s->lock);
     c->next_free = s->free;
     s->free = c;

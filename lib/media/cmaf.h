@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmaf: media segments (styp, moof, mdat) from encoded samples, and a careful reader of boxes.
  *
- * Life:    cmaf_writer_new per track -> cmaf_writer_add per sample -> cmaf_writer_end per segment, over
- *          and over -> cmaf_writer_free.
+ * Life:    cmaf_writer_new per track -> cmaf_writer_add per sample -> cmaf_writer_end per segment,
+ *          over and over -> cmaf_writer_free.
  * Owner:   sample bytes are copied.
  * Threads: a writer by one thread.
- * Errors:  -EINVAL for samples out of order or an empty segment, -EFBIG past 64 MiB, -ENOMEM;
+ * Errors:  -EINVAL for samples out of order or at negative times, and for an empty segment, -EFBIG
+ *          past 64 MiB, -ENOMEM;
  *          readers: -EBADMSG for boxes that do not fit.
  * Units:   ticks of the track's timescale; bytes.
  * Source:  ISO/IEC 14496-12 (moof, tfhd, tfdt, trun), ISO/IEC 23000-19 (CMAF).
  *
  * Decode times are made here: the i-th sample in decode order gets the i-th smallest presentation
  * time of its segment, and signed composition offsets (trun version 1) carry the rest. So a segment
- * starts at its first presentation time and its durations are display durations, however the encoder
- * counts, and a segment encoded after a restart is like one encoded without. */
+ * starts at its first presentation time and its durations are display durations, however the
+ * encoder counts, and a segment encoded after a restart is like one encoded without. */
 #pragma once
 #include "base/buf.h"
 #include "media/presentation.h"
@@ -40,7 +41,7 @@ MUST_USE int cmaf_writer_add(struct cmaf_writer *w, const struct cmaf_sample *s)
 MUST_USE int cmaf_writer_end(struct cmaf_writer *w, uint32_t sequence, int64_t end_pts,
                              struct buf *out, struct segment *ret, uint64_t *ret_start);
 
-/* The first box of bytes: *ret_type is its four characters, *ret_body what is inside, *ret_rest what
- * follows it. -ENOENT at the end, -EBADMSG when it does not fit. */
+/* The first box of bytes: *ret_type is its four characters, *ret_body what is inside, *ret_rest
+ * what follows it. -ENOENT at the end, -EBADMSG when it does not fit. */
 MUST_USE int cmaf_box(struct str bytes, char ret_type[5], struct str *ret_body,
                       struct str *ret_rest);

@@ -73,8 +73,7 @@ static bool codec_is_annexb(struct str s)
 static int codec_find_nal(struct str stream, enum codec_nal kind, int type, struct str *ret)
 {
     struct str nal;
-    int r;
-    while ((r = codec_next_nal(&stream, &nal)) == 0) {
+    while (codec_next_nal(&stream, &nal) == 0) {
         if (nal.size > 0 && codec_nal_type(nal, kind) == type) {
             *ret = nal;
             return 0;

@@ -28,8 +28,10 @@ static void dash_seconds(const char *key, uint64_t ms, struct buf *out)
     buf_printf(out, " %s=\"PT%" PRIu64 ".%03" PRIu64 "S\"", key, ms / 1000, ms % 1000);
 }
 
-/* Where the period begins on the media's time line: the earliest start of any track shown. All
- * tracks subtract the same instant, so a sound that starts 20 ms behind the picture stays there. */
+/* Where the period begins on the media's time line: the earliest start of what is seen, or heard if
+ * nothing is seen. All tracks subtract that instant, so a sound that starts 20 ms behind the
+ * picture stays there, and one that starts before it is cut; players stop at a hole in the picture.
+ */
 struct dash_base {
     uint64_t start;
     uint32_t timescale;
@@ -38,9 +40,10 @@ struct dash_base {
 static struct dash_base dash_base(const struct presentation *p, uint32_t height_max)
 {
     struct dash_base base = {0, 0};
+    bool has_video = render_default(p, TRACK_VIDEO, height_max) != NULL;
     for (uint32_t i = 0; i < p->tracks_count; i++) {
         const struct track *t = &p->tracks[i];
-        if (t->kind == TRACK_TEXT || !render_shown(p, t, height_max))
+        if (t->kind != (has_video ? TRACK_VIDEO : TRACK_AUDIO) || !render_shown(p, t, height_max))
             continue;
         bool is_earlier = (unsigned __int128)t->start * base.timescale <
                           (unsigned __int128)base.start * t->timescale;
@@ -57,24 +60,16 @@ static uint64_t dash_offset(const struct dash_base *base, const struct track *t)
     return (uint64_t)((unsigned __int128)base->start * t->timescale / base->timescale);
 }
 
-/* <S> elements; equal durations in a row become one with @r. */
+/* One <S> a segment, without @r: dash.js (4 and 5) picks the SegmentURL by the number of the <S>
+ * element, so a repeated one would give every segment of the run the same blob. */
 static void dash_timeline(const struct track *t, struct buf *out)
 {
     buf_puts(out, "<SegmentTimeline>");
-    uint32_t i = 0;
-    while (i < t->segments_count) {
-        uint32_t repeat = 0;
-        while (i + repeat + 1 < t->segments_count &&
-               t->segments[i + repeat + 1].duration == t->segments[i].duration)
-            repeat++;
-        buf_puts(out, "<S");
+    for (uint32_t i = 0; i < t->segments_count; i++) {
         if (i == 0)
-            buf_printf(out, " t=\"%" PRIu64 "\"", t->start);
-        buf_printf(out, " d=\"%u\"", t->segments[i].duration);
-        if (repeat > 0)
-            buf_printf(out, " r=\"%u\"", repeat);
-        buf_puts(out, "/>");
-        i += repeat + 1;
+            buf_printf(out, "<S t=\"%" PRIu64 "\" d=\"%u\"/>", t->start, t->segments[i].duration);
+        else
+            buf_printf(out, "<S d=\"%u\"/>", t->segments[i].duration);
     }
     buf_puts(out, "</SegmentTimeline>\n");
 }
@@ -227,8 +222,9 @@ static void dash_text_set(const struct presentation *p, uint32_t index, unsigned
     buf_puts(out, "</BaseURL></Representation>\n</AdaptationSet>\n");
 }
 
-/* Every sheet lasts as long as a full one, the last too: dash.js finds a tile by the sheet's
- * duration. The size is a full sheet's as well, for the same reason. */
+/* Sprite sheets by number, as DASH-IF asks: players find a tile by the template's duration, which
+ * is a full sheet's, also in the last one. The numbers are a view (view.c) that leads to the blobs.
+ */
 static void dash_thumbnails(const struct presentation *p, unsigned id, struct buf *out)
 {
     const struct thumbnails *th = &p->thumbnails;
@@ -239,6 +235,10 @@ static void dash_thumbnails(const struct presentation *p, unsigned id, struct bu
     uint64_t bandwidth = MAX((bytes * 8000 + sheet_ms - 1) / sheet_ms, UINT64_C(1));
     buf_printf(out, "<AdaptationSet id=\"%u\" contentType=\"image\" mimeType=\"image/jpeg\">\n",
                id);
+    buf_printf(out,
+               "<SegmentTemplate media=\"thumbnails/$Number$.jpg\" timescale=\"1000\""
+               " duration=\"%" PRIu64 "\" startNumber=\"1\"/>\n",
+               sheet_ms);
     buf_printf(out, "<Representation id=\"thumbnails\" bandwidth=\"%" PRIu64 "\"",
                MIN(bandwidth, (uint64_t)UINT32_MAX));
     buf_printf(out, " width=\"%" PRIu64 "\" height=\"%" PRIu64 "\">\n",
@@ -247,17 +247,7 @@ static void dash_thumbnails(const struct presentation *p, unsigned id, struct bu
                "<EssentialProperty schemeIdUri=\"http://dashif.org/guidelines/thumbnail_tile\""
                " value=\"%ux%u\"/>\n",
                th->columns, th->rows);
-    buf_printf(out, "<SegmentList timescale=\"1000\"><SegmentTimeline><S t=\"0\" d=\"%" PRIu64 "\"",
-               sheet_ms);
-    if (th->sheets_count > 1)
-        buf_printf(out, " r=\"%u\"", th->sheets_count - 1);
-    buf_puts(out, "/></SegmentTimeline>\n");
-    for (uint32_t i = 0; i < th->sheets_count; i++) {
-        buf_puts(out, "<SegmentURL media=\"");
-        render_blob(DASH_BLOBS, &th->sheets[i].digest, "jpg", out);
-        buf_puts(out, "\"/>\n");
-    }
-    buf_puts(out, "</SegmentList>\n</Representation>\n</AdaptationSet>\n");
+    buf_puts(out, "</Representation>\n</AdaptationSet>\n");
 }
 
 static void dash_video_sets(const struct presentation *p, uint32_t height_max,

@@ -86,6 +86,23 @@ static int view_track(const struct presentation *p, struct str rest, uint32_t he
     return -ENOENT;
 }
 
+/* The picture that is a view: poster.jpg, thumbnails/<n>.jpg from 1; NULL for none. */
+static const struct picture *view_picture(const struct presentation *p, struct str rest)
+{
+    if (str_eq(rest, STR("poster.jpg")))
+        return p->poster.size > 0 ? &p->poster : NULL;
+    struct str prefix = STR("thumbnails/");
+    struct str suffix = STR(".jpg");
+    if (rest.size < prefix.size + suffix.size || !str_starts(rest, prefix) ||
+        !str_ends(rest, suffix))
+        return NULL;
+    struct str number = {rest.data + prefix.size, rest.size - prefix.size - suffix.size};
+    uint64_t n = 0;
+    if (str_to_u64(number, &n) < 0 || number.data[0] == '0' || n > p->thumbnails.sheets_count)
+        return NULL;
+    return &p->thumbnails.sheets[n - 1];
+}
+
 static int view_text(const struct presentation *p, struct str rest, uint32_t height_max,
                      struct view *v)
 {
@@ -116,11 +133,10 @@ int view_resolve(const struct presentation *p, struct str rest, const struct vie
     ASSERT(ret != NULL);
     uint32_t height_max = options != NULL ? options->height_max : 0;
     struct view v = {0};
-    if (str_eq(rest, STR("poster.jpg"))) {
-        if (p->poster.size == 0)
-            return -ENOENT;
+    const struct picture *picture = view_picture(p, rest);
+    if (picture != NULL) {
         *ret = (struct view){
-            .type = VIEW_JPEG, .is_blob = true, .digest = p->poster.digest, .size = p->poster.size};
+            .type = VIEW_JPEG, .is_blob = true, .digest = picture->digest, .size = picture->size};
         return 0;
     }
     int r = view_text(p, rest, height_max, &v);

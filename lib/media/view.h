@@ -24,7 +24,8 @@ struct view {
 };
 
 /* rest: the path behind "/v/<asset>/": master.m3u8, manifest.mpd, <track>/index.m3u8,
- * <track>/iframes.m3u8, poster.jpg, thumbnails.vtt, presentation.json. */
+ * <track>/iframes.m3u8, poster.jpg, thumbnails.vtt, thumbnails/<n>.jpg (sheets, from 1),
+ * presentation.json. */
 MUST_USE int view_resolve(const struct presentation *p, struct str rest,
                           const struct view_options *options, struct view *ret);
 void view_clear(struct view *v);

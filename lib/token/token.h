@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* token: URI Signing (RFC 9246): a signed JWT that says which URIs its holder may fetch, until when.
+/* token: URI Signing (RFC 9246): a signed JWT that says which URIs its holder may fetch, and until
+ * when.
  *
  * Life:    token_ring_load -> token_sign / token_verify* -> token_ring_free.
  * Owner:   the caller; claims filled by token_verify own their texts: token_claims_clear.
  * Threads: a ring is read-only once loaded: any thread.
- * Errors:  verify: -EBADMSG malformed, -ENOKEY unknown kid or algorithm, -EKEYREJECTED bad signature,
- *          -ETIME expired, -EAGAIN not yet valid, -EACCES the URI is not covered, or the token is
- *          limited in a way that is not checked here (cdniip, aud, jti).
+ * Errors:  verify: -EBADMSG malformed, -ENOKEY unknown kid or algorithm, -EKEYREJECTED wrong
+ *          signature, -ETIME expired, -EAGAIN not yet valid, -EACCES the URI is not covered, or
+ *          the token is limited in a way that is not checked here (cdniip, aud, jti).
  *          sign: -EINVAL no container or expiry, -ENOKEY the first key is a public one, -EMSGSIZE
  *          larger than TOKEN_SIZE_MAX.
  * Units:   seconds since 1970.
@@ -53,10 +54,10 @@ MUST_USE int token_verify(const struct token_ring *ring, struct str token, int64
 MUST_USE int token_covers(const struct token_claims *claims, struct str uri);
 void token_claims_clear(struct token_claims *claims);
 
-/* Finds URISigningPackage as a path parameter (";URISigningPackage=..." in any segment), else a query
- * parameter, else in a Cookie header's text, and gives the path without it. A segment that holds
- * nothing but the package goes away whole: "/;URISigningPackage=X/v/a" becomes "/v/a".
- * -ENOENT: no package (ret_path is the path as it was); -EBADMSG: empty, larger than TOKEN_SIZE_MAX,
- * or more than one. ret_path is appended to; ret_token borrows from the inputs. */
+/* Finds URISigningPackage as a path parameter (";URISigningPackage=..." in any segment), else a
+ * query parameter, else in a Cookie header's text, and gives the path without it. A segment that
+ * holds nothing but the package goes away whole: "/;URISigningPackage=X/v/a" becomes "/v/a".
+ * -ENOENT: no package (ret_path is the path as it was); -EBADMSG: empty, larger than
+ * TOKEN_SIZE_MAX, or more than one. ret_path is appended to; ret_token borrows from the inputs. */
 MUST_USE int token_extract(struct str path, struct str query, struct str cookie,
                            struct str *ret_token, struct buf *ret_path);
