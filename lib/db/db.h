@@ -74,7 +74,7 @@ MUST_USE int db_replace_if(struct db *db, unsigned coll, const json_t *doc, cons
 
 MUST_USE int db_get(struct db *db, unsigned coll, const char *id, json_t **ret);
 MUST_USE int db_find(struct db *db, unsigned coll, const char *field, const json_t *value,
-                     json_t **ret); /* field: a unique key */
+                     json_t **ret);                                   /* field: a unique key */
 MUST_USE int db_delete(struct db *db, unsigned coll, const char *id); /* -ENOENT */
 
 /* Deletes every document whose integer at the key `field` is below the limit; one by one as far as

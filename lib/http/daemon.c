@@ -125,10 +125,14 @@ static void daemon_reload(const struct daemon_ops *ops, const char *file, void *
     void *fresh = NULL;
     (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
                      (unsigned long long)clock_mono_us()); /* without systemd nobody listens */
-    int r = ops->reload == NULL ? err_set(&err, -ENOTSUP, "%s cannot reload", ops->name)
-                                : daemon_load(ops, file, &fresh, &err);
-    if (r == 0)
-        r = ops->reload(state, fresh, &err);
+    int r;
+    if (ops->reload == NULL) {
+        r = err_set(&err, -ENOTSUP, "%s cannot reload", ops->name);
+    } else {
+        r = daemon_load(ops, file, &fresh, &err);
+        if (r == 0)
+            r = ops->reload(state, fresh, &err);
+    }
     config_free(ops->schema, fresh);
     if (r == 0)
         log_info("reloaded %s", file);
