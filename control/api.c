@@ -112,8 +112,8 @@ static int api_log_in_as(struct job *job, const json_t *user)
 
 static int api_work_sign_up(struct job *job)
 {
-    struct str email;
-    struct str password;
+    struct str email = STR_NONE;
+    struct str password = STR_NONE;
     json_t *user = NULL;
     int r = valid_string(job->body, "email", &email, &job->fault);
     if (r == 0)
@@ -131,8 +131,8 @@ static int api_work_sign_up(struct job *job)
 
 static int api_work_log_in(struct job *job)
 {
-    struct str email;
-    struct str password;
+    struct str email = STR_NONE;
+    struct str password = STR_NONE;
     json_t *user = NULL;
     int r = valid_string(job->body, "email", &email, &job->fault);
     if (r == 0)
@@ -327,7 +327,7 @@ static int api_sign_playback(struct job *job, const char *asset, const char *use
 
 static int api_work_playback(struct job *job)
 {
-    struct str asset;
+    struct str asset = STR_NONE;
     json_t *user = NULL;
     json_t *video = NULL;
     int r = api_user(job, &user);

@@ -6,19 +6,9 @@
 #define TEXT(name, type, flags)                                                                    \
     CYAML_FIELD_STRING_PTR(#name, CYAML_FLAG_POINTER | (flags), type, name, 1, 4096)
 
-static const cyaml_schema_field_t control_listen_fields[] = {
-    TEXT(address, struct control_listen, CYAML_FLAG_DEFAULT),
-    CYAML_FIELD_UINT("port", CYAML_FLAG_DEFAULT, struct control_listen, port),
-    TEXT(cert_file, struct control_listen, CYAML_FLAG_OPTIONAL),
-    TEXT(key_file, struct control_listen, CYAML_FLAG_OPTIONAL),
-    CYAML_FIELD_END,
-};
-
 static const cyaml_schema_field_t control_fields[] = {
-    CYAML_FIELD_MAPPING("listen", CYAML_FLAG_DEFAULT, struct control_config, listen,
-                        control_listen_fields),
-    CYAML_FIELD_MAPPING("admin_listen", CYAML_FLAG_DEFAULT, struct control_config, admin_listen,
-                        control_listen_fields),
+    HTTP_LISTEN_FIELD("listen", struct control_config, listen),
+    HTTP_LISTEN_FIELD("admin_listen", struct control_config, admin_listen),
     TEXT(db, struct control_config, CYAML_FLAG_DEFAULT),
     TEXT(token_ring_file, struct control_config, CYAML_FLAG_DEFAULT),
     TEXT(edge_url, struct control_config, CYAML_FLAG_DEFAULT),
@@ -35,14 +25,6 @@ static const cyaml_schema_field_t control_fields[] = {
 
 const cyaml_schema_value_t control_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct control_config, control_fields)};
-
-static int config_check_listen(const char *name, const struct control_listen *l, struct err *err)
-{
-    if ((l->cert_file == NULL) != (l->key_file == NULL))
-        return err_set(err, -EINVAL, "%s: cert_file and key_file come together or not at all",
-                       name);
-    return 0;
-}
 
 /* scheme://authority and no more than slashes behind; both go into headers and links as they are.
  */
@@ -68,9 +50,9 @@ static int config_check_url(const char *name, const char *url, struct err *err)
 int control_config_check(const void *config, struct err *err)
 {
     const struct control_config *c = config;
-    int r = config_check_listen("listen", &c->listen, err);
+    int r = http_listen_check("listen", &c->listen, err);
     if (r == 0)
-        r = config_check_listen("admin_listen", &c->admin_listen, err);
+        r = http_listen_check("admin_listen", &c->admin_listen, err);
     if (r == 0)
         r = config_check_url("edge_url", c->edge_url, err);
     if (r == 0 && c->public_url != NULL)

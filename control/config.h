@@ -7,22 +7,15 @@
  * Errors:  -errno and a sentence in err.
  * Units:   seconds. */
 #pragma once
-#include "base/config.h"
+#include "http/http_config.h"
 
 #define CONTROL_TOKEN_LIFETIME_S     (6 * 3600)
 #define CONTROL_TOKEN_LIFETIME_S_MIN 60
 #define CONTROL_TOKEN_LIFETIME_S_MAX (7 * 24 * 3600)
 
-struct control_listen {
-    char *address;
-    uint16_t port;
-    char *cert_file;
-    char *key_file;
-};
-
 struct control_config {
-    struct control_listen listen;
-    struct control_listen admin_listen;
+    struct http_listen_config listen;
+    struct http_listen_config admin_listen;
     char *db;
     char *token_ring_file;
     char *edge_url;

@@ -109,21 +109,11 @@ static unsigned control_password_threads(void)
     return (unsigned)MIN(MAX(cores / 2, 1L), 16L);
 }
 
-static struct http_listen control_listen_of(const struct control_listen *l)
-{
-    return (struct http_listen){
-        .address = l->address,
-        .port = l->port,
-        .cert_file = l->cert_file,
-        .key_file = l->key_file,
-    };
-}
-
 static int control_make_servers(struct control *c, const struct control_config *config,
                                 struct err *err)
 {
-    const struct http_listen listen = control_listen_of(&config->listen);
-    const struct http_listen admin_listen = control_listen_of(&config->admin_listen);
+    const struct http_listen listen = http_listen_of(&config->listen);
+    const struct http_listen admin_listen = http_listen_of(&config->admin_listen);
     const struct http_options options = {
         .listens = &listen,
         .listens_count = 1,

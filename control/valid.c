@@ -209,7 +209,7 @@ int valid_video(const json_t *object, struct fault *fault)
 {
     static const char *const names[] = {"title", "duration_ms", "height",
                                         "audio", "subtitles",   NULL};
-    struct str title;
+    struct str title = STR_NONE;
     int r = valid_members(object, names, fault);
     if (r == 0)
         r = valid_string(object, "title", &title, fault);

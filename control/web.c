@@ -50,13 +50,14 @@ static const char *web_type(struct str name)
     return "application/octet-stream";
 }
 
-/* Media comes from the edge and through MSE (blob:); scripts and styles from here alone. */
+/* Media comes from the edge and through MSE (blob:); players make empty text tracks of data: URLs.
+ * Scripts and styles come from here alone. */
 static char *web_policy(const char *edge)
 {
     CLEAN_BUF struct buf b = BUF_EMPTY;
     buf_printf(&b,
                "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; "
-               "worker-src 'self'; img-src 'self' data: %s; media-src 'self' blob: %s; "
+               "worker-src 'self'; img-src 'self' data: %s; media-src 'self' blob: data: %s; "
                "connect-src 'self' %s; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
                "frame-ancestors 'none'",
                edge, edge, edge);

@@ -153,7 +153,8 @@ static void api_post(struct http_req *req, void *arg)
         ask.ladder = str_dup(STR("auto"));
     if (bad || ask.path == NULL || ask.asset == NULL || ask.ladder == NULL) {
         job_ask_clear(&ask);
-        http_reply_error(req, 422, "JOB_INVALID", "path and asset must be texts, ladder and title may");
+        http_reply_error(req, 422, "JOB_INVALID",
+                         "path and asset must be texts, ladder and title may");
         return;
     }
     struct api_call *c = api_call_new(i, req);
@@ -230,8 +231,8 @@ static void api_delete(struct http_req *req, void *arg)
         return;
     struct str discard;
     memcpy(c->id, id, sizeof id);
-    c->discard = enc_query_find(http_req_query(req), STR("discard"), &discard) &&
-                 str_eq(discard, STR("1"));
+    c->discard =
+        enc_query_find(http_req_query(req), STR("discard"), &discard) && str_eq(discard, STR("1"));
     api_send(c, api_delete_work);
 }
 

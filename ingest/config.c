@@ -41,8 +41,8 @@ static int config_url(const char *key, const char *url, struct err *err)
     else
         rest = STR_NONE;
     if (rest.size == 0 || memchr(rest.data, '/', rest.size) != NULL)
-        return err_set(err, -EINVAL, "%s: '%s' is not a URL such as http://host:port without a path",
-                       key, url);
+        return err_set(err, -EINVAL,
+                       "%s: '%s' is not a URL such as http://host:port without a path", key, url);
     return 0;
 }
 
@@ -60,8 +60,7 @@ int ingest_check(const void *config, struct err *err)
     if (r == 0 && c->segment_seconds != NULL &&
         !(*c->segment_seconds * 1000 >= LADDER_SEGMENT_MS_MIN &&
           *c->segment_seconds * 1000 <= LADDER_SEGMENT_MS_MAX))
-        r = err_set(err, -EINVAL, "segment_seconds: %g is not within 1 to 30",
-                    *c->segment_seconds);
+        r = err_set(err, -EINVAL, "segment_seconds: %g is not within 1 to 30", *c->segment_seconds);
     if (r == 0 && c->threads > 256)
         r = err_set(err, -EINVAL, "threads: %u is more than 256", c->threads);
     struct secret s = {0};

@@ -70,7 +70,7 @@ static int copy_refuse(const struct run *run, struct err *err, const char *forma
                    run->probe->path, why);
 }
 
-/* --- one track ---------------------------------------------------------------------------------- */
+/* --- one track -------------------------------------------------------------------------------- */
 
 static void copy_group_clear(struct copy_group *g)
 {
@@ -136,8 +136,8 @@ static int copy_track_new(struct run *run, const char *id, int index, struct err
     t->run = run;
     t->stream = run->probe->format->streams[index];
     t->is_video = index == run->probe->video.index;
-    t->timescale = t->is_video ? run->probe->video.timescale
-                               : (uint32_t)t->stream->codecpar->sample_rate;
+    t->timescale =
+        t->is_video ? run->probe->video.timescale : (uint32_t)t->stream->codecpar->sample_rate;
     t->par = avcodec_parameters_alloc();
     int r = t->par == NULL ? -ENOMEM : 0;
     if (r == 0 && avcodec_parameters_copy(t->par, t->stream->codecpar) < 0)
@@ -224,8 +224,7 @@ static int copy_sample(struct copy_track *t, const AVPacket *p, struct err *err)
     buf_clear(&t->sample);
     if (t->is_video && t->length_size == 0) {
         struct str annexb = {(const char *)p->data, (size_t)p->size};
-        enum codec_nal kind =
-            t->par->codec_id == AV_CODEC_ID_HEVC ? CODEC_NAL_HEVC : CODEC_NAL_AVC;
+        enum codec_nal kind = t->par->codec_id == AV_CODEC_ID_HEVC ? CODEC_NAL_HEVC : CODEC_NAL_AVC;
         r = codec_annexb_to_lengths(annexb, kind, false, &t->sample);
     } else if (t->is_video && t->length_size != 4) {
         r = copy_widen(t, p);
@@ -339,11 +338,12 @@ static int copy_track_end(struct copy_track *t, struct err *err)
 {
     int r = copy_flush(t, err);
     if (r == 0)
-        r = segmenter_cut(t->segmenter, t->is_video && t->end_pts > 0 ? t->end_pts : INT64_MIN, err);
+        r = segmenter_cut(t->segmenter, t->is_video && t->end_pts > 0 ? t->end_pts : INT64_MIN,
+                          err);
     return r == 0 ? work_end_track(t->track, err) : r;
 }
 
-/* --- the film ----------------------------------------------------------------------------------- */
+/* --- the film --------------------------------------------------------------------------------- */
 
 static int copy_open_decoder(struct copy *c)
 {
@@ -446,8 +446,8 @@ static int copy_check_end(struct copy *c, bool last_corrupt, struct err *err)
         return err_set(err, -EBADMSG, "%s: has no key frame", path);
     if (strstr(f->iformat->name, "mp4") == NULL || t->stream->duration <= 0 || t->track->is_done)
         return 0;
-    int64_t said = av_rescale_q(t->stream->duration, t->stream->time_base,
-                                (AVRational){1, (int)t->timescale});
+    int64_t said =
+        av_rescale_q(t->stream->duration, t->stream->time_base, (AVRational){1, (int)t->timescale});
     int64_t got = t->end_pts;
     for (unsigned i = 0; i < t->group.count; i++)
         got = MAX(got, t->group.packets[i]->pts + t->group.packets[i]->duration);

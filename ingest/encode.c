@@ -32,7 +32,7 @@ struct encode {
     bool last_packet_corrupt;
 };
 
-/* --- frames ------------------------------------------------------------------------------------- */
+/* --- frames ----------------------------------------------------------------------------------- */
 
 /* Where a frame stands on our clock: its own time, but never at or before the one in front. */
 static int64_t encode_pts(struct encode *e, const AVFrame *f)
@@ -52,8 +52,8 @@ static int64_t encode_pts(struct encode *e, const AVFrame *f)
     return e->last_pts;
 }
 
-/* The segment that a frame at pts belongs to: a new one starts with the first frame at or behind each
- * multiple of the segment duration. */
+/* The segment that a frame at pts belongs to: a new one starts with the first frame at or behind
+ * each multiple of the segment duration. */
 static void *encode_mark(struct encode *e, int64_t pts)
 {
     if (pts < e->resume_pts)
@@ -143,7 +143,7 @@ static int encode_decode(struct encode *e, const AVPacket *packet)
     }
 }
 
-/* --- demuxing ----------------------------------------------------------------------------------- */
+/* --- demuxing --------------------------------------------------------------------------------- */
 
 static void encode_see(struct encode *e, const AVPacket *p)
 {
@@ -198,8 +198,7 @@ static int encode_check_end(struct encode *e)
         return r;
     }
     int64_t said_us = e->probe->duration_us, got_us = e->seen_end_us;
-    int64_t decoded_us =
-        av_rescale(e->last_pts + e->last_duration, 1000000, (int64_t)e->timescale);
+    int64_t decoded_us = av_rescale(e->last_pts + e->last_duration, 1000000, (int64_t)e->timescale);
     if (f->duration_estimation_method == AVFMT_DURATION_FROM_BITRATE)
         said_us = 0; /* a guess */
     if (strstr(f->iformat->name, "mp4") != NULL && st->duration > 0)
@@ -209,8 +208,8 @@ static int encode_check_end(struct encode *e)
     int64_t lacking_us = said_us - got_us;
     if (said_us <= 0 || lacking_us <= 1000000 || lacking_us * 50 <= said_us)
         return 0;
-    (void)snprintf(text, sizeof text, "it says %.1f s and ends after %.1f s",
-                   (double)said_us / 1e6, (double)got_us / 1e6);
+    (void)snprintf(text, sizeof text, "it says %.1f s and ends after %.1f s", (double)said_us / 1e6,
+                   (double)got_us / 1e6);
     return encode_truncated(e, text);
 }
 
@@ -240,7 +239,7 @@ static int encode_read(struct encode *e)
     return r == 0 ? encode_check_end(e) : r;
 }
 
-/* --- making and ending -------------------------------------------------------------------------- */
+/* --- making and ending ------------------------------------------------------------------------ */
 
 static int encode_open_decoder(struct encode *e, struct err *err)
 {
@@ -265,8 +264,8 @@ static int encode_open_decoder(struct encode *e, struct err *err)
     return av < 0 ? probe_error(err, e->probe, av, "opening the video decoder") : 0;
 }
 
-/* x264's threads in proportion to a rung's share of the pixels: every thread costs a little, and the
- * rungs run side by side already. */
+/* x264's threads in proportion to a rung's share of the pixels: every thread costs a little, and
+ * the rungs run side by side already. */
 static unsigned encode_threads(const struct encode *e, const struct ladder_size *sizes,
                                unsigned count, unsigned i)
 {

@@ -99,7 +99,7 @@ struct job *job_free(struct job *j)
     return NULL;
 }
 
-/* --- on disk ------------------------------------------------------------------------------------ */
+/* --- on disk ---------------------------------------------------------------------------------- */
 
 static char *job_path(const struct job_settings *s, const char *format, const char *id)
 {
@@ -138,7 +138,8 @@ int job_save(const struct job_settings *s, const struct job *j, struct err *err)
     CLEAN(base_free) char *folder = job_path(s, "jobs/%", j->id);
     CLEAN(base_free) char *path = job_path(s, "jobs/%/job.json", j->id);
     int r = folder == NULL ? -ENOMEM : file_mkdirs(folder);
-    return r < 0 ? err_errno(err, r, "making the folder of job %s", j->id) : job_write(j, path, err);
+    return r < 0 ? err_errno(err, r, "making the folder of job %s", j->id)
+                 : job_write(j, path, err);
 }
 
 int job_save_done(const struct job_settings *s, const struct job *j, struct err *err)
@@ -223,7 +224,7 @@ void job_remove_done(const struct job_settings *s, const char *id)
     job_remove_path(path, id);
 }
 
-/* --- shown -------------------------------------------------------------------------------------- */
+/* --- shown ------------------------------------------------------------------------------------ */
 
 /* How far encoding is, in film: the mean over the renditions. */
 static int64_t job_at_ms(const struct job *j)
@@ -273,19 +274,20 @@ json_t *job_show(const struct job *j)
         stage = JOB_PUBLISH;
     if (j->has_presentation)
         digest_format(&j->presentation, digest);
-    json_t *o = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s?, s:s, s:f, s:f, s:I, s:s?, s:s?, s:I, s:I}", "id", j->id,
-        "asset", j->ask.asset, "path", j->ask.path, "ladder", j->ask.ladder, "state",
-        job_states[j->state], "title", j->ask.title, "stage", job_stages[stage], "progress",
-        job_progress(j), "speed", speed, "eta_s",
-        speed > 0 && left > 0 ? (json_int_t)((double)left / speed / 1000) : (json_int_t)0, "error",
-        j->state == JOB_FAILED ? j->error.text : NULL, "presentation",
-        j->has_presentation ? digest : NULL, "segments_encoded", (json_int_t)encoded,
-        "segments_reused", (json_int_t)reused);
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s, s:f, s:f, s:I, s:s?, s:s?, s:I, s:I}", "id",
+                  j->id, "asset", j->ask.asset, "path", j->ask.path, "ladder", j->ask.ladder,
+                  "state", job_states[j->state], "title", j->ask.title, "stage", job_stages[stage],
+                  "progress", job_progress(j), "speed", speed, "eta_s",
+                  speed > 0 && left > 0 ? (json_int_t)((double)left / speed / 1000) : (json_int_t)0,
+                  "error", j->state == JOB_FAILED ? j->error.text : NULL, "presentation",
+                  j->has_presentation ? digest : NULL, "segments_encoded", (json_int_t)encoded,
+                  "segments_reused", (json_int_t)reused);
     if (o == NULL)
         return NULL;
-    int r = json_object_set_new(o, "generation", j->has_presentation
-                                ? json_integer((json_int_t)j->generation) : json_null());
+    int r = json_object_set_new(o, "generation",
+                                j->has_presentation ? json_integer((json_int_t)j->generation)
+                                                    : json_null());
     if (r == 0 && j->warning.text[0] != 0)
         r = json_object_set_new(o, "warning", json_string(j->warning.text));
     if (r < 0) {

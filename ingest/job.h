@@ -2,14 +2,14 @@
 /* job: one film on its way: what was asked, its folder, how far it is.
  *
  * Life:    job_new or job_load -> (queued) job_run on the encoder's thread -> job_free.
- * Owner:   jobs.c. Fields of the first part never change; those of the second are guarded by the lock
- *          of struct jobs, but for the atomics.
+ * Owner:   jobs.c. Fields of the first part never change; those of the second are guarded by the
+ *          lock of struct jobs, but for the atomics.
  * Threads: job_run: the encoder's; it takes the lock through the callback of struct job_run.
  * Errors:  -errno with a sentence in err.
  * Units:   milliseconds.
  *
- * STATE/jobs/<id>/job.json says what was asked, beside it the work; STATE/done/<id>.json is all that is
- * left of a job that is done. A job that failed leaves nothing. */
+ * STATE/jobs/<id>/job.json says what was asked, beside it the work; STATE/done/<id>.json is all
+ * that is left of a job that is done. A job that failed leaves nothing. */
 #pragma once
 #include <jansson.h>
 #include "ingest/publish.h"
@@ -47,7 +47,7 @@ struct job {
     struct run_progress progress;
     struct publish_state publish;
     _Atomic int64_t started_ms; /* when encoding began, by the monotonic clock */
-    struct work *work; /* while it runs: its counts */
+    struct work *work;          /* while it runs: its counts */
     uint64_t encoded, reused;
 };
 
@@ -60,8 +60,8 @@ struct job_settings {
 
 void job_ask_clear(struct job_ask *a);
 
-/* The id of what is asked, from the film's path, size and time and the ladder's content. -errno and a
- * sentence when film or ladder cannot be read. */
+/* The id of what is asked, from the film's path, size and time and the ladder's content. -errno and
+ * a sentence when film or ladder cannot be read. */
 MUST_USE int job_id(const struct job_settings *s, const struct job_ask *ask, char ret[JOB_ID_SIZE],
                     struct err *err);
 

@@ -19,8 +19,8 @@ static int job_run_work(const struct job_run *jr, struct work **ret, struct err 
                           : work_open(folder, err, ret);
 }
 
-/* The film and the ladder must be those that the id was made from: segments of another film must not
- * be mixed in. */
+/* The film and the ladder must be those that the id was made from: segments of another film must
+ * not be mixed in. */
 static int job_run_same(const struct job_run *jr, struct err *err)
 {
     char id[JOB_ID_SIZE];

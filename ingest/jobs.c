@@ -32,7 +32,7 @@ struct jobs {
     struct metric *done, *failed, *encoded;
 };
 
-/* --- the list (under the lock) ------------------------------------------------------------------ */
+/* --- the list (under the lock) ---------------------------------------------------------------- */
 
 static struct job *jobs_find(const struct jobs *s, const char *id)
 {
@@ -82,7 +82,7 @@ static struct job *jobs_next_queued(const struct jobs *s)
     return NULL;
 }
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static bool jobs_is_id(const char *name)
 {
@@ -126,10 +126,10 @@ int jobs_new(const struct job_settings *settings, struct metrics *metrics, struc
     s->settings = *settings;
     pthread_mutex_init(&s->lock, NULL); /* with default attributes these cannot fail */
     pthread_cond_init(&s->changed, NULL);
-    s->done = metrics_counter(metrics, "weir_ingest_jobs_total", "Jobs that ended",
-                              "result=\"done\"");
-    s->failed = metrics_counter(metrics, "weir_ingest_jobs_total", "Jobs that ended",
-                                "result=\"failed\"");
+    s->done =
+        metrics_counter(metrics, "weir_ingest_jobs_total", "Jobs that ended", "result=\"done\"");
+    s->failed =
+        metrics_counter(metrics, "weir_ingest_jobs_total", "Jobs that ended", "result=\"failed\"");
     s->encoded = metrics_counter(metrics, "weir_ingest_segments_encoded_total",
                                  "Segments made by jobs that ended", "");
     int r = jobs_take_up(s, err);
@@ -159,7 +159,7 @@ struct jobs *jobs_free(struct jobs *s)
     return NULL;
 }
 
-/* --- running ------------------------------------------------------------------------------------ */
+/* --- running ---------------------------------------------------------------------------------- */
 
 static void jobs_enter(void *arg, struct job *j, enum job_stage stage, struct work *work)
 {
@@ -289,7 +289,7 @@ void jobs_stop(struct jobs *s)
     s->has_thread = false;
 }
 
-/* --- calls -------------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------------ */
 
 static bool jobs_asset_ok(const char *asset)
 {
@@ -305,8 +305,10 @@ static bool jobs_asset_ok(const char *asset)
 static int jobs_check(const struct job_ask *ask, struct err *err)
 {
     if (!jobs_asset_ok(ask->asset))
-        return err_set(err, -EINVAL, "'%s' is not an asset name: 1 to 128 of A-Z a-z 0-9 . _ -, "
-                       "not starting with a dot", ask->asset);
+        return err_set(err, -EINVAL,
+                       "'%s' is not an asset name: 1 to 128 of A-Z a-z 0-9 . _ -, "
+                       "not starting with a dot",
+                       ask->asset);
     if (ask->path[0] != '/')
         return err_set(err, -EINVAL, "the film's path must start with /");
     bool is_named = strcmp(ask->ladder, "auto") == 0 || strcmp(ask->ladder, "copy") == 0;

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include "base/config.h"
 
-#define LADDER_BITRATE_MAX UINT64_C(400000000)
+#define LADDER_BITRATE_MAX   UINT64_C(400000000)
 #define LADDER_AUDIO_BITRATE 128000
-#define LADDER_PRESET "veryfast"
+#define LADDER_PRESET        "veryfast"
 
 static const struct {
     uint32_t height;
@@ -19,10 +19,11 @@ static const struct {
     {1080, 5000000}, {1440, 10000000}, {2160, 20000000},
 };
 
-static const char *const ladder_presets[] = {"ultrafast", "superfast", "veryfast", "faster",   "fast",
-                                             "medium",    "slow",      "slower",   "veryslow", "placebo"};
+static const char *const ladder_presets[] = {"ultrafast", "superfast", "veryfast", "faster",
+                                             "fast",      "medium",    "slow",     "slower",
+                                             "veryslow",  "placebo"};
 
-/* --- the YAML file ------------------------------------------------------------------------------ */
+/* --- the YAML file ---------------------------------------------------------------------------- */
 
 struct ladder_yaml_rung {
     uint32_t height;
@@ -136,8 +137,8 @@ static int ladder_take_rung(const char *path, const struct ladder_yaml *y, unsig
 {
     const struct ladder_yaml_rung *from = &y->rungs[i];
     if (from->height < 16 || from->height > 4320)
-        return err_set(err, -EINVAL, "%s: rungs: height %" PRIu32 " is not within 16 to 4320",
-                       path, from->height);
+        return err_set(err, -EINVAL, "%s: rungs: height %" PRIu32 " is not within 16 to 4320", path,
+                       from->height);
     ladder_rung_default(ret, from->height, 0);
     int r = ladder_rate(path, "video_bitrate", from->video_bitrate, &ret->bitrate, err);
     if (r == 0)
@@ -149,8 +150,9 @@ static int ladder_take_rung(const char *path, const struct ladder_yaml *y, unsig
     if (r < 0)
         return r;
     if (ret->maxrate != 0 && ret->maxrate < ret->bitrate)
-        return err_set(err, -EINVAL, "%s: rungs: maxrate of height %" PRIu32
-                       " is below its video_bitrate", path, ret->height);
+        return err_set(err, -EINVAL,
+                       "%s: rungs: maxrate of height %" PRIu32 " is below its video_bitrate", path,
+                       ret->height);
     if (from->crf != NULL) {
         if (!(*from->crf >= 1 && *from->crf <= 51))
             return err_set(err, -EINVAL, "%s: crf: %g is not within 1 to 51", path, *from->crf);

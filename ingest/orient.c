@@ -17,7 +17,7 @@ struct orient {
     AVFilterGraph *graph;
     AVFilterContext *source, *sink;
     int width, height, format; /* what graph was made for */
-    AVFrame *waiting; /* of another format: behind the flush of the graph at hand */
+    AVFrame *waiting;          /* of another format: behind the flush of the graph at hand */
     bool is_flushing, is_ended;
 };
 
@@ -58,8 +58,9 @@ static int orient_graph(struct orient *o, const AVFrame *f)
                        : o->rotation == 270 ? "transpose=cclock"
                        : o->rotation == 180 ? "hflip,vflip"
                                             : "null";
-    (void)snprintf(source, sizeof source, "video_size=%dx%d:pix_fmt=%d:time_base=%d/%d:pixel_aspect=1/1",
-                   f->width, f->height, f->format, o->base.num, o->base.den);
+    (void)snprintf(source, sizeof source,
+                   "video_size=%dx%d:pix_fmt=%d:time_base=%d/%d:pixel_aspect=1/1", f->width,
+                   f->height, f->format, o->base.num, o->base.den);
     (void)snprintf(chain, sizeof chain, "%s%s",
                    o->is_interlaced ? "yadif=mode=send_frame:deint=interlaced," : "", turn);
     o->graph = avfilter_graph_alloc();
@@ -94,9 +95,9 @@ int orient_push(struct orient *o, AVFrame *frame)
     o->is_ended = frame == NULL;
     if (o->graph == NULL && frame == NULL)
         return 0;
-    bool changed = o->graph != NULL && frame != NULL &&
-                   (frame->width != o->width || frame->height != o->height ||
-                    frame->format != o->format);
+    bool changed =
+        o->graph != NULL && frame != NULL &&
+        (frame->width != o->width || frame->height != o->height || frame->format != o->format);
     if (changed) {
         o->waiting = av_frame_alloc();
         if (o->waiting == NULL)

@@ -2,8 +2,8 @@
 /* orient: turns pictures upright and takes interlacing out, for the films that need it. One picture
  * out for each one in, at its own time.
  *
- * Life:    orient_new -> orient_push and orient_pull, alternately -> orient_push(NULL), orient_pull ->
- *          orient_free.
+ * Life:    orient_new -> orient_push and orient_pull, alternately -> orient_push(NULL), orient_pull
+ *          -> orient_free.
  * Owner:   the decoder's thread.
  * Threads: one.
  * Errors:  AVERROR codes, as libavfilter's: orient_pull: EAGAIN, EOF.

@@ -51,7 +51,8 @@ static void pictures_sizes(struct pictures *p)
     p->tile_height = MIN(p->tile_height, (uint32_t)PICTURES_TILE_HEIGHT);
     p->tile_size = (size_t)p->tile_width * p->tile_height * 3 / 2;
     int64_t ms = p->run->probe->duration_us / 1000;
-    int64_t seconds = ms <= 0 ? 10 : (ms + 1000 * PICTURES_TILES_WANTED - 1) / (1000 * PICTURES_TILES_WANTED);
+    int64_t seconds =
+        ms <= 0 ? 10 : (ms + 1000 * PICTURES_TILES_WANTED - 1) / (1000 * PICTURES_TILES_WANTED);
     p->interval_ms = (uint32_t)MIN(MAX(seconds, 1), 3600) * 1000;
     int64_t ticks = ms * v->timescale / 1000;
     p->poster_from = ticks / 10;
@@ -294,8 +295,8 @@ static void pictures_place(const struct pictures *p, AVFrame *sheet, unsigned co
     for (int plane = 0; plane < 3; plane++) {
         int shift = plane == 0 ? 0 : 1;
         int w = (int)p->tile_width >> shift, h = (int)p->tile_height >> shift;
-        uint8_t *to = sheet->data[plane] +
-                      (ptrdiff_t)((int)row * h) * sheet->linesize[plane] + (int)column * w;
+        uint8_t *to = sheet->data[plane] + (ptrdiff_t)((int)row * h) * sheet->linesize[plane] +
+                      (int)column * w;
         av_image_copy_plane(to, sheet->linesize[plane], from, w, w, h);
         from += (size_t)w * (size_t)h;
     }
@@ -319,7 +320,9 @@ static int pictures_sheet(struct pictures *p, uint64_t first, unsigned columns, 
     ptrdiff_t lines[4] = {sheet->linesize[0], sheet->linesize[1], sheet->linesize[2], 0};
     if (r == 0) /* what no tile covers is black */
         r = av_image_fill_black(sheet->data, lines, AV_PIX_FMT_YUVJ420P, AVCOL_RANGE_JPEG,
-                                sheet->width, sheet->height) < 0 ? -EINVAL : 0;
+                                sheet->width, sheet->height) < 0
+                ? -EINVAL
+                : 0;
     for (uint64_t i = 0; r == 0 && i < columns * rows && first + i < p->tiles; i++) {
         off_t at = pictures_offset(p, first + i) + DIGEST_SIZE;
         if (pread(p->fd, p->tile, p->tile_size, at) != (ssize_t)p->tile_size)
@@ -336,8 +339,9 @@ static int pictures_sheet(struct pictures *p, uint64_t first, unsigned columns, 
 static void pictures_grid(uint64_t tiles, unsigned *ret_columns, unsigned *ret_rows)
 {
     *ret_columns = (unsigned)MIN(tiles, (uint64_t)PICTURES_COLUMNS);
-    *ret_rows = tiles >= PICTURES_SHEET ? PICTURES_ROWS
-                                        : (unsigned)((tiles + PICTURES_COLUMNS - 1) / PICTURES_COLUMNS);
+    *ret_rows = tiles >= PICTURES_SHEET
+                    ? PICTURES_ROWS
+                    : (unsigned)((tiles + PICTURES_COLUMNS - 1) / PICTURES_COLUMNS);
 }
 
 int pictures_finish(struct pictures *p, struct err *err)

@@ -12,11 +12,11 @@
 
 #define PROBE_MAGIC UINT32_C(0x960be0f1)
 
-/* What a film may come in. Left out on purpose: playlists (hls, dash, concat: they name other files),
- * pictures and text shown as pictures (image2, tty), devices. */
+/* What a film may come in. Left out on purpose: playlists (hls, dash, concat: they name other
+ * files), pictures and text shown as pictures (image2, tty), devices. */
 #define PROBE_FORMATS                                                                              \
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,live_flv,asf,ogg,"    \
-    "mxf,mxf_opatom,gxf,nut,h264,hevc,av1,obu,ivf,vc1,dv,rm,wtv,yuv4mpegpipe,gif,swf,nsv,dirac,"    \
+    "mxf,mxf_opatom,gxf,nut,h264,hevc,av1,obu,ivf,vc1,dv,rm,wtv,yuv4mpegpipe,gif,swf,nsv,dirac,"   \
     "wav,w64,aiff,mp3,flac,aac,ac3,eac3,caf,au,ape,wv,amr,srt,webvtt,ass"
 
 int probe_error(struct err *err, const struct probe *p, int av_error, const char *what)
@@ -64,7 +64,8 @@ static int probe_refused(const char *path, int av_error, struct err *err)
     if (got < 0)
         return err_errno(err, -errno, "%s", path);
     if (got == (ssize_t)sizeof head && memcmp(head + 4, "ftyp", 4) == 0)
-        return err_set(err, -EBADMSG, "%s: is truncated: its index (the moov box) is missing", path);
+        return err_set(err, -EBADMSG, "%s: is truncated: its index (the moov box) is missing",
+                       path);
     char text[AV_ERROR_MAX_STRING_SIZE] = "";
     (void)av_strerror(av_error, text, sizeof text);
     if (av_error == AVERROR_INVALIDDATA || av_error == AVERROR(EINVAL) || av_error == AVERROR_EOF)
@@ -121,7 +122,8 @@ static int probe_video(struct probe *p, struct err *err)
     for (unsigned i = 0; i < p->format->nb_streams; i++) {
         const AVStream *st = p->format->streams[i];
         if (st->codecpar->codec_type != AVMEDIA_TYPE_VIDEO ||
-            (st->disposition & (AV_DISPOSITION_ATTACHED_PIC | AV_DISPOSITION_TIMED_THUMBNAILS)) != 0)
+            (st->disposition & (AV_DISPOSITION_ATTACHED_PIC | AV_DISPOSITION_TIMED_THUMBNAILS)) !=
+                0)
             continue;
         int64_t area = (int64_t)st->codecpar->width * st->codecpar->height;
         if ((st->disposition & AV_DISPOSITION_DEFAULT) != 0)
@@ -140,7 +142,8 @@ static int probe_video(struct probe *p, struct err *err)
     struct probe_video *v = &p->video;
     v->index = best;
     v->rotation = probe_rotation(st);
-    v->is_interlaced = par->field_order != AV_FIELD_UNKNOWN && par->field_order != AV_FIELD_PROGRESSIVE;
+    v->is_interlaced =
+        par->field_order != AV_FIELD_UNKNOWN && par->field_order != AV_FIELD_PROGRESSIVE;
     v->sar = av_guess_sample_aspect_ratio(p->format, st, NULL);
     if (v->sar.num <= 0 || v->sar.den <= 0)
         v->sar = (AVRational){1, 1};
@@ -256,9 +259,10 @@ static int probe_index(const struct probe *p, struct err *err)
         for (int n = avformat_index_get_entries_count(st); n-- > 0;) {
             const AVIndexEntry *e = avformat_index_get_entry(st, n);
             if (e != NULL && e->pos + e->size > size)
-                return err_set(err, -EBADMSG, "%s: is truncated: its index names %lld bytes, "
-                               "the file has %lld", p->path, (long long)(e->pos + e->size),
-                               (long long)size);
+                return err_set(err, -EBADMSG,
+                               "%s: is truncated: its index names %lld bytes, "
+                               "the file has %lld",
+                               p->path, (long long)(e->pos + e->size), (long long)size);
         }
     }
     return 0;

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include "base/file.h"
 
-#define PUBLISH_THREADS 4
-#define PUBLISH_BATCH   5000 /* digests in one question; the origin takes 10,000 */
+#define PUBLISH_THREADS  4
+#define PUBLISH_BATCH    5000 /* digests in one question; the origin takes 10,000 */
 #define PUBLISH_BLOB_MAX ((size_t)64 << 20)
 
 struct publish_list {
@@ -182,14 +182,16 @@ static int publish_catalogue(struct remote_client *c, const struct presentation 
             height = MAX(height, MIN(p->tracks[i].width, p->tracks[i].height));
     buf_puts(&body, "{\"title\":");
     buf_put_json_string(&body, str_of(p->title));
-    buf_printf(&body, ",\"duration_ms\":%" PRIu64 ",\"height\":%" PRIu32 ",\"audio\":",
-               p->duration_ms, height);
+    buf_printf(&body,
+               ",\"duration_ms\":%" PRIu64 ",\"height\":%" PRIu32 ",\"audio\":", p->duration_ms,
+               height);
     publish_languages(p, TRACK_AUDIO, &body);
     buf_puts(&body, ",\"subtitles\":");
     publish_languages(p, TRACK_TEXT, &body);
     buf_putc(&body, '}');
     int r = buf_error(&body);
-    return r < 0 ? err_errno(err, r, "the catalogue") : remote_put_asset(c, p->asset, buf_str(&body), err);
+    return r < 0 ? err_errno(err, r, "the catalogue")
+                 : remote_put_asset(c, p->asset, buf_str(&body), err);
 }
 
 static int publish_ref(struct publish *p, struct remote_client *c, const struct presentation *film,

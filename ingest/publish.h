@@ -26,8 +26,8 @@ MUST_USE int publish_film(const struct remote *remote, const struct work *w,
                           const struct presentation *p, const atomic_bool *stop,
                           struct publish_state *state, struct publish_done *ret, struct err *err);
 
-/* Whether the asset shows that presentation; moves the ref back to it when it does not, but the origin
- * still has all its blobs. -ENOENT: it has not. */
+/* Whether the asset shows that presentation; moves the ref back to it when it does not, but the
+ * origin still has all its blobs. -ENOENT: it has not. */
 MUST_USE int publish_again(const struct remote *remote, const char *asset,
                            const struct digest *presentation, uint64_t *ret_generation,
                            struct err *err);

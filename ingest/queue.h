@@ -5,8 +5,8 @@
  * Life:    queue_new -> queue_push*, queue_close | queue_pop* until -ENODATA -> queue_free.
  * Owner:   a pushed item is the queue's until popped; queue_free gives what is left to `drop`.
  * Threads: push, pop, close, abort: any.
- * Errors:  -ECANCELED after queue_abort (a push leaves the item with the caller); -ENODATA from pop:
- *          closed and empty.
+ * Errors:  -ECANCELED after queue_abort (a push leaves the item with the caller); -ENODATA from
+ *          pop: closed and empty.
  * Units:   items. */
 #pragma once
 #include "base/base.h"

@@ -29,9 +29,8 @@ int remote_client_new(const struct remote *r, const atomic_bool *stop, struct re
     c->remote = r;
     c->stop = stop;
     /* The circuit never opens: pauses and tries are counted here, and each must be a real one. */
-    struct fetch_options options = {.ca_file = r->ca_file,
-                                    .stall_ms = 30000,
-                                    .breaker_failures = UINT32_MAX};
+    struct fetch_options options = {
+        .ca_file = r->ca_file, .stall_ms = 30000, .breaker_failures = UINT32_MAX};
     int e = fetch_client_new(&options, &c->fetch);
     if (e < 0) {
         free(c);
@@ -69,9 +68,11 @@ static void remote_pause(const struct remote_client *c, unsigned attempt)
 }
 
 /* "the origin refused: MESSAGE" from an error answer. */
-static int remote_refused(struct remote_client *c, const char *who, unsigned status, struct err *err)
+static int remote_refused(struct remote_client *c, const char *who, unsigned status,
+                          struct err *err)
 {
-    json_t *root = json_loadb(c->answer.data != NULL ? c->answer.data : "", c->answer.size, 0, NULL);
+    json_t *root =
+        json_loadb(c->answer.data != NULL ? c->answer.data : "", c->answer.size, 0, NULL);
     const char *message =
         json_string_value(json_object_get(json_object_get(root, "error"), "message"));
     if (message != NULL)
@@ -149,7 +150,8 @@ int remote_missing(struct remote_client *c, const struct digest *digests, unsign
     r = remote_origin(c, "POST", "/missing", bytes, "application/json", REMOTE_ANSWER_MAX, err);
     if (r < 0)
         return r;
-    json_t *root = json_loadb(c->answer.data != NULL ? c->answer.data : "", c->answer.size, 0, NULL);
+    json_t *root =
+        json_loadb(c->answer.data != NULL ? c->answer.data : "", c->answer.size, 0, NULL);
     json_t *missing = json_object_get(root, "missing");
     size_t n;
     json_t *value;
@@ -203,7 +205,8 @@ int remote_get_blob(struct remote_client *c, const struct digest *d, struct buf 
 static int remote_ref_answer(struct remote_client *c, struct digest *ret, uint64_t *ret_generation,
                              struct err *err)
 {
-    json_t *root = json_loadb(c->answer.data != NULL ? c->answer.data : "", c->answer.size, 0, NULL);
+    json_t *root =
+        json_loadb(c->answer.data != NULL ? c->answer.data : "", c->answer.size, 0, NULL);
     const char *text = json_string_value(json_object_get(root, "presentation"));
     json_t *generation = json_object_get(root, "generation");
     struct digest d;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* remote: the origin and the control service as ingest calls them.
  *
- * Life:    struct remote lives with the daemon; a remote_client per thread: remote_client_new -> calls
- *          -> remote_client_free.
+ * Life:    struct remote lives with the daemon; a remote_client per thread: remote_client_new ->
+ *          calls -> remote_client_free.
  * Owner:   the daemon; the thread.
  * Threads: struct remote is read-only; a client by one thread.
- * Errors:  0; -ECANCELED once *stop is set; -EHOSTDOWN after all retries; -ENOENT (404); -EIO the other
- *          side refused; err says what and why.
+ * Errors:  0; -ECANCELED once *stop is set; -EHOSTDOWN after all retries; -ENOENT (404); -EIO the
+ *          other side refused; err says what and why.
  * Units:   bytes, milliseconds.
  *
  * Requests are retried with growing pauses when the other side is away or answers 5xx (but not 507:
@@ -19,8 +19,8 @@
 
 struct remote {
     const char *origin_url;
-    struct secret origin_secret; /* publish */
-    const char *control_url; /* NULL: none */
+    struct secret origin_secret;  /* publish */
+    const char *control_url;      /* NULL: none */
     struct secret control_secret; /* admin */
     const char *ca_file;
     unsigned tries; /* of each request; 0: REMOTE_TRIES */

@@ -11,8 +11,9 @@
 #include "media/codec.h"
 #include "media/media_ff_init.h"
 
-#define RENDITION_QUEUE      6  /* frames between two threads: enough to even out, little memory */
-#define RENDITION_STARTS_MAX 512 /* segments inside the encoder at once; a film of key frames only */
+#define RENDITION_QUEUE 6 /* frames between two threads: enough to even out, little memory */
+#define RENDITION_STARTS_MAX                                                                       \
+    512 /* segments inside the encoder at once; a film of key frames only */
 
 struct rendition {
     uint32_t magic;
@@ -31,7 +32,7 @@ struct rendition {
     AVCodecContext *encoder;
     AVPacket *packet;
     struct buf sample;
-    uint32_t first_missing; /* number of the first segment that is to be encoded */
+    uint32_t first_missing;               /* number of the first segment that is to be encoded */
     int64_t starts[RENDITION_STARTS_MAX]; /* of segments whose key frame is still in the encoder */
     unsigned starts_first, starts_count;
     int64_t end_pts; /* where the last frame given to the encoder ends */
@@ -140,8 +141,8 @@ static int rendition_put_init(struct rendition *r, struct err *err)
     return work_put_init(r->track, buf_str(&init), err);
 }
 
-int rendition_new(struct run *run, const struct ladder_size *size, unsigned threads,
-                  unsigned index, struct err *err, struct rendition **ret)
+int rendition_new(struct run *run, const struct ladder_size *size, unsigned threads, unsigned index,
+                  struct err *err, struct rendition **ret)
 {
     struct rendition *r = calloc(1, sizeof *r);
     if (r == NULL)

@@ -9,8 +9,9 @@
  * Errors:  run_fail; push: -ECANCELED once the run has failed.
  * Units:   ticks of the video timescale.
  *
- * frame->pts and pkt_duration are ticks, frame->opaque is rendition_mark(): the number of the segment
- * that it belongs to (0: of none that is wanted, for thumbnails only) and whether it starts it. */
+ * frame->pts and pkt_duration are ticks, frame->opaque is rendition_mark(): the number of the
+ * segment that it belongs to (0: of none that is wanted, for thumbnails only) and whether it starts
+ * it. */
 #pragma once
 #include <libavutil/frame.h>
 #include "ingest/pictures.h"

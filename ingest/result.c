@@ -38,7 +38,9 @@ static bool result_asc(struct str esds, struct str *ret)
             if ((c & 128) == 0)
                 break;
         }
-        size_t skip = tag == 3 ? 3 : tag == 4 ? 13 : 0; /* fixed fields in front of what is inside */
+        size_t skip = tag == 3   ? 3
+                      : tag == 4 ? 13
+                                 : 0; /* fixed fields in front of what is inside */
         if (tag == 5 && size <= s.size - at) {
             *ret = (struct str){s.data + at, size};
             return true;

@@ -21,7 +21,7 @@
 struct run_progress {
     _Atomic int64_t at_ms[LADDER_RUNGS_MAX]; /* each rendition's place in the film */
     atomic_uint renditions;
-    _Atomic int64_t from_ms; /* the mean of at_ms when this run began */
+    _Atomic int64_t from_ms;     /* the mean of at_ms when this run began */
     _Atomic int64_t duration_ms; /* as expected; the real one at the end */
 };
 

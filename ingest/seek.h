@@ -7,8 +7,9 @@
  * Errors:  -EBADMSG with a sentence in err when the file cannot be read again.
  * Units:   microseconds on the film's own clock.
  *
- * Only containers with a whole index are searched; the others are read from their start. Where a seek
- * lands is looked at (the video with a key frame, each stream early enough) before it is believed. */
+ * Only containers with a whole index are searched; the others are read from their start. Where a
+ * seek lands is looked at (the video with a key frame, each stream early enough) before it is
+ * believed. */
 #pragma once
 #include "ingest/probe.h"
 

@@ -19,7 +19,7 @@ MUST_USE int segmenter_add(struct segmenter *s, const struct cmaf_sample *sample
 
 /* Ends the segment at hand, if any; end_pts as cmaf_writer_end. */
 MUST_USE int segmenter_cut(struct segmenter *s, int64_t end_pts, struct err *err);
-/* For tracks that are cheap to make again from their start: segments that the work holds already are
- * compared, not written. -ESTALE from segmenter_cut: they are not the same. */
+/* For tracks that are cheap to make again from their start: segments that the work holds already
+ * are compared, not written. -ESTALE from segmenter_cut: they are not the same. */
 void segmenter_replay(struct segmenter *s);
 bool segmenter_is_empty(const struct segmenter *s); /* no sample since the last cut */

@@ -130,8 +130,7 @@ static int sound_parts(struct sound *s)
     return r;
 }
 
-int sound_new(struct run *run, const struct probe_audio *audio, struct err *err,
-              struct sound **ret)
+int sound_new(struct run *run, const struct probe_audio *audio, struct err *err, struct sound **ret)
 {
     struct sound *s = calloc(1, sizeof *s);
     if (s == NULL)
@@ -191,7 +190,7 @@ int64_t sound_from_us(const struct sound *s)
     return av_rescale(s->out, 1000000, s->audio->sample_rate);
 }
 
-/* --- encoding ----------------------------------------------------------------------------------- */
+/* --- encoding --------------------------------------------------------------------------------- */
 
 static int sound_packet(struct sound *s)
 {
@@ -258,10 +257,10 @@ static int sound_drain(struct sound *s, bool is_end)
     return 0;
 }
 
-/* --- resampling --------------------------------------------------------------------------------- */
+/* --- resampling ------------------------------------------------------------------------------- */
 
-/* aresample with async: gaps become silence, overlaps are cut, and the first sample that comes out is
- * the one numbered s->out whatever the first time that goes in. */
+/* aresample with async: gaps become silence, overlaps are cut, and the first sample that comes out
+ * is the one numbered s->out whatever the first time that goes in. */
 static int sound_make_graph(struct sound *s, const AVFrame *f)
 {
     char layout[64], source[256], chain[256];

@@ -8,8 +8,8 @@
  * Errors:  run_fail; push: -ECANCELED once the run has failed.
  * Units:   packets carry their stream's times; the track counts samples.
  *
- * Segment n holds the AAC frames from the one nearest to (n - 1) segment durations to the one nearest
- * to n of them: that depends on nothing but n, so a restart continues exactly. */
+ * Segment n holds the AAC frames from the one nearest to (n - 1) segment durations to the one
+ * nearest to n of them: that depends on nothing but n, so a restart continues exactly. */
 #pragma once
 #include <libavcodec/packet.h>
 #include "ingest/run.h"

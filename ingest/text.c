@@ -10,7 +10,7 @@
 #define TEXT_ASS_FIELDS   8    /* in front of an event's text, as libavcodec writes it */
 #define TEXT_WEBVTT_START "WEBVTT\n"
 
-/* --- mark-up ------------------------------------------------------------------------------------ */
+/* --- mark-up ---------------------------------------------------------------------------------- */
 
 enum { TEXT_B = 1, TEXT_I = 2, TEXT_U = 4 };
 
@@ -128,7 +128,7 @@ void text_markup(struct str ass, struct buf *ret)
     buf_put_str(ret, buf_str(&out));
 }
 
-/* --- cues --------------------------------------------------------------------------------------- */
+/* --- cues ------------------------------------------------------------------------------------- */
 
 int text_cues_add(struct text_cues *c, int64_t start_ms, int64_t end_ms, struct str ass)
 {
@@ -202,7 +202,7 @@ void text_cues_clear(struct text_cues *c)
     *c = (struct text_cues){0};
 }
 
-/* --- from the film ------------------------------------------------------------------------------ */
+/* --- from the film ---------------------------------------------------------------------------- */
 
 struct text_reader {
     const struct probe *probe;
@@ -296,7 +296,8 @@ static int text_put(struct text_reader *t, uint64_t duration_ms, struct err *err
         return err_errno(err, r, "%s: subtitles %s", t->probe->path, t->text->id);
     struct segment s = {.digest = digest_of(file.data, file.size),
                         .size = (uint32_t)file.size,
-                        .duration = (uint32_t)MIN(MAX(duration_ms, UINT64_C(1)), (uint64_t)UINT32_MAX)};
+                        .duration =
+                            (uint32_t)MIN(MAX(duration_ms, UINT64_C(1)), (uint64_t)UINT32_MAX)};
     r = work_put_segment(t->track, buf_str(&file), &s, 0, err);
     return r == 0 ? work_end_track(t->track, err) : r;
 }
@@ -313,7 +314,8 @@ int text_extract(struct run *run, uint64_t duration_ms, struct err *err)
         if (r == 0 && t->segments_count > 0 && !t->is_done)
             r = work_reset_track(t, err); /* its end line was lost */
         if (r == 0 && !t->is_done)
-            readers[count++] = (struct text_reader){run->probe, &run->probe->texts[i], t, NULL, {0}};
+            readers[count++] =
+                (struct text_reader){run->probe, &run->probe->texts[i], t, NULL, {0}};
     }
     if (r < 0 || count == 0)
         return r < 0 ? err_errno(err, r, "%s: subtitles", run->probe->path) : 0;

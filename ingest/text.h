@@ -12,8 +12,8 @@
 #include "base/buf.h"
 #include "ingest/run.h"
 
-/* "{\i1}Tom & Jerry{\i0}\Nagain" -> "<i>Tom &amp; Jerry</i>\nagain": bold, italics and underline are
- * kept, all else of the mark-up goes. Appends nothing for text of nothing but mark-up. */
+/* "{\i1}Tom & Jerry{\i0}\Nagain" -> "<i>Tom &amp; Jerry</i>\nagain": bold, italics and underline
+ * are kept, all else of the mark-up goes. Appends nothing for text of nothing but mark-up. */
 void text_markup(struct str ass, struct buf *out);
 
 struct text_cue {
@@ -33,6 +33,6 @@ MUST_USE int text_cues_add(struct text_cues *c, int64_t start_ms, int64_t end_ms
 void text_cues_write(struct text_cues *c, struct buf *out); /* sorts; the whole file */
 void text_cues_clear(struct text_cues *c);
 
-/* Reads every text track that the work lacks and puts it there, as one segment of duration_ms. A track
- * without a cue is left out. */
+/* Reads every text track that the work lacks and puts it there, as one segment of duration_ms. A
+ * track without a cue is left out. */
 MUST_USE int text_extract(struct run *run, uint64_t duration_ms, struct err *err);

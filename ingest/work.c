@@ -50,7 +50,7 @@ char *work_blob_path(const struct work *w, const struct digest *d)
     return buf_take(&b);
 }
 
-/* --- in memory ---------------------------------------------------------------------------------- */
+/* --- in memory -------------------------------------------------------------------------------- */
 
 static struct work_track *work_find_track(const struct work *w, const char *id)
 {
@@ -125,9 +125,8 @@ static int work_add_picture(struct work *w, const char *name, const struct pictu
     }
     if (w->pictures_count == w->pictures_cap) {
         unsigned cap = MAX(w->pictures_cap * 2, 8U);
-        struct work_picture *grown = cap > WORK_PICTURES_MAX
-                                         ? NULL
-                                         : reallocarray(w->pictures, cap, sizeof *grown);
+        struct work_picture *grown =
+            cap > WORK_PICTURES_MAX ? NULL : reallocarray(w->pictures, cap, sizeof *grown);
         if (grown == NULL)
             return -ENOMEM;
         w->pictures = grown;
@@ -174,7 +173,7 @@ bool work_find_number(const struct work *w, const char *name, uint64_t *ret)
     return false;
 }
 
-/* --- reading the journal ------------------------------------------------------------------------ */
+/* --- reading the journal ---------------------------------------------------------------------- */
 
 /* Whether the blob is there, whole and right. */
 static bool work_blob_ok(const struct work *w, const struct digest *d, uint32_t size)
@@ -190,8 +189,7 @@ static bool work_blob_ok(const struct work *w, const struct digest *d, uint32_t 
 static bool work_json_u64(json_t *line, const char *key, uint64_t max, uint64_t *ret)
 {
     json_t *v = json_object_get(line, key);
-    if (!json_is_integer(v) || json_integer_value(v) < 0 ||
-        (uint64_t)json_integer_value(v) > max)
+    if (!json_is_integer(v) || json_integer_value(v) < 0 || (uint64_t)json_integer_value(v) > max)
         return false;
     *ret = (uint64_t)json_integer_value(v);
     return true;
@@ -344,7 +342,7 @@ struct work *work_free(struct work *w)
     return NULL;
 }
 
-/* --- writing ------------------------------------------------------------------------------------ */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static int work_blob_fill(const char *path, struct str bytes)
 {
@@ -424,15 +422,17 @@ int work_put_segment(struct work_track *t, struct str bytes, const struct segmen
 {
     ASSERT(bytes.size == s->size);
     if (t->segments_count > 0 && start != t->next)
-        return err_set(err, -EPROTO, "track %s: segment %" PRIu32 " starts at %" PRIu64
-                       " instead of %" PRIu64, t->id, t->segments_count + 1, start, t->next);
+        return err_set(err, -EPROTO,
+                       "track %s: segment %" PRIu32 " starts at %" PRIu64 " instead of %" PRIu64,
+                       t->id, t->segments_count + 1, start, t->next);
     int r = work_put_blob(t->work, bytes, &s->digest, err);
     if (r < 0)
         return r;
     char text[DIGEST_TEXT_SIZE];
     CLEAN_BUF struct buf line = BUF_EMPTY;
     digest_format(&s->digest, text);
-    buf_printf(&line, "{\"track\":\"%s\",\"n\":%" PRIu32 ",\"digest\":\"%s\",\"size\":%" PRIu32
+    buf_printf(&line,
+               "{\"track\":\"%s\",\"n\":%" PRIu32 ",\"digest\":\"%s\",\"size\":%" PRIu32
                ",\"duration\":%" PRIu32 ",\"key_size\":%" PRIu32 ",\"start\":%" PRIu64 "}",
                t->id, t->segments_count + 1, text, s->size, s->duration, s->key_size, start);
     r = work_line(t->work, &line, err);
@@ -470,8 +470,10 @@ int work_put_picture(struct work *w, const char *name, struct str bytes, uint32_
     char text[DIGEST_TEXT_SIZE];
     CLEAN_BUF struct buf line = BUF_EMPTY;
     digest_format(&p.digest, text);
-    buf_printf(&line, "{\"picture\":\"%s\",\"digest\":\"%s\",\"size\":%" PRIu32
-               ",\"width\":%" PRIu32 ",\"height\":%" PRIu32 "}", name, text, p.size, width, height);
+    buf_printf(&line,
+               "{\"picture\":\"%s\",\"digest\":\"%s\",\"size\":%" PRIu32 ",\"width\":%" PRIu32
+               ",\"height\":%" PRIu32 "}",
+               name, text, p.size, width, height);
     r = work_line(w, &line, err);
     if (r < 0)
         return r;

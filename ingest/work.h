@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* work: what a job has finished so far, on disk: blobs named by their digest and a journal, so that a
- * killed job goes on where it was.
+/* work: what a job has finished so far, on disk: blobs named by their digest and a journal, so that
+ * a killed job goes on where it was.
  *
- * Life:    work_open (reads the journal, checks every blob) -> work_track, work_put... -> work_free.
- *          The folder stays until work_remove.
+ * Life:    work_open (reads the journal, checks every blob) -> work_track, work_put... ->
+ *          work_free. The folder stays until work_remove.
  * Owner:   the job. Tracks live as long as the work.
  * Threads: a track's puts by one thread; different tracks at once by different threads.
  *          work_counts: any thread. Everything else before the threads start or after they ended.
  * Errors:  -errno of the disk with a sentence in err.
  * Units:   bytes; ticks of the track's timescale.
  *
- * FOLDER/blobs/<digest> holds the bytes, FOLDER/journal one JSON line for each thing finished. A blob
- * is renamed into place before its line is written. Nothing is synced: what a power loss takes away
- * is seen by its digest and made again. */
+ * FOLDER/blobs/<digest> holds the bytes, FOLDER/journal one JSON line for each thing finished. A
+ * blob is renamed into place before its line is written. Nothing is synced: what a power loss takes
+ * away is seen by its digest and made again. */
 #pragma once
 #include <stdatomic.h>
 #include "base/err.h"

@@ -3,30 +3,20 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "base/log.h"
+#include "http/http_auth.h"
 
 #define ORIGIN_DRAIN_MS         10000
 #define ORIGIN_HOT_SIZE_DEFAULT (UINT64_C(256) << 20)
 
 bool origin_may_publish(struct origin *o, struct http_req *req)
 {
-    struct str guess = http_req_bearer(req);
-    if (secret_matches(&o->publish, guess))
-        return true;
-    http_res_header(req, "www-authenticate", "Bearer");
-    http_reply_error(req, 401, guess.size == 0 ? "CREDENTIAL_MISSING" : "CREDENTIAL_WRONG",
-                     "this needs the publish credential");
-    return false;
+    return http_authorize(req, &o->publish, "publish");
 }
 
 bool origin_may_read(struct origin *o, struct http_req *req)
 {
-    struct str guess = http_req_bearer(req);
-    if (o->read.size == 0 || secret_matches(&o->read, guess) || secret_matches(&o->publish, guess))
-        return true;
-    http_res_header(req, "www-authenticate", "Bearer");
-    http_reply_error(req, 401, guess.size == 0 ? "CREDENTIAL_MISSING" : "CREDENTIAL_WRONG",
-                     "this needs the read credential");
-    return false;
+    return o->read.size == 0 || secret_matches(&o->publish, http_req_bearer(req)) ||
+           http_authorize(req, &o->read, "read");
 }
 
 void origin_reply_store_error(struct http_req *req, int error)

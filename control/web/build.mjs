@@ -2,16 +2,21 @@
 // build.mjs OUTDIR NPMDIR: one bundle per view and player engine, named by content; index.html
 // names the first ones. Works with node 18 and later.
 import { createRequire } from 'node:module';
-import { copyFile, mkdir, readFile, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readFile, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const [out, npm] = process.argv.slice(2);
-const source = path.join(path.dirname(fileURLToPath(import.meta.url)), 'src');
 const esbuild = createRequire(path.join(npm, 'package.json'))('esbuild');
 const packages = path.join(npm, 'node_modules');
 const fresh = `${out}.new`;
+
+// Bundled beside its packages: the hashes in names cover paths too, so they must not depend on where
+// the build folder is, and two hosts that build the same page name it the same.
+const source = path.join(npm, 'src');
+await rm(source, { recursive: true, force: true });
+await cp(path.join(path.dirname(fileURLToPath(import.meta.url)), 'src'), source, { recursive: true });
 
 const hashed = (name, bytes) => {
   const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 12);
@@ -39,7 +44,6 @@ const result = await esbuild.build({
   format: 'esm',
   minify: true,
   target: ['es2021'],
-  nodePaths: [packages],
   define: { HLS_WORKER: JSON.stringify(`/assets/${workerName}`) },
   legalComments: 'linked',
   metafile: true,

@@ -17,7 +17,7 @@
  * A document is an object with a member "id": a string of 1 to DB_ID_SIZE_MAX bytes, unique in its
  * collection. A keyed field holds a string of at most DB_KEY_SIZE_MAX bytes or an integer; where a
  * document lacks it, or it is null, the document is not found by that key and collides with none.
- * Ids and keys contain no U+0000. Strings are ordered by their bytes, integers come first. */
+ * Ids and keys contain no U+0000. Strings are ordered by their bytes, integers come before them. */
 #pragma once
 #include <jansson.h>
 #include "base/err.h"
@@ -44,8 +44,8 @@ struct db_collection {
 };
 
 /* A program's collections. Where the stored version is lower than `version`, migrate is called for
- * each step (from = stored, stored + 1, ... version - 1) before db_open returns, with old keys that
- * are declared no more dropped already and new ones not enforced yet; -errno from it fails db_open
+ * each step (from = stored, stored + 1, ... version - 1) before db_open returns: old keys that are
+ * declared no more are dropped by then, new ones not enforced yet. -errno from it fails db_open,
  * with the step undone or to be repeated: a step must stand being run twice, because not every
  * backend can undo. A new database starts at `version` with no step run. */
 struct db_schema {

@@ -36,6 +36,7 @@ static int db_sqlite_take(struct db_sqlite *s, struct db_sqlite_conn **ret)
 
 static void db_sqlite_give(struct db_sqlite *s, struct db_sqlite_conn *c)
 {
+    ASSERT(s != NULL && c != NULL);
     (void)pthread_mutex_lock(&s->lock);
     c->next_free = s->free;
     s->free = c;
@@ -199,7 +200,7 @@ static const char *db_sqlite_field(const struct db *db, unsigned coll, unsigned 
 static int db_sqlite_get(struct db *db, unsigned coll, const char *id, json_t **ret)
 {
     char sql[DB_SQLITE_SQL_SIZE];
-    struct db_sqlite_use use = {0};
+    struct db_sqlite_use use = {.s = NULL};
     (void)snprintf(sql, sizeof sql, "SELECT doc FROM c_%s WHERE id = ?1", db_sqlite_name(db, coll));
     int r = db_sqlite_begin(db, sql, &use);
     if (r < 0)
@@ -232,7 +233,7 @@ static int db_sqlite_write(struct db *db, unsigned coll, const struct db_change 
         (void)snprintf(sql, sizeof sql, "INSERT INTO c_%s (id, doc) VALUES (?1, ?2)%s", name,
                        change->how == DB_PUT ? " ON CONFLICT (id) DO UPDATE SET doc = excluded.doc"
                                              : "");
-    struct db_sqlite_use use = {0};
+    struct db_sqlite_use use = {.s = NULL};
     uint64_t count = 0;
     int r = db_sqlite_begin(db, sql, &use);
     if (r < 0)
@@ -255,7 +256,7 @@ static int db_sqlite_find(struct db *db, unsigned coll, unsigned key, const json
                           json_t **ret)
 {
     char sql[DB_SQLITE_SQL_SIZE];
-    struct db_sqlite_use use = {0};
+    struct db_sqlite_use use = {.s = NULL};
     (void)snprintf(sql, sizeof sql, "SELECT doc FROM c_%s WHERE json_extract(doc, '$.%s') = ?1",
                    db_sqlite_name(db, coll), db_sqlite_field(db, coll, key));
     int r = db_sqlite_begin(db, sql, &use);
@@ -268,7 +269,7 @@ static int db_sqlite_find(struct db *db, unsigned coll, unsigned key, const json
 static int db_sqlite_remove(struct db *db, unsigned coll, const char *id)
 {
     char sql[DB_SQLITE_SQL_SIZE];
-    struct db_sqlite_use use = {0};
+    struct db_sqlite_use use = {.s = NULL};
     uint64_t count = 0;
     (void)snprintf(sql, sizeof sql, "DELETE FROM c_%s WHERE id = ?1", db_sqlite_name(db, coll));
     int r = db_sqlite_begin(db, sql, &use);
@@ -284,7 +285,7 @@ static int db_sqlite_remove_below(struct db *db, unsigned coll, unsigned key, in
                                   uint64_t *ret_count)
 {
     char sql[DB_SQLITE_SQL_SIZE];
-    struct db_sqlite_use use = {0};
+    struct db_sqlite_use use = {.s = NULL};
     /* No text is below an integer in SQLite's order, and NULL is below nothing. */
     (void)snprintf(sql, sizeof sql, "DELETE FROM c_%s WHERE json_extract(doc, '$.%s') < ?1",
                    db_sqlite_name(db, coll), db_sqlite_field(db, coll, key));
@@ -328,7 +329,7 @@ static int db_sqlite_list(struct db *db, unsigned coll, int key, const struct db
                           const struct db_place *after, json_t *into)
 {
     CLEAN_BUF struct buf sql = BUF_EMPTY;
-    struct db_sqlite_use use = {0};
+    struct db_sqlite_use use = {.s = NULL};
     db_sqlite_list_sql(db, coll, key, list, after != NULL, &sql);
     int r = buf_error(&sql);
     if (r == 0)

@@ -3,7 +3,9 @@
  *
  * Life:    fetch_new per loop -> fetch_start* -> (callbacks) -> fetch_free (cancels the rest).
  *          A request: fetch_start -> on_head? -> on_data* -> on_done exactly once, unless
- *          cancelled: after fetch_cancel no callback comes.
+ *          cancelled: after fetch_cancel no callback comes. The first comes on the loop's next turn
+ *                     or later.
+ *          fetch_start and fetch_cancel may be called from any callback, fetch_free from none.
  * Owner:   the loop's thread. The request struct is read during fetch_start only; its strings are
  *          copied, its body is referenced.
  * Threads: the loop's.
@@ -60,7 +62,8 @@ MUST_USE int fetch_start(struct fetch *f, const struct fetch_request *request,
 void fetch_cancel(struct fetch_op *op);
 
 /* For programs without a loop (weirctl, ingest's threads, tests): one request, whole body into out,
- * which is at most size_max. One fetch_client per thread; keeps its connections. */
+ * which is at most size_max and left as it was by a failure. request's callbacks are not used. One
+ * fetch_client per thread; keeps its connections. */
 struct fetch_client;
 MUST_USE int fetch_client_new(const struct fetch_options *options, struct fetch_client **ret);
 struct fetch_client *fetch_client_free(struct fetch_client *c);

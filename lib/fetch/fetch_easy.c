@@ -189,6 +189,8 @@ static bool fetch_easy_set_connection(struct fetch_op *op)
     CURL *e = op->easy;
     const struct fetch_options *o = &op->fetch->options;
     bool is_https = str_starts(str_of(op->url), STR("https:"));
+    /* Refused for a handle that still has the buffer of its last transfer, which is as large. */
+    (void)curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 128L << 10);
     return curl_easy_setopt(e, CURLOPT_URL, op->url) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
@@ -201,7 +203,6 @@ static bool fetch_easy_set_connection(struct fetch_op *op)
            curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
-           curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 128L << 10) == CURLE_OK &&
            (o->ca_file == NULL || curl_easy_setopt(e, CURLOPT_CAINFO, o->ca_file) == CURLE_OK) &&
            (op->unix_socket == NULL ||
             curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, op->unix_socket) == CURLE_OK);

@@ -36,6 +36,11 @@ static void fetch_op_drop_easy(struct fetch_op *op)
     loop_timer_stop(&op->timer);
     if (op->easy == NULL)
         return;
+    /* libcurl 7.88 keeps an HTTP/2 stream's reset in its output buffer until the connection is next
+     * used. So one taken back that was alone on its connection takes that along; where others are
+     * on it, their traffic carries the reset. */
+    if (!op->is_complete)
+        (void)curl_easy_setopt(op->easy, CURLOPT_FORBID_REUSE, 1L); /* at worst it resets late */
     f->in_library++;
     CURLMcode code = curl_multi_remove_handle(f->multi, op->easy);
     f->in_library--;
@@ -117,6 +122,7 @@ void fetch__op_attempt_ended(struct fetch_op *op, CURLcode code)
     fetch_op_check(op);
     if (op->is_dead)
         return; /* freed from the list of the dead */
+    op->is_complete = true;
     int res = fetch__result_of(code);
     if (res == 0 && !op->head_given)
         res = -EBADMSG; /* nothing but interim answers */
@@ -167,6 +173,7 @@ static int fetch_op_run(struct fetch_op *op)
     op->easy = fetch__easy_take(f);
     if (op->easy == NULL)
         return -ENOMEM;
+    op->is_complete = false;
     int r = fetch__easy_set(op);
     if (r == 0) {
         f->in_library++;
@@ -289,8 +296,8 @@ int fetch_start(struct fetch *f, const struct fetch_request *request, struct fet
     if (f->ops != NULL)
         f->ops->prev = op;
     f->ops = op;
-    /* Always on the loop's next turn: the caller has *ret by then, and no callback of the library is
-     * on the stack. */
+    /* Always on the loop's next turn: the caller has *ret by then, and no callback of the library
+     * is on the stack. */
     loop_timer_start(f->loop, &op->timer, 0, fetch_op_begin, op);
     if (ret != NULL)
         *ret = op;

@@ -65,6 +65,7 @@ struct fetch_op {
     bool is_idempotent, is_head;
     bool is_dead, is_done;
     bool head_given;
+    bool is_complete;    /* the library has ended this attempt by itself */
     int callback_result; /* what ended it from our side */
     int last_result;     /* of the attempt before */
     unsigned status;

@@ -1,148 +1,196 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/daemon.h"
 #include <errno.h>
+#include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include "base/clock.h"
 #include "base/log.h"
 
-#define DAEMON_WAIT_S 3600 /* between two looks, where no watchdog asks for more */
+enum { DAEMON_EXIT_OK = 0, DAEMON_EXIT_FAILED = 1, DAEMON_EXIT_USAGE = 2 };
+#define DAEMON_PARSED (-1) /* daemon_parse: no exit code, go on */
 
-struct daemon {
-    const struct daemon_ops *ops;
-    const char *config_path;
-    bool check_only;
-    bool verbose;
-    void *config;
-    void *state;
+struct daemon_args {
+    const char *config_file;
+    bool is_check, is_verbose;
 };
 
-static int daemon_usage(const char *name, FILE *out, int code)
+static void daemon_usage(FILE *out, const char *name)
 {
-    (void)fprintf(out, "usage: %s --config FILE [--check] [--verbose]\n       %s --version\n", name,
-                  name);
-    return code;
+    (void)fprintf(out,
+                  "usage: %s --config FILE [--check] [--verbose]\n"
+                  "       %s --version | --help\n\n"
+                  "  --config FILE  the configuration, YAML\n"
+                  "  --check        read and check it, then end\n"
+                  "  --verbose      log debug lines as well\n",
+                  name, name);
 }
 
-static int daemon_fail(const struct daemon *d, const struct err *err)
+/* An exit code, or DAEMON_PARSED. */
+static int daemon_parse(int argc, char **argv, const char *name, struct daemon_args *args)
 {
-    (void)fprintf(stderr, "%s: %s\n", d->ops->name, err->text);
-    return 1;
-}
-
-/* -1: go on; else the exit code. */
-static int daemon_parse(struct daemon *d, int argc, char **argv)
-{
-    const char *name = d->ops->name;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--version") == 0) {
-            printf("%s %s\n", name, WEIR_VERSION);
-            return 0;
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'k'},
+        {"verbose", no_argument, NULL, 'v'},      {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+    };
+    int c;
+    optind = 1;
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (c) {
+        case 'c':
+            args->config_file = optarg;
+            break;
+        case 'k':
+            args->is_check = true;
+            break;
+        case 'v':
+            args->is_verbose = true;
+            break;
+        case 'V':
+            (void)printf("%s %s\n", name, WEIR_VERSION);
+            return DAEMON_EXIT_OK;
+        case 'h':
+            daemon_usage(stdout, name);
+            return DAEMON_EXIT_OK;
+        default:
+            daemon_usage(stderr, name);
+            return DAEMON_EXIT_USAGE;
         }
-        if (strcmp(argv[i], "--help") == 0)
-            return daemon_usage(name, stdout, 0);
-        if (strcmp(argv[i], "--check") == 0)
-            d->check_only = true;
-        else if (strcmp(argv[i], "--verbose") == 0)
-            d->verbose = true;
-        else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
-            d->config_path = argv[++i];
-        else
-            return daemon_usage(name, stderr, 2);
     }
-    return d->config_path == NULL ? daemon_usage(name, stderr, 2) : -1;
+    if (optind < argc || args->config_file == NULL) {
+        daemon_usage(stderr, name);
+        return DAEMON_EXIT_USAGE;
+    }
+    return DAEMON_PARSED;
 }
 
-static int daemon_load(const struct daemon *d, void **ret, struct err *err)
+static int daemon_load(const struct daemon_ops *ops, const char *file, void **ret_config,
+                       struct err *err)
 {
     void *config = NULL;
-    int r = config_load(d->config_path, d->ops->schema, &config, err);
-    if (r == 0 && d->ops->check != NULL)
-        r = d->ops->check(config, err);
+    int r = config_load(file, ops->schema, &config, err);
+    if (r < 0)
+        return r;
+    if (ops->check != NULL)
+        r = ops->check(config, err);
     if (r < 0) {
-        config_free(d->ops->schema, config);
+        config_free(ops->schema, config);
         return r;
     }
-    *ret = config;
+    *ret_config = config;
     return 0;
 }
 
-/* The configuration that the state was started with stays in use: daemons keep pointers into it. */
-static void daemon_reload(struct daemon *d)
+static void daemon_block_signals(sigset_t *set)
 {
-    struct err err = {0};
-    void *config = NULL;
-    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_mono_us());
-    int r = -ENOTSUP;
-    if (d->ops->reload == NULL) {
-        (void)err_set(&err, r, "%s reads its configuration at start only", d->ops->name);
-    } else {
-        r = daemon_load(d, &config, &err);
-        if (r == 0)
-            r = d->ops->reload(d->state, config, &err);
-        config_free(d->ops->schema, config);
+    (void)sigemptyset(set);
+    (void)sigaddset(set, SIGHUP);
+    (void)sigaddset(set, SIGTERM);
+    (void)sigaddset(set, SIGINT);
+    /* Before any thread is made: they all inherit it, and the signals wait for the main thread. */
+    (void)pthread_sigmask(SIG_BLOCK, set, NULL);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL); /* cannot fail: a valid signal and handler */
+}
+
+/* Half of the watchdog's interval, as sd_watchdog_enabled(3) advises; 0: there is none. */
+static uint64_t daemon_watchdog_us(void)
+{
+    uint64_t usec = 0;
+    return sd_watchdog_enabled(0, &usec) > 0 ? usec / 2 : 0;
+}
+
+/* The next signal; 0: time to feed the watchdog. */
+static int daemon_wait(const sigset_t *set, uint64_t watchdog_us)
+{
+    for (;;) {
+        struct timespec wait = {.tv_sec = (time_t)(watchdog_us / 1000000),
+                                .tv_nsec = (long)(watchdog_us % 1000000) * 1000};
+        int signal = sigtimedwait(set, NULL, watchdog_us > 0 ? &wait : NULL);
+        if (signal > 0)
+            return signal;
+        if (errno == EAGAIN)
+            return 0;
+        /* EINTR: stopped and continued, or a debugger. */
     }
-    if (r < 0)
-        log_error("reload: %s; going on as before", err.text);
+}
+
+static void daemon_reload(const struct daemon_ops *ops, const char *file, void *state)
+{
+    struct err err = {{0}};
+    void *fresh = NULL;
+    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+                     (unsigned long long)clock_mono_us()); /* without systemd nobody listens */
+    int r;
+    if (ops->reload == NULL) {
+        r = err_set(&err, -ENOTSUP, "%s cannot reload", ops->name);
+    } else {
+        r = daemon_load(ops, file, &fresh, &err);
+        if (r == 0)
+            r = ops->reload(state, fresh, &err);
+    }
+    config_free(ops->schema, fresh);
+    if (r == 0)
+        log_info("reloaded %s", file);
     else
-        log_info("reloaded");
+        log_error("not reloaded, the old configuration stays: %s", err.text);
     (void)sd_notify(0, "READY=1");
 }
 
-/* Serves until SIGTERM or SIGINT. */
-static void daemon_serve(struct daemon *d, const sigset_t *signals)
+static void daemon_serve(const struct daemon_ops *ops, const char *file, const sigset_t *signals,
+                         void *state)
 {
-    uint64_t watchdog_us = 0;
-    struct timespec wait = {DAEMON_WAIT_S, 0};
-    if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
-        uint64_t half_us = MAX(watchdog_us / 2, UINT64_C(1000));
-        wait = (struct timespec){(time_t)(half_us / 1000000), (long)(half_us % 1000000 * 1000)};
-    }
+    uint64_t watchdog_us = daemon_watchdog_us();
     (void)sd_notify(0, "READY=1");
+    log_info("%s %s is ready", ops->name, WEIR_VERSION);
     for (;;) {
-        int number = sigtimedwait(signals, NULL, &wait);
+        int signal = daemon_wait(signals, watchdog_us);
         if (watchdog_us > 0)
             (void)sd_notify(0, "WATCHDOG=1");
-        if (number == SIGHUP)
-            daemon_reload(d);
-        if (number == SIGTERM || number == SIGINT)
+        if (signal == SIGHUP)
+            daemon_reload(ops, file, state);
+        else if (signal != 0)
             break;
     }
     (void)sd_notify(0, "STOPPING=1");
-    log_info("stopping");
+    log_info("%s is stopping", ops->name);
 }
 
 int daemon_main(int argc, char **argv, const struct daemon_ops *ops)
 {
-    struct daemon d = {.ops = ops};
-    struct err err = {0};
-    int code = daemon_parse(&d, argc, argv);
-    if (code >= 0)
-        return code;
-    log_init(ops->name, d.verbose ? LOG_DEBUG : LOG_INFO);
-    /* Before any thread is made, so that all of them leave these signals to this one. */
-    sigset_t signals;
-    (void)sigemptyset(&signals);
-    (void)sigaddset(&signals, SIGHUP);
-    (void)sigaddset(&signals, SIGTERM);
-    (void)sigaddset(&signals, SIGINT);
-    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-    if (daemon_load(&d, &d.config, &err) < 0)
-        return daemon_fail(&d, &err);
-    if (d.check_only) {
-        printf("%s: %s is good\n", ops->name, d.config_path);
-    } else if (ops->start(d.config, &err, &d.state) < 0) {
-        code = daemon_fail(&d, &err);
-    } else {
-        daemon_serve(&d, &signals);
-        ops->stop(d.state);
-        log_info("stopped");
+    ASSERT(ops != NULL);
+    ASSERT(ops->start != NULL);
+    ASSERT(ops->stop != NULL);
+    struct daemon_args args = {NULL, false, false};
+    int exit_code = daemon_parse(argc, argv, ops->name, &args);
+    if (exit_code != DAEMON_PARSED)
+        return exit_code;
+    log_init(ops->name, args.is_verbose ? LOG_DEBUG : LOG_INFO);
+    struct err err = {{0}};
+    void *config = NULL;
+    void *state = NULL;
+    int r = daemon_load(ops, args.config_file, &config, &err);
+    if (r == 0 && args.is_check) {
+        (void)printf("%s: %s is valid\n", ops->name, args.config_file);
+        config_free(ops->schema, config);
+        return DAEMON_EXIT_OK;
     }
-    config_free(ops->schema, d.config);
-    return MAX(code, 0);
+    sigset_t signals;
+    if (r == 0) {
+        daemon_block_signals(&signals);
+        r = ops->start(config, &err, &state);
+    }
+    if (r < 0) {
+        (void)fprintf(stderr, "%s: %s\n", ops->name, err.text);
+        config_free(ops->schema, config);
+        return DAEMON_EXIT_FAILED;
+    }
+    daemon_serve(ops, args.config_file, &signals, state);
+    ops->stop(state);
+    config_free(ops->schema, config);
+    return DAEMON_EXIT_OK;
 }

@@ -14,11 +14,13 @@ struct daemon_ops {
     const cyaml_schema_value_t *schema;
     /* Checks what the schema cannot say; also all that --check does. */
     int (*check)(const void *config, struct err *err);
-    /* Serves when it returns 0; *ret_state is handed to the others. */
+    /* Serves when it returns 0; *ret_state is handed to the others. config lives until
+     * behind stop. */
     int (*start)(const void *config, struct err *err, void **ret_state);
-    int (*reload)(void *state, const void *config,
-                  struct err *err); /* SIGHUP; NULL: not supported */
-    void (*stop)(void *state);      /* SIGTERM, SIGINT: drains */
+    /* SIGHUP, with the file read anew and checked; NULL: not supported. config is lent for the
+     * call: take what changes. After an error the daemon goes on as it was. */
+    int (*reload)(void *state, const void *config, struct err *err);
+    void (*stop)(void *state); /* SIGTERM, SIGINT: drains */
 };
 
 /* NAME --config FILE [--check] [--verbose] | --version | --help. Tells systemd READY, RELOADING and

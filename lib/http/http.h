@@ -36,7 +36,9 @@ struct http_options {
     unsigned listens_count;
     unsigned workers;        /* 0: one per core */
     uint64_t body_size_max;  /* a larger request body is answered 413; 0: 1 MiB */
-    uint32_t idle_ms;        /* a connection without a request; 0: 60 s */
+    uint32_t idle_ms;        /* a connection without a request; over HTTP/1 also the time a request
+                              * may take to arrive, body included; and a client that takes nothing
+                              * of its answer; 0: 60 s */
     const char *server_name; /* the Server header, and this hop's name in Cache-Status */
     bool access_log;         /* one JSON line a request on stderr */
     struct metrics *metrics; /* NULL: none */

@@ -6,7 +6,8 @@
  *   start -> pump -> (h2o_send, proceed -> pump)* -> FINAL
  *             |-> the source gives -EAGAIN: waiting -> http_req_wake -> pump
  *             |-> the source fails, or ends early: ERROR, which the client sees as a broken answer
- *   The source is closed when the library disposes the request: only then are the last bytes out. */
+ *   The source is closed when the library disposes the request: only then are the last bytes out.
+ */
 #include "http/http_priv.h"
 #include <errno.h>
 #include <sys/socket.h>

@@ -56,9 +56,11 @@ static int http_listen_port_of(int fd, uint16_t *ret)
     socklen_t size = sizeof address;
     if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
         return -errno;
-    *ret = address.ss_family == AF_INET6
-               ? ntohs(((const struct sockaddr_in6 *)(const void *)&address)->sin6_port)
-               : ntohs(((const struct sockaddr_in *)(const void *)&address)->sin_port);
+    struct sockaddr_in in = {0};
+    struct sockaddr_in6 in6 = {0};
+    memcpy(&in, &address, sizeof in);
+    memcpy(&in6, &address, sizeof in6);
+    *ret = ntohs(address.ss_family == AF_INET6 ? in6.sin6_port : in.sin_port);
     return 0;
 }
 

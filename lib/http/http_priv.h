@@ -2,8 +2,8 @@
 /* http_priv: what the files of lib/http share: the server, its workers, connections and requests.
  *
  * Life:    server: new -> start (threads) -> drain -> free. Worker: one thread's whole run.
- *          Request: made when the library calls our handler, holding one reference for the library's
- *          side, dropped when the library disposes its own request; the rest are http_req_ref's.
+ *          Request: made when the library calls our handler, holding one reference for the
+ * library's side, dropped when the library disposes its own request; the rest are http_req_ref's.
  * Owner:   server owns workers; worker owns its connections, requests, listeners and the library's
  *          context.
  * Threads: a worker's members are its thread's, except where marked.
@@ -130,7 +130,8 @@ struct http_worker {
     h2o_buffer_prototype_t *h2_write_prototype; /* http_recycle.c */
 };
 
-/* --- the body being sent (http_body.c) --------------------------------------------------------- */
+/* --- the body being sent (http_body.c) ---------------------------------------------------------
+ */
 
 struct http_part { /* text (in the request's pool), then bytes of the entity */
     struct str text;

@@ -2,8 +2,9 @@
 /* A request's two lives. The library's h2o_req_t ends when the answer is out or the client has
  * left; ours ends with its last reference. The link between them:
  *
- *   on_req -> http_req (1 reference: the library's) -> handler -> reply -> ... -> the library clears
- *   the request's pool -> http_req_on_dispose: h2o = NULL, source closed, the reference dropped.
+ *   on_req -> http_req (1 reference: the library's) -> handler -> reply -> ... -> the library
+ * clears the request's pool -> http_req_on_dispose: h2o = NULL, source closed, the reference
+ * dropped.
  *
  * After that every accessor answers STR_NONE and every reply does nothing. */
 #include "http/http_priv.h"

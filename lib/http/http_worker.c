@@ -127,7 +127,8 @@ void http__worker_drain(void *arg)
     struct http_worker *w = arg;
     http_worker_close_listeners(w);
     h2o_context_request_shutdown(&w->ctx); /* GOAWAY, Connection: close */
-    http_worker_on_drain_timer(w);
+    /* Not counted before the next turn: what the kernel already holds has been read by then. */
+    loop_timer_start(w->loop, &w->drain_timer, HTTP_DRAIN_TURN_MS, http_worker_on_drain_timer, w);
 }
 
 /* --- stopping --------------------------------------------------------------------------------- */
@@ -177,7 +178,8 @@ static void http_worker_wait_references(struct http_worker *w)
 static void http_worker_dispose_context(struct http_worker *w)
 {
     if (!w->ctx_made || w->conns != NULL)
-        return; /* with connections left the library would assert; their memory is lost at the end */
+        return; /* with connections left the library would assert; their memory is lost at the end
+                 */
     h2o_timeout_unlink(&w->ctx.http2._graceful_shutdown_timeout);
     h2o_multithread_queue_t *queue = w->ctx.queue;
     h2o_context_dispose(&w->ctx);

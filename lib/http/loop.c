@@ -142,7 +142,8 @@ int loop_watch(struct loop *l, int fd, loop_cb *cb, void *arg, struct loop_watch
     struct loop_watch *w = calloc(1, sizeof *w);
     if (w == NULL)
         return -ENOMEM;
-    /* The library closes what it watches, and fd is the caller's: it gets a descriptor of its own. */
+    /* The library closes what it watches, and fd is the caller's: it gets a descriptor of its own.
+     */
     int own_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (own_fd < 0) {
         int r = -errno;

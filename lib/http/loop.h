@@ -2,7 +2,7 @@
 /* loop: one thread's event loop: readiness of descriptors, timers, messages from other threads.
  *
  * Life:    loop_new -> loop_run (or loop_run_once in tests) -> loop_free. Watches and timers are
- *          removed by their owner before loop_free.
+ *          removed by their owner before loop_free, which runs what was posted and not yet run.
  * Owner:   the thread that runs it. An HTTP worker's loop is made by http_server.
  * Threads: loop_post and loop_stop from any thread; everything else on the loop's own thread.
  * Errors:  0 or -errno.

@@ -45,9 +45,11 @@ static int ff_init_write(AVFormatContext *f, const AVCodecParameters *par, uint3
         st->codecpar->codec_tag = MKTAG('a', 'v', 'c', '1');
     st->time_base = (AVRational){1, (int)timescale};
     AVDictionary *options = NULL;
-    (void)av_dict_set(&options, "movflags", first == NULL
-                      ? "empty_moov+default_base_moof+cmaf" /* a lack of memory: checked below */
-                      : "delay_moov+frag_custom+default_base_moof+cmaf", 0);
+    (void)av_dict_set(
+        &options, "movflags",
+        first == NULL ? "empty_moov+default_base_moof+cmaf" /* a lack of memory: checked below */
+                      : "delay_moov+frag_custom+default_base_moof+cmaf",
+        0);
     (void)av_dict_set(&options, "use_editlist", "0", 0);
     (void)av_dict_set_int(&options, "video_track_timescale", timescale, 0);
     (void)av_dict_set(&options, "fflags", "+bitexact", 0); /* no version: same film, same bytes */

@@ -72,7 +72,6 @@ static bool commit_resolve_put(struct commit *c, struct commit_batch *b, struct 
         return true;
     }
     int r = index_find(c->reader, &op->digest, &op->before);
-    op->replaces = r == 0;
     if (r == -ENOENT)
         return false;
     if (r < 0) {
@@ -177,7 +176,6 @@ bool commit_add(struct commit *c, struct commit_batch *b, struct commit_op *op)
     op->twin = NULL;
     op->active = false;
     op->recorded = false;
-    op->replaces = false;
     switch (op->kind) {
     case COMMIT_PUT:
         op->active = !commit_resolve_put(c, b, op);
@@ -273,15 +271,20 @@ static int commit_index_put(struct commit *c, struct commit_batch *b, struct ind
 {
     struct index_entry e = {.volume = op->volume, .offset = op->offset, .length = op->length};
     struct index_extent extent = {.offset = op->offset, .digest = op->digest};
-    int r = index_put(t, &op->digest, &e);
+    struct index_entry before = {0};
+    /* Not op->before: a quarantine earlier in this batch may have changed the entry since. */
+    int r = index_get(t, &op->digest, &before);
+    bool replaces = r == 0;
+    if (r == 0 || r == -ENOENT)
+        r = index_put(t, &op->digest, &e);
     if (r == 0)
         r = index_put_extent(t, op->volume, &extent);
-    if (r == 0 && op->replaces) {
-        r = index_delete_extent(t, op->before.volume, op->before.offset);
+    if (r == 0 && replaces) {
+        r = index_delete_extent(t, before.volume, before.offset);
         if (r == -ENOENT)
             r = 0;
-        if ((op->before.flags & INDEX_QUARANTINED) == 0)
-            commit_row_take(commit_row(c, &b->rows, op->before.volume), op->before.length);
+        if ((before.flags & INDEX_QUARANTINED) == 0)
+            commit_row_take(commit_row(c, &b->rows, before.volume), before.length);
     }
     struct index_volume *row = commit_row(c, &b->rows, op->volume);
     ASSERT(row != NULL);

@@ -36,11 +36,10 @@ struct commit_op {
     struct commit *commit;
     struct store_ref ref;      /* REF_PUT: what it will be */
     struct index_entry before; /* PUT over a damaged or moved one: what it takes the place of */
-    bool replaces;
-    bool active;     /* takes part in the index transaction */
-    bool recorded;   /* its record has a place and is to be written */
-    bool rewrite;    /* the committer's own copy of what is there */
-    bool index_only; /* a ref that finds no room for its record */
+    bool active;               /* takes part in the index transaction */
+    bool recorded;             /* its record has a place and is to be written */
+    bool rewrite;              /* the committer's own copy of what is there */
+    bool index_only;           /* a ref that finds no room for its record */
 };
 
 struct commit_options {

@@ -172,18 +172,23 @@ class Ingest(unittest.TestCase):
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         until = time.monotonic() + 120
         jobs = self.weir.folder / "ingest/jobs"
-        while len(list(jobs.glob("*/**/*.m4s"))) < 12:
+
+        def finished_segments():
+            lines = [line for j in jobs.glob("*/work/journal") for line in j.read_bytes().split(b"\n")]
+            return sum(b'"n":' in line for line in lines)
+
+        while finished_segments() < 12:
             self.assertLess(time.monotonic(), until, "no segments are being made")
             self.assertIsNone(client.poll(), "the job was over too soon")
             time.sleep(0.02)
         self.weir.kill("ingest")
-        finished = len(list(jobs.glob("*/**/*.m4s")))
+        finished = finished_segments()
         client.kill()
         client.communicate()
         self.weir.start("ingest")
         job = json.loads(self.weir.publish(path, "long").stdout.splitlines()[-1])
         self.assertEqual(job["state"], "done")
-        self.assertGreaterEqual(job["segments_reused"], finished - 4)  # those being renamed at the kill
+        self.assertGreaterEqual(job["segments_reused"], finished - 1)  # the journal's last line may be half
         self.assertGreater(job["segments_encoded"], 0)
         presentation = self.weir.get(self.weir.sign("long", "--view", "presentation.json")).json()
         total = sum(len(t["segments"]) for t in presentation["tracks"] if t["kind"] != "text")

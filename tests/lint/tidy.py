@@ -11,6 +11,7 @@ LINE_MAX = 100
 FUNCTION_MAX = 70
 FILE_MAX = 800
 BANNED = re.compile(r"(?<![\w.>])(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|atol|assert|alloca|system|popen)\s*\(")
+IN_TESTS = ("system", "popen")  # with commands that the test itself wrote
 MAGIC = re.compile(r"#define\s+(\w+_MAGIC)\s+(?:UINT32_C\()?(0x[0-9a-fA-F]+)")
 HEADER_LINES = ("Life:", "Owner:", "Threads:", "Errors:", "Units:")
 
@@ -53,6 +54,8 @@ def check_c(path, magics, say):
             say(path, number, "trailing space or tab")
         if not comment:
             found = BANNED.search(code_only(line))
+            if found and found.group(1) in IN_TESTS and "tests" in path.parts:
+                found = None
             if found and not line.lstrip().startswith("*"):
                 say(path, number, f"{found.group(1)}() is banned")
         comment = (comment or "/*" in line) and "*/" not in line.rsplit("/*", 1)[-1]

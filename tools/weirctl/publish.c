@@ -122,7 +122,7 @@ static void publish_line(struct publish *p, json_t *job)
         return;
     p->shown = progress;
     (void)snprintf(p->stage, sizeof p->stage, "%s", job_text(job, "stage"));
-    char *text = json_dumps(job, JSON_COMPACT);
+    char *text = json_dumps(job, JSON_COMPACT | JSON_REAL_PRECISION(4));
     if (text != NULL)
         printf("%s\n", text);
     (void)fflush(stdout);

@@ -68,7 +68,13 @@ function go(hash) {
 function route() {
   const [path, query] = location.hash.replace(/^#\/?/, '').split('?', 2);
   const [view, ...rest] = path.split('/');
-  return { view: view || 'grid', rest: decodeURIComponent(rest.join('/')), query: new URLSearchParams(query) };
+  let asset = rest.join('/');
+  try {
+    asset = decodeURIComponent(asset);
+  } catch {
+    // A stray '%': no title has such a name, and the server will say so.
+  }
+  return { view: view || 'grid', rest: asset, query: new URLSearchParams(query) };
 }
 
 async function find() {

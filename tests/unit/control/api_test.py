@@ -90,8 +90,7 @@ class Daemon:
         lines = []
         for line in self.process.stderr:
             lines.append(line)
-            found = re.search(r"serving on 127\.0\.0\.1 port (\d+), status on 127\.0\.0\.1 port (\d+)",
-                              line)
+            found = re.search(r"serving on \S+ port (\d+), status on \S+ port (\d+)", line)
             if found:
                 self.port, self.admin_port = int(found[1]), int(found[2])
                 break
@@ -219,8 +218,9 @@ class Accounts(Base):
             self.assertIsNone(answer.headers["set-cookie"])
         for raw in (b"", b"{", b'{"email":"a@b.co","email":"a@b.co"}', b"\xff"):
             self.refused(self.d.call("POST", "/api/v1/auth/signup", raw=raw), 400, "JSON_INVALID")
-        for email, password in (("taken@example.org", "password2"), ("who@example.org", "password1"),
-                                ("nothing", ""), ("taken@example.org", "password1" + "x" * 80)):
+        for email, password in (("taken@example.org", "password2"), ("nothing", ""),
+                                ("who@example.org", "password1"),
+                                ("taken@example.org", "password1" + "x" * 80)):
             self.refused(self.d.call("POST", "/api/v1/auth/login",
                                      {"email": email, "password": password}), 401, "LOGIN_FAILED")
         # Refused for what it announces, before it comes.
@@ -400,7 +400,7 @@ class Page(Base):
         policy = answer.headers["content-security-policy"]
         self.assertIn("default-src 'none'", policy)
         self.assertIn(f"connect-src 'self' {EDGE}", policy)
-        self.assertIn(f"media-src 'self' blob: {EDGE}", policy)
+        self.assertIn(f"media-src 'self' blob: data: {EDGE}", policy)
         self.assertNotIn("unsafe", policy)
         self.assertEqual(answer.headers["x-content-type-options"], "nosniff")
         etag = answer.headers["etag"]

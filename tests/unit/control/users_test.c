@@ -48,8 +48,8 @@ static void test_password_cut(void **state)
     assert_true(matches);
 }
 
-/* The work for nobody is the work for somebody, in this thread's CPU time. No fine measurement: what
- * skips the hash needs a thousandth, so an eighth tells them apart on the noisiest machine. */
+/* The work for nobody is the work for somebody, in this thread's CPU time. No fine measurement:
+ * what skips the hash needs a thousandth, so an eighth tells them apart on the noisiest machine. */
 static int64_t cpu_us(void)
 {
     struct timespec t;

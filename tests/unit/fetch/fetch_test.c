@@ -140,7 +140,11 @@ static void failures_have_their_names(void **state)
         assert_int_equal(g.res, -ECONNREFUSED);
     }
     struct got g = {.body = BUF_EMPTY};
-    static const char *const bad[] = {"", "nothing", "ftp://127.0.0.1/", "http://", "file:///etc/passwd",
+    static const char *const bad[] = {"",
+                                      "nothing",
+                                      "ftp://127.0.0.1/",
+                                      "http://",
+                                      "file:///etc/passwd",
                                       "http://127.0.0.1/a\r\nX: y"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct fetch_request q = got_request(&g, bad[i]);

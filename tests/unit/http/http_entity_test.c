@@ -183,10 +183,10 @@ static struct http_server *entity_server(unsigned workers, uint16_t *ret_port)
         const char *path;
         http_handler *handler;
     } routes[] = {
-        {"/rbuf", on_rbuf},       {"/slow", on_slow},     {"/unknown", on_unknown},
-        {"/broken", on_broken},   {"/short", on_short},   {"/broken-unknown", on_broken_unknown},
-        {"/stuck", on_stuck},     {"/empty", on_empty},   {"/twice", on_twice},
-        {"/eager", on_eager},     {"/huge", on_huge},
+        {"/rbuf", on_rbuf},     {"/slow", on_slow},   {"/unknown", on_unknown},
+        {"/broken", on_broken}, {"/short", on_short}, {"/broken-unknown", on_broken_unknown},
+        {"/stuck", on_stuck},   {"/empty", on_empty}, {"/twice", on_twice},
+        {"/eager", on_eager},   {"/huge", on_huge},
     };
     for (size_t i = 0; i < ARRAY_LEN(routes); i++)
         assert_int_equal(
@@ -339,7 +339,8 @@ static void preconditions_answer_304_and_412(void **state)
     (void)state;
     uint16_t port;
     struct http_server *s = entity_server(1, &port);
-    struct raw_answer a = get(port, "GET", "/slow", "If-None-Match: \"x\", W/\"v1\"\r\nX: SAME\r\n");
+    struct raw_answer a =
+        get(port, "GET", "/slow", "If-None-Match: \"x\", W/\"v1\"\r\nX: SAME\r\n");
     assert_int_equal(a.status, 304);
     assert_true(raw_header_is(&a, "etag", ETAG));
     assert_true(raw_header_is(&a, "cache-control", "public, max-age=1"));

@@ -235,8 +235,8 @@ static void status_pages_answer(void **state)
     (void)state;
     struct metrics *m = NULL;
     assert_int_equal(metrics_new(&m), 0);
-    struct http_server *s = server_new((struct http_options){
-        .metrics = m, .metric_prefix = "weir_test", .workers = 1});
+    struct http_server *s =
+        server_new((struct http_options){.metrics = m, .metric_prefix = "weir_test", .workers = 1});
     assert_int_equal(http_route_status(s, m, always_not, NULL), 0);
     uint16_t port = server_start(s);
     struct raw_answer a = raw_ask(port, "GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -427,8 +427,8 @@ static void a_port_that_is_taken_is_an_error_with_its_address(void **state)
     assert_int_equal(http_server_new(&o, &err, &bad), 0);
     assert_int_equal(http_server_start(bad, &err), -EINVAL);
     (void)http_server_free(bad);
-    listen = (struct http_listen){.address = "::1", .cert_file = "/nonexistent/a.pem",
-                                  .key_file = "/nonexistent/b.pem"};
+    listen = (struct http_listen){
+        .address = "::1", .cert_file = "/nonexistent/a.pem", .key_file = "/nonexistent/b.pem"};
     bad = NULL;
     assert_int_equal(http_server_new(&o, &err, &bad), -EINVAL);
     assert_non_null(strstr(err.text, "/nonexistent/a.pem"));

@@ -39,7 +39,7 @@ static void timers_fire_in_order_of_due_time(void **state)
         loop_timer_start(l, &timers[i], (uint64_t)delays[i], note_cb, &notes[i]);
     }
     loop_timer_stop(&timers[1]);
-    loop_timer_stop(&timers[1]); /* again: harmless */
+    loop_timer_stop(&timers[1]);                             /* again: harmless */
     loop_timer_start(l, &timers[3], 30, note_cb, &notes[3]); /* moves to the end */
     while (order.count < 15)
         loop_run_once(l, 1000);

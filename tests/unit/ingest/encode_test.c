@@ -41,7 +41,7 @@ static void test_constant_rate(void **state)
     (void)state;
     struct film_job job = {0};
     film_run(QUIET "-f lavfi -i testsrc2=size=640x360:rate=30000/1001:duration=10 "
-             "-f lavfi -i sine=frequency=440:duration=10 " X264 "-bf 2 -c:a aac cfr.mp4");
+                   "-f lavfi -i sine=frequency=440:duration=10 " X264 "-bf 2 -c:a aac cfr.mp4");
     film_ladder(&job, 2000, 3, 120, 240, 360);
     assert_int_equal(film_encode(&job, "cfr.mp4", "cfr"), 0);
     unsigned frames = film_frames("cfr.mp4 -select_streams v");
@@ -54,11 +54,13 @@ static void test_constant_rate(void **state)
     assert_int_equal(film_export("cfr", "a-und", "out.mp4"), 5);
     assert_true(film_frames("out.mp4") >= 430);
     /* The times of the frames are exactly the source's. */
-    CLEAN(base_free) char *from = film_ask("ffprobe -v error -select_streams v -show_entries "
-                                           "frame=pts_time -of csv=p=0 cfr.mp4");
+    CLEAN(base_free)
+    char *from = film_ask("ffprobe -v error -select_streams v -show_entries "
+                          "frame=pts_time -of csv=p=0 cfr.mp4");
     (void)film_export("cfr", "v240", "out.mp4");
-    CLEAN(base_free) char *to = film_ask("ffprobe -v error -show_entries frame=pts_time "
-                                         "-of csv=p=0 out.mp4");
+    CLEAN(base_free)
+    char *to = film_ask("ffprobe -v error -show_entries frame=pts_time "
+                        "-of csv=p=0 out.mp4");
     assert_string_equal(from, to);
     assert_int_equal(job.reused, 0);
     assert_int_equal(job.encoded, 5 * 3 + 5);
@@ -70,8 +72,8 @@ static void test_variable_rate(void **state)
     (void)state;
     struct film_job job = {0};
     film_run(QUIET "-f lavfi -i testsrc2=size=320x240:rate=50:duration=9 -vf "
-             "\"select='not(mod(n,7))+not(mod(n,5))+between(n,200,240)'\" -vsync vfr " X264
-             "-bf 2 vfr.mkv");
+                   "\"select='not(mod(n,7))+not(mod(n,5))+between(n,200,240)'\" -vsync vfr " X264
+                   "-bf 2 vfr.mkv");
     unsigned frames = film_frames("vfr.mkv");
     film_ladder(&job, 2000, 2, 120, 240);
     assert_int_equal(film_encode(&job, "vfr.mkv", "vfr"), 0);
@@ -79,19 +81,23 @@ static void test_variable_rate(void **state)
     check_frames("vfr", tracks[0], frames);
     check_frames("vfr", tracks[1], frames);
     check_aligned("vfr", tracks, 2);
-    CLEAN(base_free) char *from = film_ask("ffprobe -v error -show_entries frame=pts_time "
-                                           "-of csv=p=0 vfr.mkv");
-    CLEAN(base_free) char *to = film_ask("ffprobe -v error -show_entries frame=pts_time "
-                                         "-of csv=p=0 out.mp4");
+    CLEAN(base_free)
+    char *from = film_ask("ffprobe -v error -show_entries frame=pts_time "
+                          "-of csv=p=0 vfr.mkv");
+    CLEAN(base_free)
+    char *to = film_ask("ffprobe -v error -show_entries frame=pts_time "
+                        "-of csv=p=0 out.mp4");
     assert_string_equal(from, to);
 }
 
 /* What comes out looks like what ffmpeg makes of the same film. */
 static void check_alike(const char *film, const char *filter, const char *out)
 {
-    CLEAN(base_free) char *psnr = film_ask(
+    CLEAN(base_free)
+    char *psnr = film_ask(
         "ffmpeg -nostdin -i %s -i %s -lavfi '[0:v]%s,setsar=1,settb=1/90000[a];[1:v]setsar=1,"
-        "settb=1/90000[b];[a][b]psnr=stats_file=-' -f null - 2>/dev/null | tail -1", film, out, filter);
+        "settb=1/90000[b];[a][b]psnr=stats_file=-' -f null - 2>/dev/null | tail -1",
+        film, out, filter);
     const char *average = strstr(psnr, "psnr_y:");
     assert_non_null(average);
     double db = strtod(average + 7, NULL);
@@ -127,8 +133,9 @@ static void test_odd_sizes(void **state)
     film_ladder(&job, 2000, 2, 120, 360);
     assert_int_equal(film_encode(&job, "odd.mkv", "odd"), 0);
     check_frames("odd", "v120", 20);
-    CLEAN(base_free) char *size = film_ask("ffprobe -v error -show_entries stream=width,height "
-                                           "-of csv=p=0 out.mp4");
+    CLEAN(base_free)
+    char *size = film_ask("ffprobe -v error -show_entries stream=width,height "
+                          "-of csv=p=0 out.mp4");
     assert_string_equal(size, "160,120");
     struct film_job own = {0};
     film_ladder(&own, 2000, 1, 360); /* no rung fits: its own size */
@@ -142,12 +149,13 @@ static void test_square_pixels(void **state)
     (void)state;
     struct film_job job = {0};
     film_run(QUIET "-f lavfi -i testsrc2=size=180x120:rate=10:duration=1 -vf setsar=32/27 " X264
-             "sar.mp4");
+                   "sar.mp4");
     film_ladder(&job, 2000, 1, 120);
     assert_int_equal(film_encode(&job, "sar.mp4", "sar"), 0);
     check_frames("sar", "v120", 10);
-    CLEAN(base_free) char *size = film_ask("ffprobe -v error -show_entries stream=width,height,"
-                                           "sample_aspect_ratio -of csv=p=0 out.mp4");
+    CLEAN(base_free)
+    char *size = film_ask("ffprobe -v error -show_entries stream=width,height,"
+                          "sample_aspect_ratio -of csv=p=0 out.mp4");
     assert_string_equal(size, "214,120,1:1"); /* 180 * 32 / 27 = 213.3 */
 }
 
@@ -175,7 +183,7 @@ static void test_interlaced(void **state)
     (void)state;
     struct film_job job = {0};
     film_run(QUIET "-f lavfi -i testsrc2=size=320x240:rate=50:duration=2 -vf tinterlace=4 "
-             "-c:v mpeg2video -flags +ilme+ildct -b:v 3M tff.mkv");
+                   "-c:v mpeg2video -flags +ilme+ildct -b:v 3M tff.mkv");
     unsigned frames = film_frames("tff.mkv");
     film_ladder(&job, 2000, 1, 240);
     assert_int_equal(film_encode(&job, "tff.mkv", "tff"), 0);
@@ -187,7 +195,7 @@ static void test_no_sound_one_frame(void **state)
     (void)state;
     struct film_job job = {0};
     film_run(QUIET "-f lavfi -i testsrc2=size=320x240:rate=25:duration=1 -frames:v 1 " X264
-             "one.mp4");
+                   "one.mp4");
     film_ladder(&job, 2000, 2, 120, 240);
     assert_int_equal(film_encode(&job, "one.mp4", "one"), 0);
     assert_int_equal(film_export("one", "v240", "out.mp4"), 1);
@@ -212,17 +220,20 @@ static void test_start_offset(void **state)
     (void)state;
     struct film_job job = {0};
     film_run(QUIET "-f lavfi -i testsrc2=size=160x120:rate=25:duration=4 -itsoffset 1 -f lavfi -i "
-             "\"sine=frequency=440:duration=3\" " X264 "-c:a aac -output_ts_offset 17 off.ts");
+                   "\"sine=frequency=440:duration=3\" " X264
+                   "-c:a aac -output_ts_offset 17 off.ts");
     film_ladder(&job, 2000, 1, 120);
     assert_int_equal(film_encode(&job, "off.ts", "off"), 0);
     check_frames("off", "v120", 100);
-    CLEAN(base_free) char *first = film_ask("ffprobe -v error -show_entries frame=pts_time -of "
-                                            "csv=p=0 out.mp4 | head -1");
+    CLEAN(base_free)
+    char *first = film_ask("ffprobe -v error -show_entries frame=pts_time -of "
+                           "csv=p=0 out.mp4 | head -1");
     assert_true(str_starts(str_of(first), STR("0.000000")));
     assert_true(film_export("off", "a-und", "sound.mp4") >= 2);
-    CLEAN(base_free) char *silence = film_ask(
-        "ffmpeg -nostdin -i sound.mp4 -af silencedetect=n=-50dB:d=0.5 -f null - 2>&1 | "
-        "grep -o 'silence_end: [0-9.]*'");
+    CLEAN(base_free)
+    char *silence =
+        film_ask("ffmpeg -nostdin -i sound.mp4 -af silencedetect=n=-50dB:d=0.5 -f null - 2>&1 | "
+                 "grep -o 'silence_end: [0-9.]*'");
     double end = strtod(silence + strlen("silence_end: "), NULL);
     assert_true(end > 0.95 && end < 1.05);
 }
@@ -233,20 +244,22 @@ static void test_sync(void **state)
     (void)state;
     struct film_job job = {0};
     film_run(QUIET "-f lavfi -i color=black:size=160x120:rate=25:duration=8 -f lavfi -i "
-             "\"aevalsrc='if(between(t,5,5.2),sin(2*PI*880*t),0)':d=8:s=44100\" -vf "
-             "\"drawbox=enable='between(t,5,5.2)':color=white:t=fill\" " X264 "-c:a aac beep.mp4");
+                   "\"aevalsrc='if(between(t,5,5.2),sin(2*PI*880*t),0)':d=8:s=44100\" -vf "
+                   "\"drawbox=enable='between(t,5,5.2)':color=white:t=fill\" " X264
+                   "-c:a aac beep.mp4");
     film_ladder(&job, 2000, 1, 120);
     assert_int_equal(film_encode(&job, "beep.mp4", "beep"), 0);
     (void)film_export("beep", "a-und", "sound.mp4");
-    CLEAN(base_free) char *heard = film_ask(
-        "ffmpeg -nostdin -i sound.mp4 -af silencedetect=n=-40dB:d=0.5 -f null - 2>&1 | "
-        "grep -o 'silence_end: [0-9.]*' | head -1");
+    CLEAN(base_free)
+    char *heard =
+        film_ask("ffmpeg -nostdin -i sound.mp4 -af silencedetect=n=-40dB:d=0.5 -f null - 2>&1 | "
+                 "grep -o 'silence_end: [0-9.]*' | head -1");
     double at = strtod(heard + strlen("silence_end: "), NULL);
     assert_true(at > 4.97 && at < 5.03);
     (void)film_export("beep", "v120", "out.mp4");
-    CLEAN(base_free) char *seen = film_ask(
-        "ffmpeg -nostdin -i out.mp4 -vf blackdetect=d=0.5 -f null - 2>&1 | "
-        "grep -o 'black_end:[0-9.]*' | head -1");
+    CLEAN(base_free)
+    char *seen = film_ask("ffmpeg -nostdin -i out.mp4 -vf blackdetect=d=0.5 -f null - 2>&1 | "
+                          "grep -o 'black_end:[0-9.]*' | head -1");
     double black = strtod(seen + strlen("black_end:"), NULL);
     assert_true(black > 4.95 && black < 5.01);
 }
@@ -275,7 +288,7 @@ static void test_subtitles(void **state)
     film_run("printf '1\\n00:00:01,000 --> 00:00:02,000\\n<i>Hi</i> & bye\\n\\n2\\n"
              "00:00:03,500 --> 00:00:04,000\\ntwo\\nlines\\n' > s.srt");
     film_run(QUIET "-f lavfi -i testsrc2=size=160x120:rate=25:duration=5 -i s.srt " X264
-             "-c:s mov_text -metadata:s:s:0 language=eng subs.mp4");
+                   "-c:s mov_text -metadata:s:s:0 language=eng subs.mp4");
     film_ladder(&job, 2000, 1, 120);
     assert_int_equal(film_encode(&job, "subs.mp4", "subs"), 0);
     assert_int_equal(film_export("subs", "t-en", "out.vtt"), 1);
@@ -284,7 +297,7 @@ static void test_subtitles(void **state)
                              "\n00:00:03.500 --> 00:00:04.000\ntwo\nlines");
 }
 
-/* --- going on after a stop ---------------------------------------------------------------------- */
+/* --- going on after a stop -------------------------------------------------------------------- */
 
 struct stopper {
     struct film_job *job;
@@ -350,7 +363,7 @@ static void test_resume_mp4(void **state)
 {
     (void)state;
     film_run(QUIET "-f lavfi -i testsrc2=size=320x240:rate=24000/1001:duration=24 -f lavfi -i "
-             "sine=duration=24 " X264 "-bf 2 -g 40 -c:a aac go.mp4");
+                   "sine=duration=24 " X264 "-bf 2 -g 40 -c:a aac go.mp4");
     check_resume("go.mp4", "go-mp4", film_frames("go.mp4 -select_streams v"));
 }
 
@@ -399,14 +412,14 @@ static void test_resume_done(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_constant_rate),      cmocka_unit_test(test_variable_rate),
-        cmocka_unit_test(test_rotation),           cmocka_unit_test(test_odd_sizes),
-        cmocka_unit_test(test_square_pixels),      cmocka_unit_test(test_pixel_formats),
-        cmocka_unit_test(test_interlaced),         cmocka_unit_test(test_no_sound_one_frame),
-        cmocka_unit_test(test_start_offset),       cmocka_unit_test(test_sync),
-        cmocka_unit_test(test_truncated),          cmocka_unit_test(test_subtitles),
-        cmocka_unit_test(test_resume_mp4),         cmocka_unit_test(test_resume_ts),
-        cmocka_unit_test(test_resume_mkv),         cmocka_unit_test(test_resume_spoiled),
+        cmocka_unit_test(test_constant_rate), cmocka_unit_test(test_variable_rate),
+        cmocka_unit_test(test_rotation),      cmocka_unit_test(test_odd_sizes),
+        cmocka_unit_test(test_square_pixels), cmocka_unit_test(test_pixel_formats),
+        cmocka_unit_test(test_interlaced),    cmocka_unit_test(test_no_sound_one_frame),
+        cmocka_unit_test(test_start_offset),  cmocka_unit_test(test_sync),
+        cmocka_unit_test(test_truncated),     cmocka_unit_test(test_subtitles),
+        cmocka_unit_test(test_resume_mp4),    cmocka_unit_test(test_resume_ts),
+        cmocka_unit_test(test_resume_mkv),    cmocka_unit_test(test_resume_spoiled),
         cmocka_unit_test(test_resume_done),
     };
     return cmocka_run_group_tests(tests, film_folder, film_folder_remove);

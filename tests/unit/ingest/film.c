@@ -153,9 +153,10 @@ unsigned film_export(const char *work, const char *track, const char *out)
 
 unsigned film_frames(const char *name)
 {
-    CLEAN(base_free) char *said = film_ask(
-        "ffprobe -v warning -count_frames -show_entries stream=nb_read_frames -of csv=p=0 %s 2>said",
-        name);
+    CLEAN(base_free)
+    char *said = film_ask("ffprobe -v warning -count_frames -show_entries stream=nb_read_frames "
+                          "-of csv=p=0 %s 2>said",
+                          name);
     CLEAN(base_free) char *complaints = film_ask("cat said");
     char *end = NULL;
     unsigned long count = strtoul(said, &end, 10); /* side data may leave commas behind it */

@@ -94,10 +94,13 @@ static void ladder_test_file(void **state)
     (void)state;
     struct ladder l;
     struct err err = {0};
-    assert_int_equal(ladder_yaml("rungs:\n"
-                                 "  - {height: 480, video_bitrate: 900k, preset: slow, crf: 21.5}\n"
-                                 "  - {height: 240, video_bitrate: 300k, maxrate: 400k, bufsize: 1M}\n"
-                                 "segment_seconds: 2.5\naudio_bitrate: 96k\npreset: fast\n", &l, &err), 0);
+    assert_int_equal(
+        ladder_yaml("rungs:\n"
+                    "  - {height: 480, video_bitrate: 900k, preset: slow, crf: 21.5}\n"
+                    "  - {height: 240, video_bitrate: 300k, maxrate: 400k, bufsize: 1M}\n"
+                    "segment_seconds: 2.5\naudio_bitrate: 96k\npreset: fast\n",
+                    &l, &err),
+        0);
     assert_int_equal(l.rungs_count, 2);
     assert_int_equal(l.rungs[0].height, 240); /* sorted */
     assert_int_equal(l.rungs[0].maxrate, 400000);
@@ -122,7 +125,8 @@ static void ladder_test_bad_files(void **state)
         {"rungs:\n  - {height: 8, video_bitrate: 1M}\n", "height 8"},
         {"rungs:\n  - {height: 480, video_bitrate: 1M}\n  - {height: 480, video_bitrate: 2M}\n",
          "comes twice"},
-        {"rungs:\n  - {height: 480, video_bitrate: 1M, maxrate: 500k}\n", "below its video_bitrate"},
+        {"rungs:\n  - {height: 480, video_bitrate: 1M, maxrate: 500k}\n",
+         "below its video_bitrate"},
         {"rungs:\n  - {height: 480, video_bitrate: 1M, preset: warp}\n", "'warp'"},
         {"rungs:\n  - {height: 480, video_bitrate: 1M, crf: 99}\n", "crf"},
         {"rungs:\n  - {height: 480, video_bitrate: 1M}\nsegment_seconds: 0.1\n", "segment_seconds"},
@@ -163,8 +167,8 @@ static void ladder_test_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ladder_test_bitrate), cmocka_unit_test(ladder_test_fit),
-        cmocka_unit_test(ladder_test_limits),  cmocka_unit_test(ladder_test_file),
+        cmocka_unit_test(ladder_test_bitrate),   cmocka_unit_test(ladder_test_fit),
+        cmocka_unit_test(ladder_test_limits),    cmocka_unit_test(ladder_test_file),
         cmocka_unit_test(ladder_test_bad_files), cmocka_unit_test(ladder_test_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

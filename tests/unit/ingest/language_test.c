@@ -6,10 +6,22 @@ static void language_test_tag(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"eng", "en"},   {"ENG", "en"},     {"ger", "de"},   {"deu", "de"},
-        {"en", "en"},    {"en-US", "en-US"}, {"eng-US", "en-US"}, {"zho-Hant-TW", "zh-Hant-TW"},
-        {"gsw", "gsw"},  {"und", "und"},    {"", "und"},     {"x", "und"},
-        {"english", "und"}, {"e n", "und"}, {"en-", "und"},  {"../x", "und"},
+        {"eng", "en"},
+        {"ENG", "en"},
+        {"ger", "de"},
+        {"deu", "de"},
+        {"en", "en"},
+        {"en-US", "en-US"},
+        {"eng-US", "en-US"},
+        {"zho-Hant-TW", "zh-Hant-TW"},
+        {"gsw", "gsw"},
+        {"und", "und"},
+        {"", "und"},
+        {"x", "und"},
+        {"english", "und"},
+        {"e n", "und"},
+        {"en-", "und"},
+        {"../x", "und"},
         {"en-toolongsubtag", "und"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

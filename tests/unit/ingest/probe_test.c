@@ -71,11 +71,12 @@ static void probe_test_tracks(void **state)
     struct err err = {0};
     film_run("printf '1\\n00:00:00,100 --> 00:00:00,900\\nhi\\n' > s.srt");
     film_run(QUIET "-f lavfi -i testsrc=size=160x120:rate=24000/1001:duration=1 "
-             "-f lavfi -i sine=duration=1:sample_rate=44100 -f lavfi -i sine=duration=1:sample_rate=48000 "
-             "-i s.srt -map 0 -map 1 -map 2 -map 1 -map 3 " X264 "-c:a aac -c:s srt "
-             "-metadata:s:a:0 language=ger -metadata:s:a:1 language=eng -metadata:s:a:1 "
-             "title=Commentary -metadata:s:a:2 language=eng -metadata:s:s:0 language=pt-BR "
-             "-disposition:a:0 0 -disposition:a:1 default tracks.mkv");
+                   "-f lavfi -i sine=duration=1:sample_rate=44100 -f lavfi -i "
+                   "sine=duration=1:sample_rate=48000 "
+                   "-i s.srt -map 0 -map 1 -map 2 -map 1 -map 3 " X264 "-c:a aac -c:s srt "
+                   "-metadata:s:a:0 language=ger -metadata:s:a:1 language=eng -metadata:s:a:1 "
+                   "title=Commentary -metadata:s:a:2 language=eng -metadata:s:s:0 language=pt-BR "
+                   "-disposition:a:0 0 -disposition:a:1 default tracks.mkv");
     assert_int_equal(probe_name("tracks.mkv", &p, &err), 0);
     assert_int_equal(p->audios_count, 3);
     assert_string_equal(p->audios[0].id, "a-de");
@@ -107,7 +108,7 @@ static void probe_test_shape(void **state)
     assert_int_equal(p->video.height, 160);
     p = probe_free(p);
     film_run(QUIET "-f lavfi -i testsrc=size=720x576:rate=25:duration=1 -vf setsar=16/11 " X264
-             "wide.mp4");
+                   "wide.mp4");
     assert_int_equal(probe_name("wide.mp4", &p, &err), 0);
     assert_int_equal(p->video.width, 1047); /* 720 * 16 / 11 */
     assert_int_equal(p->video.height, 576);

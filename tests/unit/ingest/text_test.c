@@ -17,7 +17,8 @@ static void text_test_markup(void **state)
         {"one\\Ntwo\\nthree", "one\ntwo\nthree"},
         {"one\\N\\N\\Ntwo\\N", "one\ntwo"},
         {"\\N  lead", "lead"},
-        {"a\\hb", "a\xc2\xa0" "b"},
+        {"a\\hb", "a\xc2\xa0"
+                  "b"},
         {"{\\an8\\pos(1,2)\\bord2\\blur1\\fs20\\c&HFF&}x", "x"},
         {"{\\p1}m 0 0 l 10 10{\\p0}seen", "seen"},
         {"{only a comment}", ""},
@@ -25,7 +26,9 @@ static void text_test_markup(void **state)
         {"   ", ""},
         {"{unclosed", "{unclosed"},
         {"back\\slash", "back\\slash"},
-        {"bell\x07" "gone\r", "bellgone"},
+        {"bell\x07"
+         "gone\r",
+         "bellgone"},
         {"tail  ", "tail"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

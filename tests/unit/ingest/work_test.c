@@ -179,11 +179,12 @@ static void work_test_nonsense(void **state)
     (void)state;
     struct work_track *t = NULL;
     work_free(work_three(&t));
-    work_append("not json\n[]\n{}\n{\"track\":5}\n{\"track\":\"v240\",\"n\":-1}\n"
-                "{\"track\":\"v240\",\"n\":4,\"digest\":\"zz\",\"size\":1}\n"
-                "{\"track\":\"../../../etc/x\",\"end\":1}\n{\"number\":\"a\",\"value\":\"b\"}\n"
-                "{\"picture\":\"poster\",\"digest\":\"00000000000000000000000000000000\",\"size\":1,"
-                "\"width\":1,\"height\":1}\n");
+    work_append(
+        "not json\n[]\n{}\n{\"track\":5}\n{\"track\":\"v240\",\"n\":-1}\n"
+        "{\"track\":\"v240\",\"n\":4,\"digest\":\"zz\",\"size\":1}\n"
+        "{\"track\":\"../../../etc/x\",\"end\":1}\n{\"number\":\"a\",\"value\":\"b\"}\n"
+        "{\"picture\":\"poster\",\"digest\":\"00000000000000000000000000000000\",\"size\":1,"
+        "\"width\":1,\"height\":1}\n");
     struct work *w = work_again();
     assert_int_equal(work_track(w, "v240", &t), 0);
     assert_int_equal(t->segments_count, 3);

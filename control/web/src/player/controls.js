@@ -44,6 +44,7 @@ export class Controls {
   #idle = 0;
   #unbind;
   #scrubbing = false;
+  #wasResting = false;
   #observer;
 
   constructor(player, side) {
@@ -58,7 +59,8 @@ export class Controls {
     this.big = h('button', { class: 'big-play', type: 'button', 'aria-label': 'Play', 'data-testid': 'big-play', onclick: () => this.togglePlay() }, icon('play'));
     this.bar = h('div', { class: 'controls' }, this.seekBox,
       h('div', { class: 'controls-row' }, this.playButton, this.muteButton, this.volume, this.time,
-        h('span', { class: 'gap' }), this.quality.box, this.audio.box, this.text.box, this.fullButton));
+        h('span', { class: 'gap' }),
+        h('div', { class: 'menus' }, this.quality.box, this.audio.box, this.text.box), this.fullButton));
     this.element = h('div', { class: 'player', tabindex: '-1', 'data-testid': 'player' }, this.video, this.spinner, this.big,
       this.error, this.help, this.bar);
     this.#listen();
@@ -124,7 +126,11 @@ export class Controls {
     on(['waiting', 'seeking', 'stalled'], () => { this.spinner.hidden = video.readyState >= 3; });
     on(['playing', 'canplay', 'seeked', 'pause', 'emptied'], () => { this.spinner.hidden = true; });
     on(['volumechange'], () => this.#showVolume());
-    video.addEventListener('click', () => this.togglePlay());
+    // A tap on a film whose controls are away brings them back, and no more.
+    element.addEventListener('pointerdown', () => { this.#wasResting = element.classList.contains('resting'); });
+    video.addEventListener('click', (event) => {
+      if (event.pointerType !== 'touch' || !this.#wasResting) this.togglePlay();
+    });
     video.addEventListener('dblclick', () => this.toggleFull());
     for (const name of ['pointermove', 'pointerdown', 'focusin', 'keydown'])
       element.addEventListener(name, () => this.wake());
@@ -223,7 +229,7 @@ export class Controls {
     const shown = (l) => (twins(l) ? `${name(l)} · ${(l.bitrate / 1e6).toFixed(1)} Mbit/s` : name(l));
     const auto = player.isAuto() && levels[level] && levels.length > 1 ? `Auto (${name(levels[level])})` : 'Auto';
     const rising = levels.map((l, i) => [String(i), shown(l), l.height]).sort((a, b) => b[2] - a[2]).map(([i, text]) => [i, text]);
-    fill(this.quality.select, [['-1', auto], ...rising], player.isAuto() ? -1 : this.#wanted(level));
+    fill(this.quality.select, [['-1', auto], ...rising], player.isAuto() ? -1 : player.wantedLevel() ?? level);
     const track = (t) => (t.label && t.label !== t.lang ? t.label : language(t.lang));
     fill(this.audio.select, player.audios().map((t, i) => [String(i), track(t)]), player.audio());
     fill(this.text.select, [['-1', 'Off'], ...player.texts().map((t, i) => [String(i), track(t)])], player.text());
@@ -234,12 +240,6 @@ export class Controls {
     const playing = levels[level];
     this.facts.textContent = playing ? [name(playing), playing.bitrate > 0 ? `${(playing.bitrate / 1e6).toFixed(1)} Mbit/s` : null]
       .filter(Boolean).join(' · ') : '';
-  }
-
-  /** A level that was chosen but is not on screen yet stays shown as chosen. */
-  #wanted(level) {
-    const chosen = Number(this.quality.select.value);
-    return this.quality.select.value !== '' && chosen >= 0 ? chosen : level;
   }
 
   #showTime() {
@@ -303,7 +303,7 @@ export class Controls {
 
   #rest() {
     const busy = this.video.paused || !this.error.hidden || this.#scrubbing || !this.help.hidden ||
-      (this.bar.matches(':hover') && !this.element.matches(':not(:hover)')) || this.bar.querySelector(':focus-visible');
+      (this.bar.matches(':hover') && matchMedia('(hover: hover)').matches) || this.bar.querySelector(':focus-visible');
     this.element.classList.toggle('resting', !busy);
   }
 

@@ -56,7 +56,7 @@ export async function create(video, urls, hooks) {
     setLevel: (i) => {
       fixed = i;
       player.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: i < 0 } } } });
-      if (i >= 0) player.setRepresentationForTypeById('video', representations()[i].id);
+      if (i >= 0) player.setRepresentationForTypeById('video', representations()[i].id, true);
       hooks.changed();
     },
     audios: () => tracks('audio').map(named),

@@ -14,6 +14,7 @@ export async function create(video, urls, hooks) {
   let recovered = 0; // when a media error was last recovered from
 
   hls.on(Hls.Events.ERROR, (_, data) => {
+    if (data.details === Hls.ErrorDetails.INTERNAL_ABORTED) return; // a load given up for a better one
     const error = {
       fatal: data.fatal,
       type: data.type === Hls.ErrorTypes.NETWORK_ERROR ? 'network' : data.type === Hls.ErrorTypes.MEDIA_ERROR ? 'media' : 'other',

@@ -35,7 +35,7 @@ export async function create(video, urls, hooks) {
   const videos = () => (ready ? player.getVideoTracks().sort((a, b) => a.bandwidth - b.bandwidth) : []);
   const audios = () => (ready ? player.getAudioTracks() : []);
   const texts = () => (ready ? player.getTextTracks() : []);
-  const named = (track) => ({ label: track.label ?? track.originalLanguage ?? track.language, lang: track.language });
+  const named = (track) => ({ label: track.label ?? track.language, lang: track.language });
   const active = (list) => list.findIndex((track) => track.active);
   return {
     levels: () => videos().map(({ height, width, bandwidth }) => ({ height, width, bitrate: bandwidth })),

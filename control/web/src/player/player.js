@@ -18,6 +18,7 @@ export class Player {
   #engine = IDLE;
   #choice;
   #errors = [];
+  #wanted = null;
   #generation = 0; // grows with every load: what an older engine still says is not heard
   #destroyed = false;
 
@@ -53,7 +54,13 @@ export class Player {
   levels() { return this.#engine.levels(); }
   level() { return this.#engine.level(); }
   isAuto() { return this.#engine.isAuto(); }
-  setLevel(i) { this.#engine.setLevel(i); }
+  /** The one asked for, though another may still be on screen; null: none was. */
+  wantedLevel() { return this.#wanted; }
+  setLevel(i) {
+    this.#wanted = i < 0 ? null : i;
+    this.#engine.setLevel(i);
+    this.controls.refresh();
+  }
   audios() { return this.#engine.audios(); }
   audio() { return this.#engine.audio(); }
   setAudio(i) { this.#engine.setAudio(i); }
@@ -116,12 +123,15 @@ export class Player {
   async #unload() {
     const engine = this.#engine;
     this.#engine = IDLE;
+    this.#wanted = null;
     await engine.destroy();
     this.video.removeAttribute('src');
     this.video.load();
   }
 
   #report(error) {
+    // Engines put whole addresses into their words: the signed part is nobody else's business.
+    error.message = String(error.message).replace(/(URISigningPackage=)[^/;&?\s]+/g, '$1…');
     this.#errors.push({ engine: this.engineName, time: this.video.currentTime, ...error });
     if (error.fatal) this.#explain(error, this.#generation);
   }
