@@ -463,7 +463,6 @@ void fills_abandon(struct edge_worker *w)
             (void)poll(&ready, 1, FILLS_ABANDON_WAIT_MS); /* a time-out only means another round */
             store_worker_poll(w->store);
         }
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): our own reference keeps it */
         fill_unref(f);
     }
 }

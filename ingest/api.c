@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "base/enc.h"
 #include "base/log.h"
+#include "http/http_auth.h"
 #include "ingest/ingest.h"
 
 /* A request on its way through the pool: to it with what was asked, back with what to answer. */
@@ -29,16 +30,7 @@ static void api_call_free(struct api_call *c)
 
 static bool api_may(struct ingest *i, struct http_req *req)
 {
-    struct str bearer = http_req_bearer(req);
-    if (secret_matches(&i->secret, bearer))
-        return true;
-    if (bearer.size == 0) {
-        http_res_header(req, "www-authenticate", "Bearer");
-        http_reply_error(req, 401, "CREDENTIAL_MISSING", "this needs the publish credential");
-    } else {
-        http_reply_error(req, 403, "CREDENTIAL_WRONG", "this is not the publish credential");
-    }
-    return false;
+    return http_authorize(req, &i->secret, "publish");
 }
 
 static void api_reply_error(struct http_req *req, int r, const char *text)

@@ -308,6 +308,7 @@ static int encode_make_renditions(struct encode *e, struct err *err)
         struct rendition *smaller = i + 1 < count ? e->renditions[i + 1] : NULL;
         rendition_link(e->renditions[i], smaller, smaller == NULL ? e->pictures : NULL);
     }
+    ASSERT(count > 0);
     atomic_store(&e->run->progress->from_ms, sum_ms / count);
     if (all_done && pictures_tiles_done(e->pictures))
         while (e->renditions_count > 0) {

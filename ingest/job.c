@@ -268,6 +268,7 @@ json_t *job_show(const struct job *j)
     int64_t left = atomic_load(&j->progress.duration_ms) - job_at_ms(j);
     uint64_t encoded = j->encoded, reused = j->reused;
     enum job_stage stage = j->stage;
+    enum job_state state = j->is_settling ? JOB_RUNNING : j->state;
     if (j->work != NULL)
         work_counts(j->work, &encoded, &reused);
     if (stage == JOB_UPLOAD && atomic_load(&j->publish.is_publishing))
@@ -277,10 +278,10 @@ json_t *job_show(const struct job *j)
     json_t *o =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s, s:f, s:f, s:I, s:s?, s:s?, s:I, s:I}", "id",
                   j->id, "asset", j->ask.asset, "path", j->ask.path, "ladder", j->ask.ladder,
-                  "state", job_states[j->state], "title", j->ask.title, "stage", job_stages[stage],
+                  "state", job_states[state], "title", j->ask.title, "stage", job_stages[stage],
                   "progress", job_progress(j), "speed", speed, "eta_s",
                   speed > 0 && left > 0 ? (json_int_t)((double)left / speed / 1000) : (json_int_t)0,
-                  "error", j->state == JOB_FAILED ? j->error.text : NULL, "presentation",
+                  "error", state == JOB_FAILED ? j->error.text : NULL, "presentation",
                   j->has_presentation ? digest : NULL, "segments_encoded", (json_int_t)encoded,
                   "segments_reused", (json_int_t)reused);
     if (o == NULL)

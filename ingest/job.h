@@ -40,6 +40,7 @@ struct job {
     bool has_presentation;
     struct digest presentation;
     uint64_t generation;
+    bool is_settling;  /* over, but its files are not in order yet: shown as running */
     bool is_discarded; /* stop and throw away */
     struct job_waiter *waiters;
 

@@ -192,6 +192,7 @@ static struct job_waiter *jobs_ended_now(struct jobs *s, struct job *j, int r,
         metric_add(s->failed, 1);
     }
     metric_add(s->encoded, j->encoded);
+    j->is_settling = true;
     struct job_waiter *waiters = j->waiters;
     j->waiters = NULL;
     return waiters;
@@ -241,6 +242,7 @@ static void jobs_run_one(struct jobs *s, struct job *j)
         log_info("job %s: %s", j->id, j->state == JOB_DONE ? "done" : "stopped");
     pthread_mutex_lock(&s->lock);
     s->running = NULL;
+    j->is_settling = false;
     json_t *shown = job_show(j);
     if (j->is_discarded && j->state == JOB_STOPPED) {
         jobs_unlink(s, j);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -59,7 +60,7 @@ static bool remote_stopped(const struct remote_client *c)
 
 static void remote_pause(const struct remote_client *c, unsigned attempt)
 {
-    unsigned ms = REMOTE_PAUSE_MS << MIN(attempt, 6U);
+    unsigned ms = (unsigned)REMOTE_PAUSE_MS << MIN(attempt, 6U);
     ms = MIN(ms, (unsigned)REMOTE_PAUSE_MAX_MS);
     for (; ms > 0 && !remote_stopped(c); ms -= MIN(ms, 50U)) {
         struct timespec t = {0, 50000000L};
@@ -175,8 +176,9 @@ int remote_missing(struct remote_client *c, const struct digest *digests, unsign
 
 static void remote_digest_path(const struct digest *d, char out[DIGEST_TEXT_SIZE + 8])
 {
-    memcpy(out, "/blob/", 6);
-    digest_format(d, out + 6);
+    char text[DIGEST_TEXT_SIZE];
+    digest_format(d, text);
+    (void)snprintf(out, DIGEST_TEXT_SIZE + 8, "/blob/%s", text); /* sized to fit */
 }
 
 int remote_put_blob(struct remote_client *c, const struct digest *d, struct rbuf *bytes,

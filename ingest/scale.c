@@ -77,7 +77,7 @@ static int scale_prepare(struct scale *s, const AVFrame *in)
         .width = in->width,
         .height = in->height,
         .format = in->format,
-        .space = in->colorspace,
+        .space = (int)in->colorspace,
         .is_full = scale_is_yuvj(in->format) || in->color_range == AVCOL_RANGE_JPEG,
     };
     if (s->context != NULL && now.width == s->source.width && now.height == s->source.height &&

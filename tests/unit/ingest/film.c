@@ -24,7 +24,7 @@ int film_folder_remove(void **state)
     return file_remove_all(film_dir);
 }
 
-static char *film_command(const char *format, va_list list)
+__attribute__((format(printf, 1, 0))) static char *film_command(const char *format, va_list list)
 {
     char *text = NULL, *all = NULL;
     assert_true(vasprintf(&text, format, list) > 0);
