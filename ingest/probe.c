@@ -268,8 +268,8 @@ static int probe_index(const struct probe *p, struct err *err)
     return 0;
 }
 
-/* Where the film's clock starts: with the container's. An audio encoder's delay lies in front of zero
- * in some (Matroska): it is not part of what is heard. */
+/* Where the film's clock starts: with the container's. An audio encoder's delay lies in front of
+ * zero in some (Matroska): it is not part of what is heard. */
 static int64_t probe_start(const struct probe *p)
 {
     int64_t start = p->format->start_time != AV_NOPTS_VALUE ? p->format->start_time : 0;
