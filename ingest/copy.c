@@ -362,8 +362,8 @@ static int copy_open_decoder(struct copy *c)
     return avcodec_open2(c->decoder, codec, NULL);
 }
 
-/* Poster and thumbnails from the key frames; p NULL: no more. One that does not decode is no loss.
- * */
+/* Poster and thumbnails from the key frames; p NULL: no more. One that does not decode is no
+ * loss. */
 static int copy_pictures(struct copy *c, const AVPacket *p)
 {
     if (avcodec_send_packet(c->decoder, p) < 0)

@@ -67,6 +67,8 @@ static int orient_graph(struct orient *o, const AVFrame *f)
     AVFilterInOut *in = avfilter_inout_alloc(), *out = avfilter_inout_alloc();
     int av = o->graph == NULL || in == NULL || out == NULL ? AVERROR(ENOMEM) : 0;
     if (av >= 0)
+        o->graph->nb_threads = 1; /* the rungs keep the cores busy */
+    if (av >= 0)
         av = avfilter_graph_create_filter(&o->source, avfilter_get_by_name("buffer"), "in", source,
                                           NULL, o->graph);
     if (av >= 0)
