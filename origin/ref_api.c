@@ -13,6 +13,20 @@ struct ref_op {
     uint64_t expect;
 };
 
+/* NULL after answering 503. */
+static struct ref_op *ref_op_new(struct http_req *req, struct str asset)
+{
+    struct ref_op *op = calloc(1, sizeof *op);
+    if (op == NULL) {
+        origin_reply_store_error(req, -EAGAIN);
+        return NULL;
+    }
+    int r = str_copy(asset, op->asset, sizeof op->asset);
+    ASSERT(r == 0); /* store_name_ok bounds it */
+    op->req = http_req_ref(req);
+    return op;
+}
+
 static void ref_op_free(struct ref_op *op)
 {
     http_req_unref(op->req);
@@ -179,20 +193,15 @@ void origin_put_ref(struct http_req *req, void *arg)
     struct str asset;
     if (!origin_may_publish(arg, req) || !ref_asset(req, &asset))
         return;
-    struct ref_op *op = calloc(1, sizeof *op);
-    if (op == NULL) {
-        origin_reply_store_error(req, -EAGAIN);
+    struct ref_op *op = ref_op_new(req, asset);
+    if (op == NULL)
         return;
-    }
-    int r = str_copy(asset, op->asset, sizeof op->asset);
-    ASSERT(r == 0); /* store_name_ok bounds it */
     if (!ref_read_body(http_req_body(req), op)) {
-        free(op);
+        ref_op_free(op);
         http_reply_error(req, 400, "REF_INVALID",
                          "the body is {\"presentation\":\"<digest>\",\"expect\":<generation>}");
         return;
     }
-    op->req = http_req_ref(req);
     store_get(w->store, &op->presentation, ref_on_presentation, op);
 }
 
@@ -214,13 +223,7 @@ void origin_delete_ref(struct http_req *req, void *arg)
     struct str asset;
     if (!origin_may_publish(arg, req) || !ref_asset(req, &asset))
         return;
-    struct ref_op *op = calloc(1, sizeof *op);
-    if (op == NULL) {
-        origin_reply_store_error(req, -EAGAIN);
-        return;
-    }
-    int r = str_copy(asset, op->asset, sizeof op->asset);
-    ASSERT(r == 0);
-    op->req = http_req_ref(req);
-    store_ref_delete(w->store, asset, ref_on_deleted, op);
+    struct ref_op *op = ref_op_new(req, asset);
+    if (op != NULL)
+        store_ref_delete(w->store, asset, ref_on_deleted, op);
 }
