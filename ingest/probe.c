@@ -10,7 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PROBE_MAGIC UINT32_C(0x960be0f1)
+#define PROBE_MAGIC    UINT32_C(0x960be0f1)
+#define PROBE_BLINK_US 50000
 
 /* What a film may come in. Left out on purpose: playlists (hls, dash, concat: they name other
  * files), pictures and text shown as pictures (image2, tty), devices. */
@@ -268,15 +269,17 @@ static int probe_index(const struct probe *p, struct err *err)
     return 0;
 }
 
-/* Where the film's clock starts: with the container's. An audio encoder's delay lies in front of
- * zero in some (Matroska): it is not part of what is heard. */
+/* Where the film's clock starts: with the container's. But with the video where that starts only a
+ * blink later, because an audio encoder's delay lies in front of it (Matroska and MPEG-TS count it,
+ * MP4 does not): a hole in front of the first picture would make players stumble. */
 static int64_t probe_start(const struct probe *p)
 {
     int64_t start = p->format->start_time != AV_NOPTS_VALUE ? p->format->start_time : 0;
     const AVStream *video = p->format->streams[p->video.index];
-    if (start >= 0 || video->start_time == AV_NOPTS_VALUE)
+    if (video->start_time == AV_NOPTS_VALUE)
         return start;
-    return MIN(av_rescale_q(video->start_time, video->time_base, AV_TIME_BASE_Q), INT64_C(0));
+    int64_t first = av_rescale_q(video->start_time, video->time_base, AV_TIME_BASE_Q);
+    return first > start && first - start <= PROBE_BLINK_US ? first : start;
 }
 
 int probe_open(const char *path, struct probe **ret, struct err *err)

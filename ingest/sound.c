@@ -18,6 +18,8 @@
 #define SOUND_FRAME    1024 /* samples of an AAC-LC frame; also the encoder's delay */
 #define SOUND_WARM     2    /* frames encoded and thrown away in front of the first wanted one */
 #define SOUND_CHANNELS 2
+#define SOUND_HELD                                                                                 \
+    12 /* frames: a film that ends with fewer in a segment has them in the one before */
 
 struct sound {
     uint32_t magic;
@@ -36,10 +38,12 @@ struct sound {
     AVFrame *decoded, *resampled;
     AVPacket *packet;
     AVAudioFifo *fifo;
-    int64_t first;     /* sample with which the first wanted segment starts */
-    int64_t out;       /* sample that comes next out of the resampler */
-    int64_t encode_at; /* sample that goes next into the encoder */
-    int64_t boundary;  /* sample with which the next segment starts */
+    int64_t first;              /* sample with which the first wanted segment starts */
+    int64_t out;                /* sample that comes next out of the resampler */
+    int64_t encode_at;          /* sample that goes next into the encoder */
+    int64_t boundary;           /* sample with which the next segment starts */
+    AVPacket *held[SOUND_HELD]; /* of the segment that may begin */
+    unsigned held_count;
     bool has_sound;
 };
 
@@ -173,6 +177,8 @@ struct sound *sound_free(struct sound *s)
     av_frame_free(&s->decoded);
     av_frame_free(&s->resampled);
     av_packet_free(&s->packet);
+    for (unsigned i = 0; i < s->held_count; i++)
+        av_packet_free(&s->held[i]);
     if (s->fifo != NULL)
         av_audio_fifo_free(s->fifo);
     MAGIC_CLEAR(s);
@@ -192,24 +198,50 @@ int64_t sound_from_us(const struct sound *s)
 
 /* --- encoding --------------------------------------------------------------------------------- */
 
-static int sound_packet(struct sound *s)
+static int sound_add(struct sound *s, const AVPacket *p, struct err *err)
 {
-    const AVPacket *p = s->packet;
-    if (p->pts < s->first)
-        return 0; /* the encoder's delay, or warming up */
-    struct err err = {0};
-    int code = 0;
-    if (p->pts >= s->boundary) {
-        code = segmenter_cut(s->segmenter, p->pts, &err);
-        s->boundary = sound_boundary(s, s->track->segments_count + 2);
-    }
     struct cmaf_sample sample = {.data = p->data,
                                  .size = (uint32_t)p->size,
                                  .pts = p->pts,
                                  .duration = p->duration > 0 ? (uint32_t)p->duration : SOUND_FRAME,
                                  .is_key = true};
-    if (code == 0)
-        code = segmenter_add(s->segmenter, &sample, &err);
+    return segmenter_add(s->segmenter, &sample, err);
+}
+
+/* Adds the held frames, behind a cut unless the film ends here. */
+static int sound_release(struct sound *s, bool is_end, struct err *err)
+{
+    int code = 0;
+    if (!is_end) {
+        code = segmenter_cut(s->segmenter, s->held[0]->pts, err);
+        s->boundary = sound_boundary(s, s->track->segments_count + 2);
+    }
+    for (unsigned i = 0; i < s->held_count; i++) {
+        if (code == 0)
+            code = sound_add(s, s->held[i], err);
+        av_packet_free(&s->held[i]);
+    }
+    s->held_count = 0;
+    return code;
+}
+
+static int sound_packet(struct sound *s)
+{
+    const AVPacket *p = s->packet;
+    struct err err = {0};
+    int code = 0;
+    if (p->pts < s->first)
+        return 0; /* the encoder's delay, or warming up */
+    if (p->pts < s->boundary) {
+        code = sound_add(s, p, &err);
+    } else {
+        AVPacket *held = av_packet_clone(p);
+        if (held == NULL)
+            return sound_fail(s, AVERROR(ENOMEM), "encoding");
+        s->held[s->held_count++] = held;
+        if (s->held_count == SOUND_HELD)
+            code = sound_release(s, false, &err);
+    }
     if (code < 0)
         run_fail(s->run, code, &err);
     return code;
@@ -392,7 +424,9 @@ static int sound_end(struct sound *s)
         code = sound_encode(s, NULL);
     if (code < 0)
         return code;
-    code = segmenter_cut(s->segmenter, INT64_MIN, &err);
+    code = sound_release(s, true, &err);
+    if (code == 0)
+        code = segmenter_cut(s->segmenter, INT64_MIN, &err);
     if (code == 0)
         code = work_end_track(s->track, &err);
     if (code < 0)

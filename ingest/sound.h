@@ -9,7 +9,8 @@
  * Units:   packets carry their stream's times; the track counts samples.
  *
  * Segment n holds the AAC frames from the one nearest to (n - 1) segment durations to the one
- * nearest to n of them: that depends on nothing but n, so a restart continues exactly. */
+ * nearest to n of them (a last one that would be a blink is part of the
+ * one before): that depends on nothing but n, so a restart continues exactly. */
 #pragma once
 #include <libavcodec/packet.h>
 #include "ingest/run.h"

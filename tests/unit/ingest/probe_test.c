@@ -92,7 +92,9 @@ static void probe_test_tracks(void **state)
     assert_string_equal(p->texts[0].id, "t-pt-br");
     assert_string_equal(p->texts[0].language, "pt-BR");
     assert_int_equal(p->video.timescale, 24000);
-    assert_int_equal(p->start_us, 0); /* the AAC delay in front of zero is not the film's start */
+    /* The AAC delay in front of the first picture is not the film's start. */
+    const AVStream *video = p->format->streams[p->video.index];
+    assert_int_equal(probe_ticks(p, video->start_time, video->time_base, 1000), 0);
     probe_free(p);
 }
 
