@@ -69,7 +69,7 @@ class Delivery(unittest.TestCase):
         self.assertEqual(len(shapes), 1, shapes)
         self.assertTrue(all(s[3] > 0 for t in video for s in t["segments"]), "a segment without a key frame first")
 
-    def test_dash_manifest_decodes(self):
+    def test_dash_manifest_is_sound(self):
         url = self.weir.sign("film", "--view", "manifest.mpd")
         self.assertEqual(self.weir.get(url).headers["Content-Type"].split(";")[0], "application/dash+xml")
         check = subprocess.run(["xmllint", "--noout", "-"], input=self.weir.get(url).body, capture_output=True)
