@@ -69,6 +69,16 @@ class Delivery(unittest.TestCase):
         self.assertEqual(len(shapes), 1, shapes)
         self.assertTrue(all(s[3] > 0 for t in video for s in t["segments"]), "a segment without a key frame first")
 
+    def test_every_rendition_decodes_whole_by_dash(self):
+        """One stream at a time: FFmpeg's DASH reader ends all of them at the first that ends."""
+        url = self.weir.sign("film", "--view", "manifest.mpd")
+        for n in range(3):
+            result = subprocess.run(["ffmpeg", "-nostdin", "-v", "warning", "-progress", "-", "-ca_file", self.weir.settings["ca_file"],
+                                     "-tls_verify", "1", "-i", url, "-map", f"0:v:{n}", "-fps_mode", "passthrough", "-f", "null", "-"],
+                                    capture_output=True, text=True, timeout=300)
+            frames = int(re.findall(r"frame=\s*(\d+)", result.stdout)[-1])
+            self.assertEqual((frames, result.returncode), (SECONDS * RATE, 0), result.stderr)
+
     def test_dash_manifest_is_sound(self):
         url = self.weir.sign("film", "--view", "manifest.mpd")
         self.assertEqual(self.weir.get(url).headers["Content-Type"].split(";")[0], "application/dash+xml")
