@@ -203,14 +203,13 @@ int control_reload(struct control *c, const struct control_config *config, struc
     return 0;
 }
 
-/* Pools end between drain and free of the server: their jobs post to its loops. */
+/* Pools end before the workers do: a job's answer needs its loop, however long the queue of
+ * passwords is. Requests that come meanwhile are answered 503. */
 struct control *control_stop(struct control *c)
 {
     if (c == NULL)
         return NULL;
     ASSERT(c->magic == CONTROL_MAGIC);
-    if (c->server != NULL)
-        http_server_drain(c->server, CONTROL_DRAIN_MS);
     (void)pthread_mutex_lock(&c->lock);
     struct pool *pool = c->pool;
     struct pool *passwords = c->passwords;
@@ -219,6 +218,8 @@ struct control *control_stop(struct control *c)
     (void)pthread_mutex_unlock(&c->lock);
     pool_free(pool);
     pool_free(passwords);
+    if (c->server != NULL)
+        http_server_drain(c->server, CONTROL_DRAIN_MS);
     http_server_free(c->server);
     http_server_free(c->admin);
     db_close(c->db);

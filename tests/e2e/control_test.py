@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""weir-control under conditions that its own API test does not make."""
+import signal
+import threading
+import time
+import unittest
+
+from weir import Weir
+
+
+class Control(unittest.TestCase):
+    def test_stops_with_log_ins_under_way(self):
+        """SIGTERM while passwords are being hashed: every client gets an answer, the exit code is 0."""
+        weir = Weir()
+        try:
+            weir.start("control")
+            url = weir.url("control") + "/api/v1/auth/login"
+            who = {"email": "nobody@example.org", "password": "some password"}
+            seen = []
+
+            def log_in():
+                try:
+                    seen.append(weir.request("POST", url, who).status)
+                except OSError:
+                    seen.append("refused")
+
+            threads = [threading.Thread(target=log_in) for _ in range(40)]
+            for thread in threads:
+                thread.start()
+            until = time.monotonic() + 60
+            while not seen:  # the first is through: the others are in the queue
+                self.assertLess(time.monotonic(), until)
+                time.sleep(0.01)
+            self.assertEqual(weir.kill("control", signal.SIGTERM), 0)
+            for thread in threads:
+                thread.join()
+            self.assertEqual(len(seen), 40)
+            self.assertTrue(set(seen) <= {401, 503, "refused"}, seen)
+            self.assertIn(401, seen)
+        finally:
+            weir.close()
+
+
+if __name__ == "__main__":
+    unittest.main()
