@@ -332,13 +332,18 @@ static int jobs_post_done(struct jobs *s, const char *id, json_t **ret, struct e
     if (job_load_done(&s->settings, id, &j, &none) < 0)
         return -ENOENT;
     uint64_t generation;
-    int r = publish_again(&s->settings.remote, j->ask.asset, &j->presentation, &generation, err);
+    struct err warning = {0};
+    int r = publish_again(&s->settings.remote, j->ask.asset, &j->presentation, &generation,
+                          &warning, err);
     if (r == 0) {
         j->generation = generation;
+        j->warning = warning;
         pthread_mutex_lock(&s->lock);
         struct job *known = jobs_find(s, id);
-        if (known != NULL && known->state == JOB_DONE)
+        if (known != NULL && known->state == JOB_DONE) {
             known->generation = generation;
+            known->warning = warning;
+        }
         *ret = job_show(known != NULL && known->state == JOB_DONE ? known : j);
         if (known == NULL) {
             jobs_add(s, j); /* GET /jobs/<id> finds it now */

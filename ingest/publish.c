@@ -194,6 +194,17 @@ static int publish_catalogue(struct remote_client *c, const struct presentation 
                  : remote_put_asset(c, p->asset, buf_str(&body), err);
 }
 
+/* A film that plays is published, listed or not: a failure is a warning. */
+static void publish_tell_catalogue(const struct remote *remote, struct remote_client *c,
+                                   const struct presentation *film, struct err *ret_warning)
+{
+    struct err why = {0};
+    *ret_warning = why;
+    if (remote->control_url != NULL && publish_catalogue(c, film, &why) < 0)
+        (void)snprintf(ret_warning->text, sizeof ret_warning->text,
+                       "published, but the catalogue does not list it: %.400s", why.text);
+}
+
 static int publish_ref(struct publish *p, struct remote_client *c, const struct presentation *film,
                        struct publish_done *done, struct err *err)
 {
@@ -208,12 +219,8 @@ static int publish_ref(struct publish *p, struct remote_client *c, const struct 
     r = remote_put_blob(c, &done->presentation, body, err);
     if (r == 0)
         r = remote_put_ref(c, film->asset, &done->presentation, &done->generation, err);
-    if (r == 0 && p->remote->control_url != NULL) {
-        struct err why = {0};
-        if (publish_catalogue(c, film, &why) < 0)
-            (void)snprintf(done->warning.text, sizeof done->warning.text,
-                           "published, but the catalogue does not list it: %.400s", why.text);
-    }
+    if (r == 0)
+        publish_tell_catalogue(p->remote, c, film, &done->warning);
     return r;
 }
 
@@ -245,31 +252,41 @@ int publish_film(const struct remote *remote, const struct work *w, const struct
     return r;
 }
 
-int publish_again(const struct remote *remote, const char *asset, const struct digest *presentation,
-                  uint64_t *ret_generation, struct err *err)
+/* Whether the origin still has every blob: -ENOENT when it has not. */
+static int publish_still_there(struct remote_client *c, const struct presentation *film,
+                               struct err *err)
 {
-    CLEAN(remote_client_free) struct remote_client *c = NULL;
-    CLEAN(presentation_free) struct presentation *film = NULL;
-    CLEAN_BUF struct buf bytes = BUF_EMPTY;
     struct publish_list list = {0};
-    struct digest now;
-    int r = remote_client_new(remote, NULL, &c);
-    if (r < 0)
-        return err_errno(err, r, "asking the origin");
-    r = remote_get_ref(c, asset, &now, ret_generation, err);
-    if (r == 0 && digest_eq(&now, presentation))
-        return 0;
-    if (r < 0 && r != -ENOENT)
-        return r;
-    r = remote_get_blob(c, presentation, &bytes, err);
-    if (r == 0)
-        r = presentation_parse(buf_str(&bytes), &film, err);
-    if (r == 0)
-        r = publish_list_make(&list, film);
+    int r = publish_list_make(&list, film);
     if (r == 0)
         r = publish_ask(c, &list, err);
     for (unsigned i = 0; r == 0 && i < list.count; i++)
         r = list.is_missing[i] ? -ENOENT : 0;
     publish_list_free(&list);
-    return r == 0 ? remote_put_ref(c, asset, presentation, ret_generation, err) : r;
+    return r;
+}
+
+int publish_again(const struct remote *remote, const char *asset, const struct digest *presentation,
+                  uint64_t *ret_generation, struct err *ret_warning, struct err *err)
+{
+    CLEAN(remote_client_free) struct remote_client *c = NULL;
+    CLEAN(presentation_free) struct presentation *film = NULL;
+    CLEAN_BUF struct buf bytes = BUF_EMPTY;
+    struct digest now;
+    int r = remote_client_new(remote, NULL, &c);
+    if (r < 0)
+        return err_errno(err, r, "asking the origin");
+    r = remote_get_ref(c, asset, &now, ret_generation, err);
+    bool stands = r == 0 && digest_eq(&now, presentation);
+    if (r == 0 || r == -ENOENT)
+        r = remote_get_blob(c, presentation, &bytes, err);
+    if (r == 0)
+        r = presentation_parse(buf_str(&bytes), &film, err);
+    if (r == 0 && !stands)
+        r = publish_still_there(c, film, err);
+    if (r == 0 && !stands)
+        r = remote_put_ref(c, asset, presentation, ret_generation, err);
+    if (r == 0)
+        publish_tell_catalogue(remote, c, film, ret_warning);
+    return r;
 }

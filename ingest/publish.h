@@ -27,7 +27,7 @@ MUST_USE int publish_film(const struct remote *remote, const struct work *w,
                           struct publish_state *state, struct publish_done *ret, struct err *err);
 
 /* Whether the asset shows that presentation; moves the ref back to it when it does not, but the
- * origin still has all its blobs. -ENOENT: it has not. */
+ * origin still has all its blobs. -ENOENT: it has not. Tells the catalogue in either case. */
 MUST_USE int publish_again(const struct remote *remote, const char *asset,
                            const struct digest *presentation, uint64_t *ret_generation,
-                           struct err *err);
+                           struct err *ret_warning, struct err *err);

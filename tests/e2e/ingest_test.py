@@ -154,6 +154,22 @@ class Ingest(unittest.TestCase):
         self.assertEqual(again[-1]["generation"], lines[-1]["generation"])
         self.assertEqual(len(again), 1)
 
+    def test_published_again_after_a_removal_it_is_listed(self):
+        path = self.make("again.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=2")
+        who = {"email": "again@example.org", "password": "again and again"}
+        cookie = self.weir.request("POST", self.weir.url("control") + "/api/v1/auth/signup", who).headers["Set-Cookie"].split(";")[0]
+
+        def listed():
+            answer = self.weir.request("GET", self.weir.url("control") + "/api/v1/videos", headers={"Cookie": cookie})
+            return "again" in [v["asset"] for v in answer.json()["videos"]]
+
+        self.weir.publish(path, "again")
+        self.assertTrue(listed())
+        self.weir.run("remove", "again", check=True)
+        self.assertFalse(listed())
+        self.weir.publish(path, "again")
+        self.assertTrue(listed())
+
     def test_progress_bar_on_a_terminal(self):
         path = self.make("bar.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=6")
         from weir import program
