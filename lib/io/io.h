@@ -60,6 +60,12 @@ struct io_ops {
     int (*rename)(const struct io_ops *ops, const char *from, const char *to);
     int (*unlink)(const struct io_ops *ops, const char *path);
     int (*sync_folder)(const struct io_ops *ops, const char *path);
+    /* Gives the space back; the bytes read as zeroes from then on, or, where the file system cannot
+     * (-EOPNOTSUPP), stay what they were. */
+    int (*punch)(const struct io_ops *ops, int fd, uint64_t offset, uint64_t size);
+    /* Of the file system that path is on, as far as this process may use it. */
+    int (*space)(const struct io_ops *ops, const char *path, uint64_t *ret_free,
+                 uint64_t *ret_size);
 
     /* event_fd: an eventfd written whenever io_reap has something to do; -1: nobody polls. */
     int (*queue_new)(const struct io_ops *ops, unsigned depth, int event_fd, struct io_queue **ret);

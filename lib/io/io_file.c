@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include "base/file.h"
 
@@ -74,4 +75,28 @@ int io_file_sync_folder(const struct io_ops *ops, const char *path)
 {
     (void)ops;
     return file_sync_folder(path);
+}
+
+int io_file_punch(const struct io_ops *ops, int fd, uint64_t offset, uint64_t size)
+{
+    (void)ops;
+    if (offset > INT64_MAX || size > INT64_MAX - offset)
+        return -EFBIG;
+    int r;
+    do {
+        r = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size);
+    } while (r != 0 && errno == EINTR);
+    return r == 0 ? 0 : -errno;
+}
+
+int io_file_space(const struct io_ops *ops, const char *path, uint64_t *ret_free,
+                  uint64_t *ret_size)
+{
+    (void)ops;
+    struct statvfs s;
+    if (statvfs(path, &s) != 0)
+        return -errno;
+    *ret_free = (uint64_t)s.f_bavail * s.f_frsize;
+    *ret_size = (uint64_t)s.f_blocks * s.f_frsize;
+    return 0;
 }

@@ -162,6 +162,36 @@ static void io_test_many(void **state)
     place_free(&p);
 }
 
+/* A hole reads as zeroes, and what is around it stays. */
+static void io_test_punch(void **state)
+{
+    struct place p;
+    uint8_t *bytes = aligned_alloc(IO_ALIGN, 3 * IO_ALIGN);
+    struct io_queue *q = NULL;
+    uint64_t free_size = 0, size = 0;
+    assert_non_null(bytes);
+    place_new(&p, state);
+    assert_int_equal(io_queue_new(p.ops, 4, -1, &q), 0);
+    int fd = place_open(&p, IO_CREATE | IO_WRITABLE);
+    memset(bytes, 7, 3 * IO_ALIGN);
+    assert_int_equal(io_run(q, IO_WRITE, fd, bytes, 3 * IO_ALIGN, 0), 0);
+    assert_int_equal(p.ops->punch(p.ops, fd, IO_ALIGN, IO_ALIGN), 0);
+    assert_int_equal(io_run(q, IO_READ, fd, bytes, 3 * IO_ALIGN, 0), 0);
+    for (uint32_t i = 0; i < 3 * IO_ALIGN; i++)
+        assert_int_equal(bytes[i], i / IO_ALIGN == 1 ? 0 : 7);
+    assert_int_equal(p.ops->file_size(p.ops, fd, &size), 0);
+    assert_int_equal(size, 3 * IO_ALIGN);
+    assert_int_equal(p.ops->punch(p.ops, fd, UINT64_MAX - 1, IO_ALIGN), -EFBIG);
+    assert_int_equal(p.ops->space(p.ops, p.path, &free_size, &size), 0);
+    assert_true(free_size <= size);
+    assert_true(size > 0);
+    assert_int_equal(p.ops->space(p.ops, "/no/such/path", &free_size, &size), -ENOENT);
+    assert_int_equal(p.ops->close(p.ops, fd), 0);
+    io_queue_free(q);
+    free(bytes);
+    place_free(&p);
+}
+
 static void io_test_bad_depth(void **state)
 {
     struct io_queue *q = NULL;
@@ -183,6 +213,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(io_test_files, state),
         cmocka_unit_test_prestate(io_test_run, state),
         cmocka_unit_test_prestate(io_test_many, state),
+        cmocka_unit_test_prestate(io_test_punch, state),
         cmocka_unit_test_prestate(io_test_bad_depth, state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,19 @@ static int fault_sync_folder(const struct io_ops *ops, const char *path)
     return inner->sync_folder(inner, path);
 }
 
+static int fault_punch(const struct io_ops *ops, int fd, uint64_t offset, uint64_t size)
+{
+    const struct io_ops *inner = fault_of(ops)->inner;
+    return inner->punch(inner, fd, offset, size);
+}
+
+static int fault_space(const struct io_ops *ops, const char *path, uint64_t *ret_free,
+                       uint64_t *ret_size)
+{
+    const struct io_ops *inner = fault_of(ops)->inner;
+    return inner->space(inner, path, ret_free, ret_size);
+}
+
 static int fault_queue_new(const struct io_ops *ops, unsigned depth, int event_fd,
                            struct io_queue **ret)
 {
@@ -163,6 +176,8 @@ void fault_io_init(struct fault_io *f, const struct io_ops *inner)
                                    .rename = fault_rename,
                                    .unlink = fault_unlink,
                                    .sync_folder = fault_sync_folder,
+                                   .punch = fault_punch,
+                                   .space = fault_space,
                                    .queue_new = fault_queue_new,
                                    .queue_free = fault_queue_free,
                                    .submit = fault_submit,
