@@ -85,8 +85,8 @@ struct admit *admit_free(struct admit *a)
     return NULL;
 }
 
-/* The place of a blob's bit n, and the step to the next: halves of the digest, mixed since tests and
- * strangers may choose them. */
+/* The place of a blob's bit n, and the step to the next: halves of the digest, mixed since tests
+ * and strangers may choose them. */
 struct admit_hash {
     uint64_t at, step;
 };

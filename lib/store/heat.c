@@ -2,9 +2,9 @@
 /* A count-min sketch of four rows. Its counters hold logarithms: level c stands for
  * 2^((c - HEAT_ONE - phase) / 8) reads, where phase counts the eighths of a half-life since the
  * present epoch began. So time alone makes all counters worth less and nothing has to be swept;
- * a later read simply comes in at a higher level. After an epoch of 64 eighths all levels go down by
- * 64, word by word, when a word is next written: each carries the number of the epoch that its levels
- * belong to, and changes by compare-and-swap as a whole.
+ * a later read simply comes in at a higher level. After an epoch of 64 eighths all levels go down
+ * by 64, word by word, when a word is next written: each carries the number of the epoch that its
+ * levels belong to, and changes by compare-and-swap as a whole.
  *
  * Levels are rounded up or down by chance so that the mean is right. One draw serves all four rows,
  * and ageing keeps the order of levels, so the least counter of a blob stays its best one. */

@@ -32,7 +32,7 @@ uint64_t heat_bytes(const struct heat *h);
 
 void heat_touch(struct heat *h, const struct digest *d, uint64_t now_ms); /* it was read */
 
-/* Reads, each counted 2^(-age / half-life); 0 when less than a sixteenth of one may be left. Up to a
- * million. The standard error of a single blob is a tenth for few reads, a fifth for many; what other
- * blobs add by sharing its counters comes on top. Time goes in eighths of the half-life. */
+/* Reads, each counted 2^(-age / half-life); 0 when less than a sixteenth of one may be left. Up to
+ * a million. The standard error of a single blob is a tenth for few reads, a fifth for many; what
+ * other blobs add by sharing its counters comes on top. Time goes in eighths of the half-life. */
 double heat_of(const struct heat *h, const struct digest *d, uint64_t now_ms);

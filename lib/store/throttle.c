@@ -43,8 +43,8 @@ static void throttle_refill(struct throttle *t, uint64_t rate, uint64_t elapsed_
         t->tokens += (int64_t)(rate * elapsed_us);
 }
 
-/* Brings balance and allowed rate to now. While the rate rises, time counts at the rate that it began
- * with: a little less than is due, never more. */
+/* Brings balance and allowed rate to now. While the rate rises, time counts at the rate that it
+ * began with: a little less than is due, never more. */
 static void throttle_advance(struct throttle *t, uint64_t now_us)
 {
     /* A clock that was set back: no time went by, and it goes on from there. */

@@ -9,9 +9,9 @@
  * Units:   bytes, bytes per second; microseconds of a clock that does not jump (clock_mono_us).
  *
  * The rule. With n foreground reads under way and f bytes per second of them of late, the work may
- * go at (rate - f) / (1 + n), at least at the floor. That holds at once when it is less than before;
- * when it is more the allowed rate rises evenly, from nothing to the full rate within recover_us, so
- * that a gap between two reads is no reason to rush. Over any time t no more than
+ * go at (rate - f) / (1 + n), at least at the floor. That holds at once when it is less than
+ * before; when it is more the allowed rate rises evenly, from nothing to the full rate within
+ * recover_us, so that a gap between two reads is no reason to rush. Over any time t no more than
  * burst + rate * t is let go, and what one take asks for beyond the burst. */
 #pragma once
 #include "base/base.h"

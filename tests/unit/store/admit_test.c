@@ -76,8 +76,8 @@ static void admit_test_window(void **state)
     admit_free(a);
 }
 
-/* The theory: a filter of m bits a name with k hashes, full to a part f, errs (1 - e^(-kf/m))^k of the
- * time; here one filter full and one filling. */
+/* The theory: a filter of m bits a name with k hashes, full to a part f, errs (1 - e^(-kf/m))^k of
+ * the time; here one filter full and one filling. */
 static void admit_test_errors(void **state)
 {
     (void)state;

@@ -49,7 +49,8 @@ static void heat_test_options(void **state)
     heat_free(h);
 }
 
-/* A blob alone in the sketch, n reads at once: the mean over many blobs is n, the spread as said. */
+/* A blob alone in the sketch, n reads at once: the mean over many blobs is n, the spread as
+ * said. */
 static void heat_test_counts(void **state)
 {
     (void)state;
@@ -240,8 +241,8 @@ struct toucher {
     bool bad;
 };
 
-/* A round is a step of time; every other thread's clock is a step ahead, so that epochs begin for some
- * while they go on for others. */
+/* A round is a step of time; every other thread's clock is a step ahead, so that epochs begin for
+ * some while they go on for others. */
 static void *toucher_run(void *arg)
 {
     struct toucher *t = arg;

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Invariants:
+ * 1. A move goes to a tier that is here, writable and has room for the blob.
+ * 2. Between two promotions of a blob lie stay_ms; so the moves of a blob in a time t are at most
+ *    2 * (t / stay_ms + 1) + 1.
+ * 3. What displaces warm blobs is worth margin times as much as each of those, so with heats that
+ *    do not change every round of promoting and draining raises the worth of what is warm, and the
+ *    moves end. */
+#include "store/place.h"
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#define PLACE_MIB       1048576.0
+#define PLACE_SIZE_MIN  (UINT64_C(256) << 10) /* seeking costs as much as reading this */
+#define PLACE_KEY_SHIFT 50u /* of a double: leaves sign, exponent, 2 bits of the fraction */
+#define PLACE_KEY_MIN   ((UINT64_C(1023) - 20) << 2) /* of 2^-20, the lower edge of bucket 1 */
+
+static_assert(sizeof(double) == sizeof(uint64_t), "place_bucket reads the bits of a double");
+
+struct place_options place_options_default(void)
+{
+    const uint64_t hour_ms = UINT64_C(3600) * 1000;
+    return (struct place_options){
+        .margin = 2,
+        .promote_heat = 3,
+        .demote_heat = 0.25,
+        .demote_after_ms = 0,
+        .newborn_heat = 2,
+        .newborn_ms = 6 * hour_ms,
+        .stay_ms = 6 * hour_ms,
+    };
+}
+
+/* --- worth ------------------------------------------------------------------------------------ */
+
+/* 1 at 0, half after each half-life; straight in between, which is continuous and falls. */
+static double place_decay(uint64_t age_ms, uint64_t half_life_ms)
+{
+    if (half_life_ms == 0 || age_ms / half_life_ms >= 63)
+        return 0;
+    double whole = (double)(UINT64_C(1) << (age_ms / half_life_ms));
+    double part = (double)(age_ms % half_life_ms) / (double)half_life_ms;
+    return (1 - part / 2) / whole;
+}
+
+double place_worth(const struct place_blob *b, const struct place_options *o)
+{
+    double heat = b->heat > 0 ? b->heat : 0; /* also for a NaN */
+    heat += o->newborn_heat * place_decay(b->age_ms, o->newborn_ms);
+    return heat * (PLACE_MIB / (double)MAX(b->size, PLACE_SIZE_MIN));
+}
+
+/* --- tiers ------------------------------------------------------------------------------------ */
+
+static bool place_fits(const struct place_tier_state *t, uint64_t size, uint64_t limit)
+{
+    if (!t->here || !t->writable)
+        return false;
+    return t->capacity == 0 || (t->used <= limit && size <= limit - t->used);
+}
+
+/* New blobs and demotions for room may fill a tier; what can wait stops at the high watermark. */
+static uint64_t place_limit_soft(const struct place_tier_state *t)
+{
+    return MIN(t->high, t->capacity);
+}
+
+/* Promotions may go past the high watermark, which starts a drain of what is colder, but leave
+ * half of what is behind it to new blobs. */
+static uint64_t place_limit_promote(const struct place_tier_state *t)
+{
+    uint64_t soft = place_limit_soft(t);
+    return soft + (t->capacity - soft) / 2;
+}
+
+static enum place_tier place_new(const struct place_blob *b, const struct place_state *s)
+{
+    for (enum place_tier tier = PLACE_WARM; tier <= PLACE_COLD; tier++) {
+        if (place_fits(&s->tiers[tier], b->size, s->tiers[tier].capacity))
+            return tier;
+    }
+    return PLACE_NOWHERE;
+}
+
+static bool place_allowed(uint64_t recent, uint64_t size, uint64_t max)
+{
+    return max == 0 || (recent <= max && size <= max - recent);
+}
+
+static bool place_demote(const struct place_blob *b, const struct place_state *s)
+{
+    const struct place_tier_state *warm = &s->tiers[PLACE_WARM], *cold = &s->tiers[PLACE_COLD];
+    const struct place_options *o = &s->options;
+    if (!warm->here)
+        return false; /* it cannot be read */
+    if (s->limits.draining && warm->used > warm->low && place_worth(b, o) <= s->limits.demote_below)
+        return place_fits(cold, b->size, cold->capacity);
+    if (o->demote_after_ms == 0 || b->age_ms < o->demote_after_ms || !(b->heat < o->demote_heat))
+        return false;
+    return place_fits(cold, b->size, place_limit_soft(cold)) &&
+           place_allowed(s->demoted_recent, b->size, o->demote_max);
+}
+
+static bool place_promote(const struct place_blob *b, const struct place_state *s)
+{
+    const struct place_tier_state *warm = &s->tiers[PLACE_WARM];
+    const struct place_options *o = &s->options;
+    double margin = MAX(o->margin, 1);
+    if (!s->tiers[PLACE_COLD].here || b->stay_ms < o->stay_ms)
+        return false;
+    /* Above what would demote it for its age, by the margin, too. */
+    double least =
+        o->demote_after_ms > 0 ? MAX(o->promote_heat, margin * o->demote_heat) : o->promote_heat;
+    if (!(b->heat >= least) || !place_allowed(s->promoted_recent, b->size, o->promote_max))
+        return false;
+    if (place_fits(warm, b->size, MIN(warm->low, warm->capacity)))
+        return true; /* displaces nothing */
+    return s->limits.known && place_worth(b, o) > margin * s->limits.displaced &&
+           place_fits(warm, b->size, place_limit_promote(warm));
+}
+
+enum place_tier place_choose(const struct place_blob *b, const struct place_state *s)
+{
+    switch (b->tier) {
+    case PLACE_WARM:
+        return place_demote(b, s) ? PLACE_COLD : PLACE_WARM;
+    case PLACE_COLD:
+        return place_promote(b, s) ? PLACE_WARM : PLACE_COLD;
+    case PLACE_NOWHERE:
+    case PLACE_TIERS:
+        break;
+    }
+    return place_new(b, s);
+}
+
+/* --- the histogram ---------------------------------------------------------------------------- */
+
+/* The bits of a double that is not below 0 are in the order of its value. */
+static unsigned place_bucket(double worth)
+{
+    uint64_t bits;
+    memcpy(&bits, &worth, sizeof bits);
+    uint64_t key = bits >> PLACE_KEY_SHIFT;
+    if (key < PLACE_KEY_MIN)
+        return 0;
+    return (unsigned)MIN(key - PLACE_KEY_MIN + 1, (uint64_t)PLACE_BUCKETS - 1);
+}
+
+/* All worths of the bucket are below. */
+static double place_bucket_end(unsigned bucket)
+{
+    double end;
+    uint64_t bits = bucket == PLACE_BUCKETS - 1 ? UINT64_C(0x7fefffffffffffff) /* the largest */
+                                                : (PLACE_KEY_MIN + bucket) << PLACE_KEY_SHIFT;
+    memcpy(&end, &bits, sizeof end);
+    return end;
+}
+
+void place_histogram_clear(struct place_histogram *h)
+{
+    *h = (struct place_histogram){.total = 0};
+}
+
+void place_histogram_add(struct place_histogram *h, const struct place_blob *b,
+                         const struct place_options *o)
+{
+    if (b->tier != PLACE_WARM)
+        return;
+    h->bytes[place_bucket(place_worth(b, o))] += b->size;
+    h->total += b->size;
+}
+
+/* The end of the bucket in which the coldest `bytes` of `used` end; 0 for none. */
+static double place_coldest(const struct place_histogram *h, uint64_t bytes, uint64_t used)
+{
+    if (bytes == 0 || h->total == 0)
+        return 0;
+    double part = (double)bytes / (double)MAX(used, bytes) * (double)h->total, sum = 0;
+    unsigned bucket = 0;
+    for (; bucket < PLACE_BUCKETS - 1; bucket++) {
+        sum += (double)h->bytes[bucket];
+        if (sum >= part)
+            break;
+    }
+    return place_bucket_end(bucket);
+}
+
+struct place_limits place_threshold(const struct place_histogram *h, const struct place_state *s)
+{
+    const struct place_tier_state *warm = &s->tiers[PLACE_WARM];
+    struct place_limits l = {.known = true};
+    if (warm->capacity == 0)
+        return l; /* no end to it: nothing is ever displaced */
+    uint64_t high = place_limit_soft(warm), low = MIN(warm->low, high);
+    uint64_t over = warm->used > low ? warm->used - low : 0;
+    l.displaced = place_coldest(h, over, warm->used);
+    l.draining = warm->used > high || (s->limits.draining && over > 0);
+    l.demote_below = l.draining ? l.displaced : 0;
+    return l;
+}
+
+/* --- devices ---------------------------------------------------------------------------------- */
+
+int place_device(const struct place_device *devices, unsigned count)
+{
+    int best = -ENOSPC;
+    for (unsigned i = 0; i < count; i++) {
+        const struct place_device *d = &devices[i];
+        if (d->failed || d->free < d->need || d->free - d->need < d->reserve)
+            continue;
+        if (best < 0 || d->free > devices[best].free)
+            best = (int)i;
+    }
+    return best;
+}
