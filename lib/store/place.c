@@ -13,7 +13,8 @@
 
 #define PLACE_MIB       1048576.0
 #define PLACE_SIZE_MIN  (UINT64_C(256) << 10) /* seeking costs as much as reading this */
-#define PLACE_KEY_SHIFT 50u /* of a double: leaves sign, exponent, 2 bits of the fraction */
+#define PLACE_PART_MIN  0.125 /* one read of a blob put just now is no sign of a thousand */
+#define PLACE_KEY_SHIFT 50u   /* of a double: leaves sign, exponent, 2 bits of the fraction */
 #define PLACE_KEY_MIN   ((UINT64_C(1023) - 20) << 2) /* of 2^-20, the lower edge of bucket 1 */
 
 static_assert(sizeof(double) == sizeof(uint64_t), "place_bucket reads the bits of a double");
@@ -27,27 +28,29 @@ struct place_options place_options_default(void)
         .demote_heat = 0.25,
         .demote_after_ms = 0,
         .newborn_heat = 2,
-        .newborn_ms = 6 * hour_ms,
+        .half_life_ms = 6 * hour_ms,
         .stay_ms = 6 * hour_ms,
     };
 }
 
 /* --- worth ------------------------------------------------------------------------------------ */
 
-/* 1 at 0, half after each half-life; straight in between, which is continuous and falls. */
+/* 2^(-age / half-life): exact at whole half-lives, within 0.003 in between. */
 static double place_decay(uint64_t age_ms, uint64_t half_life_ms)
 {
     if (half_life_ms == 0 || age_ms / half_life_ms >= 63)
         return 0;
     double whole = (double)(UINT64_C(1) << (age_ms / half_life_ms));
     double part = (double)(age_ms % half_life_ms) / (double)half_life_ms;
-    return (1 - part / 2) / whole;
+    return (1 - part * (0.6747 - 0.1747 * part)) / whole;
 }
 
 double place_worth(const struct place_blob *b, const struct place_options *o)
 {
+    /* Read evenly since it was put, a blob has 1 - missing of the heat that it is going to have. */
+    double missing = place_decay(b->age_ms, o->half_life_ms);
     double heat = b->heat > 0 ? b->heat : 0; /* also for a NaN */
-    heat += o->newborn_heat * place_decay(b->age_ms, o->newborn_ms);
+    heat = (heat + o->newborn_heat * missing) / MAX(1 - missing, PLACE_PART_MIN);
     return heat * (PLACE_MIB / (double)MAX(b->size, PLACE_SIZE_MIN));
 }
 
@@ -194,9 +197,11 @@ struct place_limits place_threshold(const struct place_histogram *h, const struc
         return l; /* no end to it: nothing is ever displaced */
     uint64_t high = place_limit_soft(warm), low = MIN(warm->low, high);
     uint64_t over = warm->used > low ? warm->used - low : 0;
-    l.displaced = place_coldest(h, over, warm->used);
+    /* What comes in below high displaces nothing now, but all that the next drain takes. Were it held
+     * against the coldest few only, blobs of hardly any difference would go in and out. */
+    l.displaced = place_coldest(h, MAX(warm->used, high) - low, warm->used);
     l.draining = warm->used > high || (s->limits.draining && over > 0);
-    l.demote_below = l.draining ? l.displaced : 0;
+    l.demote_below = l.draining ? place_coldest(h, over, warm->used) : 0;
     return l;
 }
 

@@ -36,11 +36,11 @@ struct place_options {
     double promote_heat;      /* reads, at least, before anything is promoted */
     double demote_heat;       /* below it, and demote_after_ms old: demoted though there is room */
     uint64_t demote_after_ms; /* 0: demoted only when room is needed */
-    double newborn_heat;      /* what a new blob counts as read; half of it after newborn_ms... */
-    uint64_t newborn_ms;
-    uint64_t stay_ms;     /* a demoted blob is not promoted again before */
-    uint64_t promote_max; /* bytes within the caller's traffic window; 0: no limit */
-    uint64_t demote_max;  /* the same for demotions by age; those for room have no limit */
+    double newborn_heat;      /* what a new blob counts as read, halved with each half-life */
+    uint64_t half_life_ms;    /* of heat: what is younger had no time yet to be read so often */
+    uint64_t stay_ms;         /* a demoted blob is not promoted again before */
+    uint64_t promote_max;     /* bytes within the caller's traffic window; 0: no limit */
+    uint64_t demote_max;      /* the same for demotions by age; those for room have no limit */
 };
 
 struct place_tier_state {
@@ -57,7 +57,7 @@ struct place_limits {
     bool known;
     bool draining;       /* warm is above high, or was and is not down to low yet */
     double demote_below; /* worth: draining, this and what is colder goes */
-    double displaced;    /* worth of the warmest that would go, were warm emptied to low now */
+    double displaced;    /* worth of the warmest that goes when warm is next emptied to low */
 };
 
 struct place_state {
@@ -78,7 +78,8 @@ struct place_histogram {
 
 struct place_options place_options_default(void);
 
-/* Heat as it counts for placement: with the bonus of what is new, for each MiB. */
+/* Heat as it counts for placement, for each MiB: what it comes to if the blob goes on being read as
+ * it was since it was put. */
 double place_worth(const struct place_blob *b, const struct place_options *o);
 
 /* Where it should be; b->tier: leave it. Never another tier that is away, read-only or full. */

@@ -2,6 +2,7 @@
 /* The rules one by one, and what must hold in any state; days of traffic are in place_sim.c. */
 #include "store/place.h"
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include "../unit.h"
 
@@ -184,17 +185,21 @@ static void place_test_worth(void **state)
     assert_true(place_worth(&b, &o) == least);
     /* What is new counts as read, less and less. */
     b = old_blob(PLACE_WARM, 0);
-    double before = o.newborn_heat * 1.0001;
-    for (b.age_ms = 0; b.age_ms < 2 * DAY; b.age_ms += HOUR / 2) {
+    double before = o.newborn_heat * 8.0001;
+    for (b.age_ms = 0; b.age_ms < 2 * DAY; b.age_ms += HOUR) {
         double worth = place_worth(&b, &o);
         assert_true(worth < before);
-        assert_true(b.age_ms % o.newborn_ms != 0 ||
-                    worth * (double)(1 << b.age_ms / o.newborn_ms) == o.newborn_heat);
         before = worth;
     }
+    /* And read evenly, n times in a half-life, it is worth the same at every age but the first. */
+    for (b.age_ms = 2 * HOUR; b.age_ms < 2 * DAY; b.age_ms += HOUR) {
+        b.heat = 100 / 0.6931 * (1 - exp2(-(double)b.age_ms / (double)o.half_life_ms));
+        assert_true(fabs(place_worth(&b, &o) / (100 / 0.6931) - 1) < 0.25);
+    }
+    b.heat = 0;
     b.age_ms = UINT64_MAX;
     assert_true(place_worth(&b, &o) == 0);
-    o.newborn_ms = 0;
+    o.half_life_ms = 0;
     assert_true(place_worth(&b, &o) == 0);
     b.heat = -1;
     assert_true(place_worth(&b, &o) == 0);
