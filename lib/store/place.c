@@ -105,21 +105,32 @@ static bool place_demote(const struct place_blob *b, const struct place_state *s
            place_allowed(s->demoted_recent, b->size, o->demote_max);
 }
 
+static double place_margin(const struct place_options *o)
+{
+    return MAX(o->margin, 1);
+}
+
+/* Read often enough, and long enough where it is, to be promoted anywhere at all. */
+static bool place_promotable(const struct place_blob *b, const struct place_options *o)
+{
+    /* Above what would demote it for its age, by the margin, too. */
+    double least = o->demote_after_ms > 0 ? place_margin(o) * o->demote_heat : 0;
+    return b->stay_ms >= o->stay_ms && b->heat >= MAX(o->promote_heat, least);
+}
+
 static bool place_promote(const struct place_blob *b, const struct place_state *s)
 {
     const struct place_tier_state *warm = &s->tiers[PLACE_WARM];
     const struct place_options *o = &s->options;
-    double margin = MAX(o->margin, 1);
-    if (!s->tiers[PLACE_COLD].here || b->stay_ms < o->stay_ms)
+    if (!s->tiers[PLACE_COLD].here || !place_promotable(b, o))
         return false;
-    /* Above what would demote it for its age, by the margin, too. */
-    double least =
-        o->demote_after_ms > 0 ? MAX(o->promote_heat, margin * o->demote_heat) : o->promote_heat;
-    if (!(b->heat >= least) || !place_allowed(s->promoted_recent, b->size, o->promote_max))
+    double worth = place_worth(b, o);
+    if (worth < s->limits.promote_above ||
+        !place_allowed(s->promoted_recent, b->size, o->promote_max))
         return false;
     if (place_fits(warm, b->size, MIN(warm->low, warm->capacity)))
         return true; /* displaces nothing */
-    return s->limits.known && place_worth(b, o) > margin * s->limits.displaced &&
+    return s->limits.known && worth > place_margin(o) * s->limits.displaced &&
            place_fits(warm, b->size, place_limit_promote(warm));
 }
 
@@ -150,58 +161,84 @@ static unsigned place_bucket(double worth)
     return (unsigned)MIN(key - PLACE_KEY_MIN + 1, (uint64_t)PLACE_BUCKETS - 1);
 }
 
-/* All worths of the bucket are below. */
-static double place_bucket_end(unsigned bucket)
+/* No worth in the bucket is below; all are below that of the next bucket. */
+static double place_bucket_start(unsigned bucket)
 {
-    double end;
-    uint64_t bits = bucket == PLACE_BUCKETS - 1 ? UINT64_C(0x7fefffffffffffff) /* the largest */
-                                                : (PLACE_KEY_MIN + bucket) << PLACE_KEY_SHIFT;
-    memcpy(&end, &bits, sizeof end);
-    return end;
+    double start;
+    uint64_t bits = (PLACE_KEY_MIN + bucket - 1) << PLACE_KEY_SHIFT;
+    if (bucket == 0)
+        bits = 0;
+    if (bucket == PLACE_BUCKETS)
+        bits = UINT64_C(0x7fefffffffffffff); /* the largest there is */
+    memcpy(&start, &bits, sizeof start);
+    return start;
 }
 
 void place_histogram_clear(struct place_histogram *h)
 {
-    *h = (struct place_histogram){.total = 0};
+    *h = (struct place_histogram){.warm_total = 0};
 }
 
 void place_histogram_add(struct place_histogram *h, const struct place_blob *b,
                          const struct place_options *o)
 {
-    if (b->tier != PLACE_WARM)
-        return;
-    h->bytes[place_bucket(place_worth(b, o))] += b->size;
-    h->total += b->size;
+    if (b->tier == PLACE_WARM) {
+        h->warm[place_bucket(place_worth(b, o))] += b->size;
+        h->warm_total += b->size;
+    } else if (b->tier == PLACE_COLD && place_promotable(b, o)) {
+        h->cold[place_bucket(place_worth(b, o))] += b->size;
+    }
 }
 
-/* The end of the bucket in which the coldest `bytes` of `used` end; 0 for none. */
-static double place_coldest(const struct place_histogram *h, uint64_t bytes, uint64_t used)
+/* The end of the bucket in which the coldest `bytes` of what is warm end; 0 for none. part: of all
+ * that is warm which was counted. */
+static double place_coldest(const struct place_histogram *h, uint64_t bytes, double part)
 {
-    if (bytes == 0 || h->total == 0)
-        return 0;
-    double part = (double)bytes / (double)MAX(used, bytes) * (double)h->total, sum = 0;
+    double sum = 0;
     unsigned bucket = 0;
+    if (bytes == 0 || h->warm_total == 0)
+        return 0;
     for (; bucket < PLACE_BUCKETS - 1; bucket++) {
-        sum += (double)h->bytes[bucket];
-        if (sum >= part)
+        sum += (double)h->warm[bucket];
+        if (sum >= (double)bytes * part)
             break;
     }
-    return place_bucket_end(bucket);
+    return place_bucket_start(bucket + 1);
+}
+
+/* The start of the bucket in which the hottest `bytes` of what is cold end; 0 when all of it is
+ * less than that. */
+static double place_hottest(const struct place_histogram *h, uint64_t bytes, double part)
+{
+    double sum = 0;
+    for (unsigned bucket = PLACE_BUCKETS; bucket-- > 0;) {
+        sum += (double)h->cold[bucket];
+        if (sum > (double)bytes * part)
+            return place_bucket_start(bucket);
+    }
+    return 0;
 }
 
 struct place_limits place_threshold(const struct place_histogram *h, const struct place_state *s)
 {
     const struct place_tier_state *warm = &s->tiers[PLACE_WARM];
+    const struct place_options *o = &s->options;
     struct place_limits l = {.known = true};
     if (warm->capacity == 0)
         return l; /* no end to it: nothing is ever displaced */
+    double part = warm->used > h->warm_total ? (double)h->warm_total / (double)warm->used : 1;
     uint64_t high = place_limit_soft(warm), low = MIN(warm->low, high);
     uint64_t over = warm->used > low ? warm->used - low : 0;
-    /* What comes in below high displaces nothing now, but all that the next drain takes. Were it held
-     * against the coldest few only, blobs of hardly any difference would go in and out. */
-    l.displaced = place_coldest(h, MAX(warm->used, high) - low, warm->used);
+    /* What comes in below high displaces nothing now, but all that the next drain takes. Were it
+     * held against the coldest few only, blobs of hardly any difference would go in and out. */
+    l.displaced = place_coldest(h, MAX(warm->used, high) - low, part);
     l.draining = warm->used > high || (s->limits.draining && over > 0);
-    l.demote_below = l.draining ? place_coldest(h, over, warm->used) : 0;
+    l.demote_below = l.draining ? place_coldest(h, over, part) : 0;
+    uint64_t used = l.draining ? low : warm->used, limit = place_limit_promote(warm);
+    uint64_t room = limit > used ? limit - used : 0;
+    if (o->promote_max > 0)
+        room = MIN(room, o->promote_max - MIN(s->promoted_recent, o->promote_max));
+    l.promote_above = h->warm_total > 0 ? place_hottest(h, room, part) : 0;
     return l;
 }
 

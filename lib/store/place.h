@@ -55,9 +55,10 @@ struct place_tier_state {
 /* What a sweep found out. All zero: nothing yet, which makes nothing move but what is plain. */
 struct place_limits {
     bool known;
-    bool draining;       /* warm is above high, or was and is not down to low yet */
-    double demote_below; /* worth: draining, this and what is colder goes */
-    double displaced;    /* worth of the warmest that goes when warm is next emptied to low */
+    bool draining;        /* warm is above high, or was and is not down to low yet */
+    double demote_below;  /* worth: draining, this and what is colder goes */
+    double displaced;     /* worth of the warmest that goes when warm is next emptied to low */
+    double promote_above; /* worth: there is room for this and what is hotter */
 };
 
 struct place_state {
@@ -70,10 +71,11 @@ struct place_state {
 
 #define PLACE_BUCKETS 193 /* quarter octaves from 2^-20 to 2^28, and one for what is below */
 
-/* Of what is warm: how many bytes are of what worth. */
+/* How many bytes are of what worth: of what is warm, and of what is cold and might be promoted. */
 struct place_histogram {
-    uint64_t bytes[PLACE_BUCKETS];
-    uint64_t total;
+    uint64_t warm[PLACE_BUCKETS];
+    uint64_t cold[PLACE_BUCKETS];
+    uint64_t warm_total;
 };
 
 struct place_options place_options_default(void);
@@ -87,10 +89,11 @@ MUST_USE enum place_tier place_choose(const struct place_blob *b, const struct p
 
 void place_histogram_clear(struct place_histogram *h);
 void place_histogram_add(struct place_histogram *h, const struct place_blob *b,
-                         const struct place_options *o); /* ignores what is not warm */
+                         const struct place_options *o);
 
 /* s->limits of the sweep before tells whether a drain goes on. The histogram may be of a part of
- * the blobs: it is taken as a sample. */
+ * the blobs: it is taken as a sample. One without cold blobs is good too, but then promotions are
+ * made in the order in which they are asked for, not the hottest first. */
 struct place_limits place_threshold(const struct place_histogram *h, const struct place_state *s);
 
 struct place_device {

