@@ -24,8 +24,8 @@ enum place_tier {
 
 struct place_blob {
     double heat;
-    uint64_t age_ms;  /* since it was put */
-    uint64_t stay_ms; /* since it came to the tier it is in; not known: age_ms */
+    uint64_t age_ms;  /* since it was put, or since heat began to be gathered, if that was later */
+    uint64_t stay_ms; /* since it came to the tier it is in; not known: since it was put */
     uint64_t size;
     enum place_tier tier; /* where it is now */
 };

@@ -59,7 +59,7 @@ static uint64_t sim_now(const struct sim *s)
 static struct place_blob sim_place_blob(const struct sim *s, const struct sim_blob *b)
 {
     return (struct place_blob){.heat = heat_of(s->heat, &b->digest, sim_now(s)),
-                               .age_ms = sim_now(s) - b->born_ms,
+                               .age_ms = sim_now(s) - MAX(b->born_ms, s->heat_since_ms),
                                .stay_ms = sim_now(s) - b->moved_ms,
                                .size = b->size,
                                .tier = b->tier};
@@ -161,6 +161,13 @@ void sim_scan(struct sim *s)
 {
     for (unsigned i = 0; i < s->count; i++)
         heat_touch(s->heat, &s->blobs[i].digest, sim_now(s));
+}
+
+void sim_restart(struct sim *s)
+{
+    heat_free(s->heat);
+    assert_int_equal(heat_new((uint64_t)s->count_max * 8, HEAT_HALF_LIFE_MS, &s->heat), 0);
+    s->heat_since_ms = sim_now(s);
 }
 
 /* --- the storekeeper -------------------------------------------------------------------------- */

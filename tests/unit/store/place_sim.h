@@ -31,6 +31,7 @@ struct sim {
     struct place_state state;
     struct throttle throttle;
     struct heat *heat;
+    uint64_t heat_since_ms;
     struct sim_blob *blobs;
     double *sums; /* of rates up to and with each blob */
     unsigned count, count_max, films;
@@ -58,7 +59,8 @@ void sim_delete(struct sim *s, unsigned film);
 /* An hour of readers, then a sweep. */
 void sim_hour(struct sim *s);
 void sim_sweep(struct sim *s);
-void sim_scan(struct sim *s); /* a backup reads every blob once */
+void sim_restart(struct sim *s); /* heat is lost */
+void sim_scan(struct sim *s);    /* a backup reads every blob once */
 
 void sim_measure(struct sim *s);       /* counts from here */
 double sim_share(const struct sim *s); /* of reads that warm answered */

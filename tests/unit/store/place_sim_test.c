@@ -184,6 +184,27 @@ static void sim_test_scan(void **state)
     assert_true((double)promoted[1] < 1.25 * (double)promoted[0] + 100e6);
 }
 
+/* All heat is lost, at the moment when warm is above its high watermark and has to be drained. */
+static void sim_test_restart(void **state)
+{
+    (void)state;
+    struct sim *s = library(17);
+    hours(s, 24 * 5);
+    for (unsigned i = 0; i < 24; i++) {
+        if (i % 3 == 0)
+            sim_film(s, BLOBS, 0.1); /* nobody wants it, which nobody knows yet */
+        if (i == 0)
+            sim_restart(s);
+        sim_measure(s);
+        sim_hour(s);
+        print_message("%.3f ", sim_share(s));
+        assert_true(sim_share(s) > sim_best(s) * 0.85);
+    }
+    report(s, "a day after a restart");
+    assert_true(sim_share(s) > sim_best(s) * 0.95);
+    sim_free(s);
+}
+
 /* Time stands still: sweeps come to an end of moves, and stay there. */
 static void sim_test_still(void **state)
 {
@@ -252,6 +273,7 @@ int main(void)
         cmocka_unit_test(sim_test_decay),     cmocka_unit_test(sim_test_viral),
         cmocka_unit_test(sim_test_live),      cmocka_unit_test(sim_test_scan),
         cmocka_unit_test(sim_test_still),     cmocka_unit_test(sim_test_away),
+        cmocka_unit_test(sim_test_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
