@@ -115,12 +115,15 @@ static json_t *job_record(const struct job *j)
     char digest[DIGEST_TEXT_SIZE] = "";
     if (j->has_presentation)
         digest_format(&j->presentation, digest);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s*, s:I, s:b, s:s, s:I, s:I, s:I, s:s}", "id", j->id,
-                     "path", j->ask.path, "asset", j->ask.asset, "ladder", j->ask.ladder, "title",
-                     j->ask.title, "created_ms", (json_int_t)j->created_ms, "stopped",
-                     j->state == JOB_STOPPED, "presentation", digest, "generation",
-                     (json_int_t)j->generation, "segments_encoded", (json_int_t)j->encoded,
-                     "segments_reused", (json_int_t)j->reused, "warning", j->warning.text);
+    bool stopped = j->state == JOB_STOPPED || j->is_stop_asked;
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s*, s:I, s:b, s:b, s:s, s:I, s:I, s:I, s:s, s:s*, s:I}", "id",
+        j->id, "path", j->ask.path, "asset", j->ask.asset, "ladder", j->ask.ladder, "title",
+        j->ask.title, "created_ms", (json_int_t)j->created_ms, "stopped", stopped, "discarded",
+        j->is_discarded, "presentation", digest, "generation", (json_int_t)j->generation,
+        "segments_encoded", (json_int_t)j->encoded, "segments_reused", (json_int_t)j->reused,
+        "warning", j->warning.text, "failed", j->is_kept ? j->error.text : NULL, "failed_ms",
+        (json_int_t)j->failed_ms);
 }
 
 static int job_write(const struct job *j, const char *path, struct err *err)
@@ -159,18 +162,24 @@ static int job_read(const char *path, const char *id, struct job **ret, struct e
     json_t *o = json_loadb(text.data != NULL ? text.data : "", text.size, 0, NULL);
     struct job_ask ask = {0};
     struct job *j = NULL;
-    const char *digest = "", *warning = "";
-    json_int_t created = 0, generation = 0, encoded = 0, reused = 0;
-    int stopped = 0;
-    r = json_unpack(o, "{s:s, s:s, s:s, s?s, s:I, s?b, s?s, s?I, s?I, s?I, s?s}", "path", &ask.path,
-                    "asset", &ask.asset, "ladder", &ask.ladder, "title", &ask.title, "created_ms",
-                    &created, "stopped", &stopped, "presentation", &digest, "generation",
-                    &generation, "segments_encoded", &encoded, "segments_reused", &reused,
-                    "warning", &warning) < 0
+    const char *digest = "", *warning = "", *failed = NULL;
+    json_int_t created = 0, generation = 0, encoded = 0, reused = 0, failed_ms = 0;
+    int stopped = 0, discarded = 0;
+    r = json_unpack(o, "{s:s, s:s, s:s, s?s, s:I, s?b, s?b, s?s, s?I, s?I, s?I, s?s, s?s, s?I}",
+                    "path", &ask.path, "asset", &ask.asset, "ladder", &ask.ladder, "title",
+                    &ask.title, "created_ms", &created, "stopped", &stopped, "discarded",
+                    &discarded, "presentation", &digest, "generation", &generation,
+                    "segments_encoded", &encoded, "segments_reused", &reused, "warning", &warning,
+                    "failed", &failed, "failed_ms", &failed_ms) < 0
             ? -EBADMSG
             : job_new(id, &ask, created, &j); /* ask borrows o's texts */
     if (r == 0) {
-        j->state = stopped ? JOB_STOPPED : JOB_QUEUED;
+        j->state = failed != NULL ? JOB_FAILED : stopped ? JOB_STOPPED : JOB_QUEUED;
+        j->stage = failed != NULL ? JOB_UPLOAD : JOB_PROBE;
+        j->is_kept = failed != NULL;
+        j->failed_ms = failed_ms;
+        j->is_discarded = discarded != 0;
+        (void)snprintf(j->error.text, sizeof j->error.text, "%s", failed != NULL ? failed : "");
         j->has_presentation = digest_parse(str_of(digest), &j->presentation) == 0;
         j->generation = (uint64_t)generation;
         j->encoded = (uint64_t)encoded;

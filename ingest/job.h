@@ -9,7 +9,8 @@
  * Units:   milliseconds.
  *
  * STATE/jobs/<id>/job.json says what was asked, beside it the work; STATE/done/<id>.json is all
- * that is left of a job that is done. A job that failed leaves nothing. */
+ * that is left of a job that is done. A job that failed leaves nothing, unless it failed with its
+ * work made and only the origin or the disk in the way: then its folder is kept for a while. */
 #pragma once
 #include <jansson.h>
 #include "ingest/publish.h"
@@ -40,8 +41,11 @@ struct job {
     bool has_presentation;
     struct digest presentation;
     uint64_t generation;
-    bool is_settling;  /* over, but its files are not in order yet: shown as running */
-    bool is_discarded; /* stop and throw away */
+    bool is_settling;   /* over, but its files are not in order yet: shown as running */
+    bool is_discarded;  /* stop and throw away */
+    bool is_stop_asked; /* by a call, not by the daemon's end: stays stopped after a restart */
+    bool is_kept;       /* failed, but its folder is there to go on from */
+    int64_t failed_ms;  /* when */
     struct job_waiter *waiters;
 
     atomic_bool stop;
