@@ -126,9 +126,30 @@ static json_t *job_record(const struct job *j)
         (json_int_t)j->failed_ms);
 }
 
+static json_t *job_damage(const struct job *j)
+{
+    return json_pack("{s:I, s:I, s:I, s:I}", "packets", (json_int_t)atomic_load(&j->damage.packets),
+                     "pictures", (json_int_t)atomic_load(&j->damage.pictures), "sounds",
+                     (json_int_t)atomic_load(&j->damage.sounds), "jumps",
+                     (json_int_t)atomic_load(&j->damage.jumps));
+}
+
+static void job_read_damage(json_t *o, struct job *j)
+{
+    atomic_uint *const counts[] = {&j->damage.packets, &j->damage.pictures, &j->damage.sounds,
+                                   &j->damage.jumps};
+    static const char *const names[] = {"packets", "pictures", "sounds", "jumps"};
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+        json_int_t n = json_integer_value(json_object_get(o, names[i]));
+        atomic_store(counts[i], (unsigned)MIN(MAX(n, 0), (json_int_t)UINT32_MAX));
+    }
+}
+
 static int job_write(const struct job *j, const char *path, struct err *err)
 {
     json_t *record = path == NULL ? NULL : job_record(j);
+    if (record != NULL)
+        (void)json_object_set_new(record, "damage", job_damage(j)); /* lost: a warning stays */
     char *text = record == NULL ? NULL : json_dumps(record, JSON_COMPACT);
     json_decref(record);
     int r = text == NULL ? -ENOMEM : file_write(path, str_of(text), 0644);
@@ -182,6 +203,7 @@ static int job_read(const char *path, const char *id, struct job **ret, struct e
         (void)snprintf(j->error.text, sizeof j->error.text, "%s", failed != NULL ? failed : "");
         j->has_presentation = digest_parse(str_of(digest), &j->presentation) == 0;
         j->generation = (uint64_t)generation;
+        job_read_damage(json_object_get(o, "damage"), j);
         j->encoded = (uint64_t)encoded;
         j->reused = (uint64_t)reused;
         (void)snprintf(j->warning.text, sizeof j->warning.text, "%s", warning);
@@ -298,6 +320,8 @@ json_t *job_show(const struct job *j)
     int r = json_object_set_new(o, "generation",
                                 j->has_presentation ? json_integer((json_int_t)j->generation)
                                                     : json_null());
+    if (r == 0)
+        r = json_object_set_new(o, "damage", job_damage(j));
     if (r == 0 && j->warning.text[0] != 0)
         r = json_object_set_new(o, "warning", json_string(j->warning.text));
     if (r < 0) {

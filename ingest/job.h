@@ -52,6 +52,7 @@ struct job {
     struct run_progress progress;
     struct publish_state publish;
     _Atomic int64_t started_ms; /* when encoding began, by the monotonic clock */
+    struct run_damage damage;   /* of the film; all 0 while it is read */
     struct work *work;          /* while it runs: its counts */
     uint64_t encoded, reused;
 };
