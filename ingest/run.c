@@ -98,6 +98,8 @@ int run_report(struct run *r, struct err *err)
         return e;
     unsigned packets = atomic_load(&d->packets), pictures = atomic_load(&d->pictures);
     unsigned sounds = atomic_load(&d->sounds), jumps = atomic_load(&d->jumps);
+    if (r->probe->has_more)
+        run_note(r, "the file holds more than one film: only the first is taken");
     if (jumps > 0)
         run_note(r, "the film's clock jumps %u time(s), which was closed up", jumps);
     if (packets + pictures + sounds > 0)

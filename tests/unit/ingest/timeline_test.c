@@ -67,6 +67,15 @@ static void test_one_behind_the_other(void **state)
     }
 }
 
+/* Where only the first of several can be read, that is said. */
+static void test_films_behind(void **state)
+{
+    (void)state;
+    film_run("cat a.mp4 a.mp4 > behind.mp4");
+    check("a.mp4", false, 150, 6, NULL);
+    check("behind.mp4", false, 150, 6, "more than one film");
+}
+
 static void test_later_part_first(void **state)
 {
     (void)state;
@@ -140,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_behind_the_other),
+        cmocka_unit_test(test_films_behind),
         cmocka_unit_test(test_later_part_first),
         cmocka_unit_test(test_hours_ahead),
         cmocka_unit_test(test_stills),
