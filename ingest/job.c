@@ -101,6 +101,16 @@ struct job *job_free(struct job *j)
 
 /* --- on disk ---------------------------------------------------------------------------------- */
 
+int job_rename(struct job *j, const char *title)
+{
+    char *copy = title == NULL ? NULL : str_dup(str_of(title));
+    if (copy == NULL)
+        return title == NULL ? 0 : -ENOMEM;
+    free(j->ask.title);
+    j->ask.title = copy;
+    return 0;
+}
+
 static char *job_path(const struct job_settings *s, const char *format, const char *id)
 {
     char name[64];

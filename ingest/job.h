@@ -65,6 +65,7 @@ struct job_settings {
 };
 
 void job_ask_clear(struct job_ask *a);
+MUST_USE int job_rename(struct job *j, const char *title); /* copies; NULL: nothing to do */
 
 /* The id of what is asked, from the film's path, size and time and the ladder's content. -errno and
  * a sentence when film or ladder cannot be read. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/heading.h"
 #include "base/log.h"
 
 #define JOBS_KEPT_MAX 1000 /* ended ones that are still shown */
@@ -355,35 +356,42 @@ static int jobs_check(const struct job_ask *ask, struct err *err)
     bool is_named = strcmp(ask->ladder, "auto") == 0 || strcmp(ask->ladder, "copy") == 0;
     if (!is_named && ask->ladder[0] != '/')
         return err_set(err, -EINVAL, "ladder must be auto, copy or a path that starts with /");
-    for (const char *c = ask->title; c != NULL && *c != 0; c++)
-        if ((unsigned char)*c < ' ' || *c == 127)
-            return err_set(err, -EINVAL, "the title holds control characters");
-    if (ask->title != NULL && (ask->title[0] == 0 || strlen(ask->title) > 1000))
-        return err_set(err, -EINVAL, "the title must have 1 to 1000 bytes");
-    return 0;
+    return ask->title == NULL ? 0 : heading_check(str_of(ask->title), err);
+}
+
+/* What publishing again has changed of a done job. */
+static int jobs_take_done(struct job *j, const struct publish_done *done, const char *title)
+{
+    int r = job_rename(j, title);
+    if (r == 0) {
+        j->presentation = done->presentation;
+        j->generation = done->generation;
+        j->warning = done->warning;
+    }
+    return r;
 }
 
 /* A job that is done and known here or by its record: is it still published? 0: yes, *ret. */
-static int jobs_post_done(struct jobs *s, const char *id, json_t **ret, struct err *err)
+static int jobs_post_done(struct jobs *s, const char *id, const char *title, json_t **ret,
+                          struct err *err)
 {
     struct job *j = NULL;
     struct err none;
+    struct publish_done done;
     if (job_load_done(&s->settings, id, &j, &none) < 0)
         return -ENOENT;
-    uint64_t generation;
-    struct err warning = {0};
-    int r = publish_again(&s->settings.remote, j->ask.asset, &j->presentation, &generation,
-                          &warning, err);
+    int r = publish_again(&s->settings.remote, j->ask.asset, &j->presentation, title, &done, err);
     if (r == 0) {
-        j->generation = generation;
-        j->warning = warning;
+        r = jobs_take_done(j, &done, title);
+        r = r < 0 ? err_errno(err, r, "job %s", id) : job_save_done(&s->settings, j, err);
+    }
+    if (r == 0) {
         pthread_mutex_lock(&s->lock);
         struct job *known = jobs_find(s, id);
-        if (known != NULL && known->state == JOB_DONE) {
-            known->generation = generation;
-            known->warning = warning;
-        }
-        *ret = job_show(known != NULL && known->state == JOB_DONE ? known : j);
+        bool is_done = known != NULL && known->state == JOB_DONE;
+        if (is_done)
+            r = jobs_take_done(known, &done, title);
+        *ret = r < 0 ? NULL : job_show(is_done ? known : j);
         if (known == NULL) {
             jobs_add(s, j); /* GET /jobs/<id> finds it now */
             j = NULL;
@@ -425,7 +433,15 @@ static int jobs_queue(struct jobs *s, const char *id, const struct job_ask *ask,
     pthread_mutex_lock(&s->lock);
     struct job *j = jobs_find(s, id);
     bool is_new = j == NULL || jobs_has_ended(j) || j->state == JOB_STOPPED;
-    if (j == NULL) {
+    bool is_renamed =
+        j != NULL && ask->title != NULL && !str_eq(str_of(ask->title), str_of(j->ask.title));
+    if (j != NULL && j == s->running && is_renamed) {
+        is_new = false; /* its thread reads the title */
+        r = err_set(err, -EAGAIN, "the job runs under another title: try again when it has ended");
+    } else if (is_renamed && job_rename(j, ask->title) < 0) {
+        is_new = false;
+        r = err_errno(err, -ENOMEM, "job %s", id);
+    } else if (j == NULL) {
         r = job_new(id, ask, clock_real_ms(), &j);
         if (r == 0)
             jobs_add(s, j);
@@ -436,7 +452,7 @@ static int jobs_queue(struct jobs *s, const char *id, const struct job_ask *ask,
     } else if (is_new) {
         r = err_set(err, -EAGAIN, "the job is just ending: try again");
     }
-    if (r == 0 && is_new)
+    if (r == 0 && (is_new || is_renamed))
         r = job_save(&s->settings, j, err);
     if (r == 0) {
         *ret = job_show(j);
@@ -467,7 +483,7 @@ int jobs_post(struct jobs *s, const struct job_ask *ask, json_t **ret, bool *ret
     bool may_be_done = j == NULL || j->state == JOB_DONE;
     pthread_mutex_unlock(&s->lock);
     if (may_be_done) {
-        r = jobs_post_done(s, id, ret, err);
+        r = jobs_post_done(s, id, ask->title, ret, err);
         if (r != -ENOENT) {
             *ret_is_new = false;
             return r;

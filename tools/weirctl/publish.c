@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/heading.h"
 #include "fetch/fetch.h"
 
 #define PUBLISH_POLL_MS    200
@@ -198,10 +199,18 @@ static int publish_start(struct publish *p, const char *file, const char *asset,
     bool named = strcmp(ladder, "auto") == 0 || strcmp(ladder, "copy") == 0;
     if (!named && realpath(ladder, ladder_path) == NULL)
         return err_errno(err, -errno, "ladder %s", ladder);
+    if (title != NULL) {
+        int bad = heading_check(str_of(title), err);
+        if (bad < 0)
+            return bad;
+    }
     json_t *body = json_pack("{s:s, s:s, s:s}", "path", path, "asset", asset, "ladder",
                              named ? ladder : ladder_path);
-    if (body != NULL && title != NULL)
-        (void)json_object_set_new(body, "title", json_string(title));
+    if (body != NULL && title != NULL &&
+        json_object_set_new(body, "title", json_string(title)) < 0) {
+        json_decref(body);
+        return err_set(err, -ENOMEM, "out of memory");
+    }
     if (body == NULL)
         return err_set(err, -EINVAL, "a name is not UTF-8");
     json_t *job = NULL;

@@ -204,6 +204,33 @@ static void jobs_test_publish(void **state)
     json_decref(job);
 }
 
+/* A new title of the same film is published without encoding anything. */
+static void jobs_test_renamed(void **state)
+{
+    (void)state;
+    json_t *job = NULL, *ref = NULL, *film = NULL;
+    char body[512], path[64];
+    (void)snprintf(body, sizeof body,
+                   "{\"path\":\"%s/film.mp4\",\"asset\":\"first\",\"ladder\":\"%s/l.yaml\","
+                   "\"title\":\"Another \xc3\xa4\"}",
+                   film_dir, film_dir);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(jobs_call(ingest_port(jobs_ingest), "POST", "/jobs", body, &job), 200);
+        assert_string_equal(jobs_text(job, "title"), "Another \xc3\xa4");
+        assert_int_equal(jobs_call(jobs_origin_port, "GET", "/ref/first", NULL, &ref), 200);
+        assert_string_equal(jobs_text(ref, "presentation"), jobs_text(job, "presentation"));
+        (void)snprintf(path, sizeof path, "/blob/%s", jobs_text(ref, "presentation"));
+        assert_int_equal(jobs_call(jobs_origin_port, "GET", path, NULL, &film), 200);
+        assert_string_equal(jobs_text(film, "title"), "Another \xc3\xa4");
+        json_decref(job);
+        json_decref(ref);
+        json_decref(film);
+        ingest_stop(jobs_ingest); /* the record knows the new one as well */
+        jobs_start_ingest(NULL);
+    }
+    assert_int_equal(jobs_count_files("jobs"), 0);
+}
+
 static void jobs_test_refused(void **state)
 {
     (void)state;
@@ -221,6 +248,8 @@ static void jobs_test_refused(void **state)
         {"{\"path\":\"/nowhere\",\"asset\":\"../x\"}", 422, "JOB_INVALID"},
         {"{\"path\":\"/nowhere\",\"asset\":\".x\"}", 422, "JOB_INVALID"},
         {"{\"path\":\"/nowhere\",\"asset\":\"a\",\"title\":\"\"}", 422, "JOB_INVALID"},
+        {"{\"path\":\"/nowhere\",\"asset\":\"a\",\"title\":\"a\\nb\"}", 422, "JOB_INVALID"},
+        {"{\"path\":\"/nowhere\",\"asset\":\"a\",\"title\":\"\xff\"}", 400, "BODY_INVALID"},
         {"{\"path\":\"/etc/passwd\",\"asset\":\"a\",\"ladder\":\"best\"}", 422, "JOB_INVALID"},
         {"{\"path\":\"/nowhere\",\"asset\":\"a\"}", 422, "SOURCE_UNREADABLE"},
     };
@@ -444,10 +473,11 @@ static void jobs_test_no_control(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(jobs_test_publish),  cmocka_unit_test(jobs_test_refused),
-        cmocka_unit_test(jobs_test_failed),   cmocka_unit_test(jobs_test_upload_failed),
-        cmocka_unit_test(jobs_test_stop),     cmocka_unit_test(jobs_test_stop_and_end),
-        cmocka_unit_test(jobs_test_taken_up), cmocka_unit_test(jobs_test_no_control),
+        cmocka_unit_test(jobs_test_publish),       cmocka_unit_test(jobs_test_renamed),
+        cmocka_unit_test(jobs_test_refused),       cmocka_unit_test(jobs_test_failed),
+        cmocka_unit_test(jobs_test_upload_failed), cmocka_unit_test(jobs_test_stop),
+        cmocka_unit_test(jobs_test_stop_and_end),  cmocka_unit_test(jobs_test_taken_up),
+        cmocka_unit_test(jobs_test_no_control),
     };
     return cmocka_run_group_tests(tests, jobs_setup, jobs_teardown);
 }
