@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include "base/log.h"
 #include "edge/assets.h"
+#include "edge/before.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
+#include "edge/views.h"
 
 #define EDGE_DRAIN_MS          10000
 #define EDGE_HOT_SIZE_DEFAULT  (UINT64_C(512) << 20)
@@ -63,6 +65,8 @@ static void edge_worker_stop(void *arg, void *worker)
     while (w->loads > 0)
         loop_run_once(w->loop, EDGE_STOP_TURN_MS);
     assets_free(w->assets);
+    before_free(w->before);
+    views_free(w->views);
     fetch_free(w->fetch);
     loop_unwatch(w->watch);
     store_worker_free(w->store);
@@ -86,6 +90,10 @@ static int edge_worker_open(struct edge_worker *w)
         r = gate_new(w->edge, &w->gate);
     if (r == 0)
         r = assets_new(w, &w->assets);
+    if (r == 0)
+        r = before_new(w, &w->before);
+    if (r == 0)
+        r = views_new(&w->views);
     return r;
 }
 
