@@ -15,10 +15,10 @@
 #include "media/view.h"
 
 /* Opened by a cookie, the same URL is closed to others: shared caches keep out of it. */
-#define SERVE_IMMUTABLE         "public, max-age=31536000, immutable"
-#define SERVE_IMMUTABLE_PRIVATE "private, max-age=31536000, immutable"
-#define SERVE_VIEW              "public, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
-#define SERVE_VIEW_PRIVATE      "private, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
+#define SERVE_IMMUTABLE     "public, max-age=31536000, immutable"
+#define SERVE_IMMUTABLE_OWN "private, max-age=31536000, immutable"
+#define SERVE_VIEW          "public, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
+#define SERVE_VIEW_OWN      "private, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
 
 struct serve_op {
     uint32_t magic;
@@ -214,7 +214,7 @@ static void op_reply_view(struct serve_op *op, const struct asset *asset)
         return;
     }
     op->type = v.type;
-    op->cache_control = op->is_private ? SERVE_VIEW_PRIVATE : SERVE_VIEW;
+    op->cache_control = op->is_private ? SERVE_VIEW_OWN : SERVE_VIEW;
     if (v.is_blob) {
         op->blob = v.digest;
         op_get_blob(op);
@@ -276,7 +276,7 @@ static int op_route(struct serve_op *op, struct str path, const struct token_cla
         int r = view_parse_blob(str_skip(path, strlen("/b/")), &op->blob, &op->type);
         if (r < 0)
             return -ENOENT;
-        op->cache_control = op->is_private ? SERVE_IMMUTABLE_PRIVATE : SERVE_IMMUTABLE;
+        op->cache_control = op->is_private ? SERVE_IMMUTABLE_OWN : SERVE_IMMUTABLE;
     } else if (str_starts(path, STR("/v/"))) {
         struct str rest;
         struct str named = str_cut(str_skip(path, strlen("/v/")), '/', &rest);

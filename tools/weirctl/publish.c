@@ -30,9 +30,15 @@ static const char publish_usage[] =
 
 static volatile sig_atomic_t publish_interrupted;
 
+/* The first asks ingest to stop the job and waits for that; the second waits for nothing. */
 static void publish_on_signal(int number)
 {
+    static const char text[] = "\nweirctl: ended at once; the job may go on\n";
     (void)number;
+    if (publish_interrupted) {
+        (void)!write(STDERR_FILENO, text, sizeof text - 1); /* there is nobody else to tell */
+        _exit(130);
+    }
     publish_interrupted = 1;
 }
 
@@ -167,12 +173,12 @@ static int publish_follow(struct publish *p, const char *id, const char *file, i
     for (bool stopping = false;;) {
         json_t *job = NULL;
         bool stop_now = publish_interrupted && !stopping;
-        stopping = stopping || stop_now;
         int r = publish_call(p, stop_now ? "DELETE" : "GET", path, NULL, &job, err);
         if (r < 0 && ++lost >= PUBLISH_LOST_MAX)
             return r;
         if (r == 0) {
             lost = 0;
+            stopping = stopping || stop_now; /* a stop that did not arrive is asked for again */
             if (p->terminal)
                 publish_bar(p, job);
             else
