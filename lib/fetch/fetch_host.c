@@ -3,8 +3,8 @@
  *
  *   closed --breaker_failures in a row--> open --breaker_ms--> one probe --answer--> closed
  *                                           ^----------------------|--failure
- * While open, requests are refused without a try. While the probe is under way they wait for what it
- * meets: the head of any answer closes the circuit. */
+ * While open, requests are refused without a try. While the probe is under way they wait for what
+ * it meets: the head of any answer closes the circuit. */
 #include <errno.h>
 #include <stdlib.h>
 #include "base/clock.h"

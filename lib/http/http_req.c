@@ -218,8 +218,8 @@ static void http_req_dispatch(struct http_server *s, struct http_req *req)
     http_reply_error(req, 405, "METHOD_NOT_ALLOWED", "This path does not take this method");
 }
 
-/* The library has read the head, and it is still at the front of the socket's buffer. A head that is
- * not where it should be is not passed on unchecked. */
+/* The library has read the head, and it is still at the front of the socket's buffer. A head that
+ * is not where it should be is not passed on unchecked. */
 static int http_req_strict(const struct http_req *req, const char **ret_why)
 {
     h2o_req_t *h2o = req->h2o;

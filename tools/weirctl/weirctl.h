@@ -17,7 +17,7 @@ int ctl_fail(const struct err *err);
 /* -EINVAL with a sentence. */
 MUST_USE int ctl_asset_check(const char *asset, struct err *err);
 
-/* --- options: "--name value" pairs, "--name=value", and bare words --------------------------------
+/* --- options: "--name value", "--name=value", and bare words ------------------------------------
  */
 
 struct ctl_option {
