@@ -9,12 +9,11 @@
 #include "edge/gate.h"
 #include "edge/views.h"
 
-#define EDGE_DRAIN_MS          10000
-#define EDGE_BODY_MAX          4096 /* nothing here takes a body */
-#define EDGE_HOT_SIZE_DEFAULT  (UINT64_C(512) << 20)
-#define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
-#define EDGE_FETCH_RETRIES     2
-#define EDGE_STOP_TURN_MS      10
+#define EDGE_DRAIN_MS         10000
+#define EDGE_BODY_MAX         4096 /* nothing here takes a body */
+#define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
+#define EDGE_FETCH_RETRIES    2
+#define EDGE_STOP_TURN_MS     10
 
 static void edge_make_metrics(struct edge *e)
 {
@@ -119,18 +118,14 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
 static int edge_open_store(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
+    struct store_device devices[STORE_CONFIG_DEVICES_MAX];
     struct store_options options = {
-        .path = config->store,
         .hot_size = EDGE_HOT_SIZE_DEFAULT,
         .size_max = EDGE_DISK_SIZE_DEFAULT,
         .metrics = e->registry,
         .metric_prefix = "weir_edge",
     };
-    int r = config_size("volume_size", config->volume_size, &options.volume_size, err);
-    if (r == 0)
-        r = config_size("hot_size", config->hot_size, &options.hot_size, err);
-    if (r == 0)
-        r = config_size("disk_size", config->disk_size, &options.size_max, err);
+    int r = store_config_apply(&config->store, devices, &options, err);
     return r < 0 ? r : store_open(&options, err, &e->store);
 }
 

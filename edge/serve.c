@@ -168,7 +168,7 @@ static void op_on_get(void *arg, int res, struct rbuf *blob)
     if (res != -ENOENT)
         log_warn("reading a cached blob failed, asking the origin: %s", strerror(-res));
     bool started = false;
-    int r = fills_join(w, &op->blob, &op->fill, &started);
+    int r = fills_join(w, &op->blob, false, &op->fill, &started);
     if (r == -EALREADY && res == -ENOENT) {
         store_get(w->store, &op->blob, op_on_get, op);
         return;

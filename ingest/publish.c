@@ -8,6 +8,7 @@
 #include "base/file.h"
 
 #define PUBLISH_THREADS  4
+#define PUBLISH_TRIES    3u
 #define PUBLISH_BATCH    5000 /* digests in one question; the origin takes 10,000 */
 #define PUBLISH_BLOB_MAX ((size_t)64 << 20)
 
@@ -237,13 +238,18 @@ int publish_film(const struct remote *remote, const struct work *w, const struct
         r = remote_client_new(remote, stop, &c);
     if (r < 0)
         (void)err_errno(err, r, "publishing %s", film->asset);
-    if (r == 0)
+    /* What the origin had when we asked, and nothing named, may have been reclaimed since. */
+    for (unsigned i = 0; i < PUBLISH_TRIES && (r == 0 || r == -ENODATA); i++) {
+        atomic_store(&p.next, 0);
         r = publish_ask(c, &p.list, err);
-    if (r == 0)
-        r = publish_send(&p, err);
-    if (r == 0) {
-        atomic_store(&state->is_publishing, true);
-        r = publish_ref(remote, c, film, &done, err);
+        if (r == 0)
+            r = publish_send(&p, err);
+        if (r == 0) {
+            atomic_store(&state->is_publishing, true);
+            r = publish_ref(remote, c, film, &done, err);
+        }
+        if (r == 0)
+            break;
     }
     publish_list_free(&p.list);
     pthread_mutex_destroy(&p.lock);

@@ -108,15 +108,14 @@ static int origin_add_routes(struct origin *o)
 
 static int origin_open_store(struct origin *o, const struct origin_config *config, struct err *err)
 {
+    struct store_device devices[STORE_CONFIG_DEVICES_MAX];
     struct store_options options = {
-        .path = config->store,
+        .links = presentation_links,
         .hot_size = ORIGIN_HOT_SIZE_DEFAULT,
         .metrics = o->metrics,
         .metric_prefix = "weir_origin",
     };
-    int r = config_size("volume_size", config->volume_size, &options.volume_size, err);
-    if (r == 0)
-        r = config_size("hot_size", config->hot_size, &options.hot_size, err);
+    int r = store_config_apply(&config->store, devices, &options, err);
     return r < 0 ? r : store_open(&options, err, &o->store);
 }
 
@@ -171,7 +170,7 @@ int origin_start(const struct origin_config *config, struct err *err, struct ori
         origin_stop(o);
         return r;
     }
-    log_info("serving %s on %s port %u", config->store, config->listen.address,
+    log_info("serving %s on %s port %u", config->store.path, config->listen.address,
              (unsigned)origin_port(o));
     *ret = o;
     return 0;

@@ -12,7 +12,7 @@
 #include "base/secret.h"
 #include "http/http_config.h"
 #include "media/title.h"
-#include "store/store.h"
+#include "store/store_config.h"
 
 #define ORIGIN_MISSING_MAX     10000 /* digests in one POST /missing */
 #define ORIGIN_BLOBS_NAMED_MAX 100   /* missing blobs listed in one answer */
@@ -21,9 +21,7 @@
 struct origin_config {
     struct http_listen_config listen;
     unsigned workers;
-    char *store;
-    char *volume_size;
-    char *hot_size;
+    struct store_config store;
     char *publish_credential_file;
     char *read_credential_file; /* NULL: reading is open */
     bool access_log;

@@ -61,6 +61,7 @@ struct store {
     store_links *links;
     void *links_arg;
     bool is_cache;
+    uint64_t volume_size, size_max;
     int lock_fd; /* flock: one process, one store */
     _Atomic unsigned workers;
     _Atomic uint64_t reading, read_bytes; /* in the foreground: under way; since start */
@@ -103,6 +104,9 @@ void store_worker_post(struct store_worker *w, struct store_event *e); /* from a
 #define STORE_READ_QUIET 1u
 void store_read(struct store_worker *w, const struct digest *d, unsigned flags, store_get_cb *cb,
                 void *arg);
+
+/* store_read.c. By the index alone: what is in RAM only does not count. */
+bool store_indexed(struct store_worker *w, const struct digest *d);
 
 /* store_write.c. What a presentation names, in order and each once: the caller's to free. */
 MUST_USE int store_links_of(store_links *links, void *arg, const struct rbuf *presentation,

@@ -349,9 +349,18 @@ void store_get(struct store_worker *w, const struct digest *d, store_get_cb *cb,
     store_read(w, d, 0, cb, arg);
 }
 
-bool store_has(struct store_worker *w, const struct digest *d)
+bool store_indexed(struct store_worker *w, const struct digest *d)
 {
     struct index_entry e;
     ASSERT(w->magic == STORE_WORKER_MAGIC);
     return index_find(w->reader, d, &e) == 0 && (e.flags & INDEX_QUARANTINED) == 0;
+}
+
+bool store_has(struct store_worker *w, const struct digest *d)
+{
+    if (store_indexed(w, d))
+        return true;
+    struct rbuf *hot = w->store->admit != NULL ? hot_look(w->store->hot, d) : NULL;
+    rbuf_unref(hot);
+    return hot != NULL; /* not written yet: asked for once only */
 }

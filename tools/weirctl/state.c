@@ -182,8 +182,9 @@ static int state_config_origin(const struct state *s, struct err *err)
 {
     CLEAN_BUF struct buf b = BUF_EMPTY;
     state_put_listen(s, "listen", s->ports.origin, false, &b);
-    state_put_path(s, "store", "/origin", &b);
-    buf_puts(&b, "hot_size: 128M\n");
+    buf_puts(&b, "store:\n");
+    state_put_path(s, "  path", "/origin", &b);
+    buf_puts(&b, "  hot_size: 128M\n");
     state_put_path(s, "publish_credential_file", "/secrets/publish", &b);
     state_put_path(s, "read_credential_file", "/secrets/read", &b);
     buf_puts(&b, "access_log: true\n");
@@ -195,8 +196,9 @@ static int state_config_edge(const struct state *s, struct err *err)
     CLEAN_BUF struct buf b = BUF_EMPTY;
     state_put_listen(s, "listen", s->ports.edge, true, &b);
     state_put_listen(s, "admin_listen", s->ports.edge_admin, false, &b);
-    state_put_path(s, "store", "/edge", &b);
-    buf_puts(&b, "volume_size: 256M\nhot_size: 256M\ndisk_size: 4G\n");
+    buf_puts(&b, "store:\n");
+    state_put_path(s, "  path", "/edge", &b);
+    buf_puts(&b, "  volume_size: 256M\n  hot_size: 256M\n  disk_size: 4G\n");
     buf_printf(&b, "origin: http://127.0.0.1:%u\n", s->ports.origin);
     state_put_path(s, "origin_credential_file", "/secrets/read", &b);
     state_put_path(s, "token_ring_file", "/secrets/token-ring.json", &b);

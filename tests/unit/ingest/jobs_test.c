@@ -32,9 +32,7 @@ static void jobs_start_origin(uint16_t port)
     char address[] = "127.0.0.1", size[] = "16M";
     struct origin_config c = {.listen = {.address = address, .port = port},
                               .workers = 1,
-                              .store = store,
-                              .volume_size = size,
-                              .hot_size = size,
+                              .store = {.path = store, .volume_size = size, .hot_size = size},
                               .publish_credential_file = secret};
     struct err err = {0};
     int r = origin_start(&c, &err, &jobs_origin);
