@@ -328,7 +328,12 @@ static struct engine_verdict engine_call_verdict(struct engine_call *c, CURLcode
     res = engine_blob_end(c);
     if (res < 0)
         return (struct engine_verdict){.res = res, .is_silent = res == -ENOMEM};
-    return c->judge(c);
+    struct engine_verdict v = c->judge(c);
+    if (v.res == 0 && c->wants_blob && c->blob == NULL) {
+        (void)snprintf(c->why, sizeof c->why, "the answer is %u, and no blob", c->status);
+        v = (struct engine_verdict){.res = -EBADMSG};
+    }
+    return v;
 }
 
 static void engine_circuit_result(struct engine_call *c, const struct engine_verdict *v)

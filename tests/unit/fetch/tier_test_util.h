@@ -188,9 +188,9 @@ static inline void place_remove(const struct place *p)
 
 static inline const char *place_file(const struct place *p, const char *name, const char *text)
 {
-    static char paths[16][128];
+    static char paths[64][128];
     static unsigned next;
-    char *path = paths[next++ % 16];
+    char *path = paths[next++ % 64];
     (void)snprintf(path, sizeof paths[0], "%s/%s", p->path, name);
     if (text != NULL)
         assert_int_equal(file_write(path, str_of(text), 0600), 0);
