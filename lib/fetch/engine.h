@@ -73,6 +73,7 @@ struct engine_call {
     const char *method;
     struct buf url;      /* kept over the retries; freed by engine_call_clear */
     const char *type;    /* of the body; NULL: none is sent */
+    const char *header;  /* a line more; NULL: none */
     const uint8_t *body; /* with type */
     size_t body_size;
     bool is_write; /* for the share of transfers */

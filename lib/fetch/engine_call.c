@@ -162,6 +162,15 @@ static void engine_call_etag(struct engine_call *c)
 
 /* --- an attempt ------------------------------------------------------------------------------- */
 
+static int engine_add_line(struct engine_call *c, const char *line)
+{
+    struct curl_slist *more = curl_slist_append(c->headers, line);
+    if (more == NULL)
+        return -ENOMEM;
+    c->headers = more;
+    return 0;
+}
+
 static int engine_add_header(struct engine_call *c, const char *name, const char *value)
 {
     CLEAN_BUF struct buf line = BUF_EMPTY;
@@ -169,12 +178,9 @@ static int engine_add_header(struct engine_call *c, const char *name, const char
     int r = buf_error(&line);
     if (r < 0)
         return r;
-    struct curl_slist *more = curl_slist_append(c->headers, line.data);
+    r = engine_add_line(c, line.data);
     explicit_bzero(line.data, line.size); /* it may be a credential */
-    if (more == NULL)
-        return -ENOMEM;
-    c->headers = more;
-    return 0;
+    return r;
 }
 
 static int engine_sha256(const uint8_t *data, size_t size, char out[ENGINE_SHA256_SIZE])
@@ -202,6 +208,8 @@ static int engine_call_headers(struct engine_call *c)
         if (value.data != NULL)
             explicit_bzero(value.data, value.size);
     }
+    if (r == 0 && c->header != NULL)
+        r = engine_add_line(c, c->header);
     if (r == 0 && c->type != NULL)
         r = engine_add_header(c, "Content-Type", c->type);
     if (r == 0 && o->sigv4 != NULL && c->sha256[0] == '\0')

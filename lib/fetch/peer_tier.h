@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* peer_tier: other origins as a tier that is only read: GET <base>/blob/<digest>, each in turn
- * until one has it.
+ * until one has it. What comes is checked against its name here too, so that one peer's damage does
+ * not hide another's good copy.
+ *
+ * Requests carry "CDN-Loop: weir" (RFC 8586): an origin that sees it must answer from what it has
+ * and ask none of its own peers, or two that lack a blob would ask each other for ever.
  *
  * Life:    peer_tier_new -> ops of store/tier.h -> ops->free.
  * Owner:   the daemon.
  * Threads: as store/tier.h says; requests are made by a thread of the tier's own.
  * Errors:  get: -ENOENT only when every peer has said so; else what the last that failed said.
  *          put, remove: -EROFS; list: -EOPNOTSUPP. check: 0 when one peer at least answers.
- * Units:   milliseconds, bytes. */
+ * Units:   milliseconds, bytes.
+ * Source:  docs/api.md; RFC 8586. */
 #pragma once
 #include "store/tier.h"
 
