@@ -32,6 +32,8 @@ static bool s3_bucket_is_good(struct str b, bool in_host)
 /* Only what needs no coding in a path, and nothing that an HTTP library takes for a step up. */
 static bool s3_prefix_is_good(struct str p)
 {
+    if (p.size == 0)
+        return true;
     return p.size <= S3_PREFIX_MAX && s3_has_only(p, "-._~/") && !str_starts(p, STR("/")) &&
            !str_starts(p, STR(".")) && memmem(p.data, p.size, "//", 2) == NULL &&
            memmem(p.data, p.size, "/.", 2) == NULL;

@@ -87,13 +87,11 @@ static inline struct rbuf *blob_make(size_t size, uint64_t seed, struct digest *
     assert_int_equal(rbuf_new((uint32_t)MAX(size, (size_t)1), &b), 0);
     uint8_t *space = rbuf_space(b, &(uint32_t){0});
     uint64_t x = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
-    for (size_t i = 0; i < size; i++) {
-        if (i % 8 == 0) {
-            x ^= x << 13;
-            x ^= x >> 7;
-            x ^= x << 17;
-        }
-        space[i] = (uint8_t)(x >> (i % 8 * 8));
+    for (size_t i = 0; i < size; i += sizeof x) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        memcpy(space + i, &x, MIN(sizeof x, size - i));
     }
     rbuf_window(b, 0, (uint32_t)size);
     *ret = digest_of(space, size);
