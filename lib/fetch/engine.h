@@ -5,8 +5,8 @@
  *   call: engine_call -> READY -> RUNNING -> done
  *                          ^--- LATER <--|  a failure that may pass; jittered backoff
  *
- * Life:    engine_new -> engine_submit* -> engine_free, which ends all jobs with -ECANCELED. Calls
- *          marked `outlives` (the aborts of uploads) may take ENGINE_GRACE_MS more.
+ * Life:    engine_new -> engine_submit* -> engine_free, which ends all calls with -ECANCELED; those
+ *          that say so (at_end) within ENGINE_GRACE_MS.
  * Owner:   a tier. Jobs and calls live in structs of their submitter's: a job from engine_submit to
  *          engine_job_ended, a call from engine_call to its done.
  * Threads: engine_submit and engine_free from any (free not from the engine's own); the rest, and
@@ -21,7 +21,7 @@
 #include "fetch/fetch_circuit.h"
 
 #define ENGINE_BLOB_MAX    (UINT32_C(64) << 20) /* the largest blob there is */
-#define ENGINE_GRACE_MS    2000
+#define ENGINE_GRACE_MS    5000
 #define ENGINE_RETRIES_MAX 10
 #define ENGINE_WHY_SIZE    512
 #define ENGINE_ETAG_SIZE   160
@@ -61,6 +61,13 @@ struct engine_verdict {
     bool is_silent; /* for the circuit: neither for nor against */
 };
 
+/* What becomes of a call when the engine is freed. */
+enum engine_end {
+    ENGINE_END_CUT,
+    ENGINE_END_FINISH, /* cut, unless it is running: its answer says what to tidy up */
+    ENGINE_END_RUN,    /* is what tidies up */
+};
+
 enum engine_call_state {
     ENGINE_CALL_IDLE, /* not under way */
     ENGINE_CALL_READY,
@@ -79,7 +86,8 @@ struct engine_call {
     bool is_write; /* for the share of transfers */
     bool is_head;
     bool wants_blob; /* a 200's body into `blob`, else into `text` */
-    bool outlives;   /* goes on when the engine stops, for a short while */
+    enum engine_end at_end;
+    bool is_quiet;   /* a failure is not logged: its owner does */
     bool is_forced;  /* whatever the circuit says: a probe by hand */
     uint64_t length; /* what the blob must have; UINT64_MAX: not known */
     size_t text_max; /* of an answer that is not a blob */

@@ -292,7 +292,7 @@ static void engine_call_drop_easy(struct engine_call *c, bool is_complete)
 
 static void engine_call_complain(struct engine_call *c, int res)
 {
-    if (res == 0 || res == -ENOENT || res == -ECANCELED || c->tries == 0)
+    if (c->is_quiet || res == 0 || res == -ENOENT || res == -ECANCELED || c->tries == 0)
         return;
     struct str url = str_cut(buf_str(&c->url), '?', &(struct str){0});
     engine_complain(c->engine, "%s " STR_FMT ": %s", c->method, STR_ARG(url), c->why);
@@ -441,7 +441,7 @@ void engine__calls_settle(struct engine *e)
 static void engine_call_begin(struct engine_call *c)
 {
     struct engine *e = c->engine;
-    if (e->is_ending && !c->outlives) {
+    if (e->is_ending && c->at_end != ENGINE_END_RUN) {
         engine_call_finish(c, -ECANCELED);
         return;
     }
@@ -525,7 +525,8 @@ static struct engine_call *engine_find(struct engine *e, bool all)
     const struct engine_list *const lists[] = {&e->reads, &e->writes, &e->later, &e->running};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         for (struct engine_call *c = lists[i]->first; c != NULL; c = c->next)
-            if (all || !c->outlives)
+            if (all || c->at_end == ENGINE_END_CUT ||
+                (c->at_end == ENGINE_END_FINISH && c->state != ENGINE_CALL_RUNNING))
                 return c;
     return NULL;
 }

@@ -26,7 +26,7 @@ struct engine {
     struct engine_list later, running;
     unsigned running_count, running_writes;
     bool is_ending;
-    uint64_t end_ms; /* when what outlives the rest ends too */
+    uint64_t end_ms; /* when the last are cut, too */
     uint64_t complained_ms;
     unsigned complaints_kept;
 
@@ -39,6 +39,6 @@ struct engine {
 /* engine_call.c */
 void engine__calls_begin(struct engine *e);
 void engine__calls_settle(struct engine *e);
-void engine__calls_end(struct engine *e, bool all); /* those that do not outlive it, or all */
+void engine__calls_end(struct engine *e, bool all); /* those that may be cut, or all */
 bool engine__calls_none(const struct engine *e);
 uint64_t engine__calls_wait_ms(const struct engine *e);

@@ -301,9 +301,17 @@ struct engine_verdict s3_judge(struct engine_call *c)
     return s3_verdict_of(c, &e);
 }
 
-struct engine_verdict s3_judge_stored(struct engine_call *c)
+struct engine_verdict s3_judge_present(struct engine_call *c)
 {
     struct engine_verdict v = s3_judge(c);
+    if (v.res == -ENOENT)
+        v.res = -EBADMSG; /* there is no such service here */
+    return v;
+}
+
+struct engine_verdict s3_judge_stored(struct engine_call *c)
+{
+    struct engine_verdict v = s3_judge_present(c);
     if (v.res < 0 || c->etag[0] != '\0')
         return v;
     (void)snprintf(c->why, sizeof c->why, "the answer has no ETag: it is no S3 service");
@@ -314,7 +322,7 @@ struct engine_verdict s3_judge_complete(struct engine_call *c)
 {
     struct s3_xml_error e;
     if (c->status < 200 || c->status >= 300)
-        return s3_judge(c);
+        return s3_judge_present(c);
     int r = s3_xml_complete(buf_str(&c->text), &e);
     if (r == 0)
         return (struct engine_verdict){.res = 0};

@@ -59,6 +59,7 @@ MUST_USE int s3_key_parse(const struct s3 *s, struct str key, struct digest *ret
 
 /* Judges of an answer, by its status and the error code in its body. */
 struct engine_verdict s3_judge(struct engine_call *c);
-struct engine_verdict s3_judge_stored(struct engine_call *c);   /* has the ETag of what was put */
-struct engine_verdict s3_judge_complete(struct engine_call *c); /* may be an error with a 200 */
+struct engine_verdict s3_judge_present(struct engine_call *c);  /* nothing may be absent here */
+struct engine_verdict s3_judge_stored(struct engine_call *c);   /* and there is an ETag */
+struct engine_verdict s3_judge_complete(struct engine_call *c); /* and a 200 may be an error */
 bool s3_error_is(const struct engine_call *c, const char *code);

@@ -94,7 +94,8 @@ static void s3_put_give_up(struct s3_put *p, int res)
     buf_puts(&c->url, "?uploadId=");
     enc_percent(str_of(p->upload), &c->url);
     c->retries = S3_ABORT_RETRIES;
-    c->outlives = true;
+    c->at_end = ENGINE_END_RUN;
+    c->is_quiet = true;
     s3_put_run(p);
 }
 
@@ -148,6 +149,7 @@ static void s3_put_complete(struct s3_put *p)
     c->body = (const uint8_t *)p->list.data;
     c->body_size = p->list.size;
     c->judge = s3_judge_complete;
+    c->at_end = ENGINE_END_FINISH;
     s3_put_run(p);
 }
 
@@ -227,6 +229,8 @@ static void s3_put_begin(struct tier_op *op)
     c->type = S3_BODY_TYPE;
     if (in_parts) {
         buf_puts(&c->url, "?uploads=");
+        c->judge = s3_judge_present;
+        c->at_end = ENGINE_END_FINISH; /* or nobody would know what to abort */
     } else {
         c->body = p->data;
         c->body_size = p->size;

@@ -108,16 +108,11 @@ struct s3_listing {
     bool is_over; /* each has had enough */
 };
 
-/* The bucket's: -ENOENT without an error code says that there is no such service here. */
-static void s3_list_done(struct engine_call *c, int res)
-{
-    tier_op_end(CONTAINER_OF(c, struct tier_op, call), res == -ENOENT ? -EBADMSG : res);
-}
-
 static void s3_list_begin(struct tier_op *op)
 {
     const struct s3_list_op *l = (const struct s3_list_op *)(void *)op;
-    s3_call_bare(op, &op->call, "GET", s3_list_done);
+    s3_call_bare(op, &op->call, "GET", s3_op_done);
+    op->call.judge = s3_judge_present;
     s3_put_list(s3__tier_of_op(op)->s3, l->token, l->keys_max, &op->call.url);
     op->call.text_max = S3_LIST_TEXT_MAX;
     op->call.is_forced = l->is_check;

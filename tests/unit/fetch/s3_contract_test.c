@@ -274,7 +274,9 @@ static void free_answers_what_is_under_way(void **state)
         }
     }
     (void)answer_wait(&answers[PUTS]); /* by now transfers are running */
+    uint64_t before = clock_mono_ms();
     assert_null(t->ops->free(t));
+    bool had_time = clock_mono_ms() - before < ENGINE_GRACE_MS;
     unsigned cancelled = 0;
     for (unsigned i = 0; i < PUTS + GETS; i++) {
         assert_int_equal(answers[i].count, 1); /* before free came back */
@@ -286,8 +288,14 @@ static void free_answers_what_is_under_way(void **state)
     for (unsigned i = 0; i < PUTS; i++)
         (void)rbuf_unref(blobs[i]);
     (void)rbuf_unref(b);
-    if (strcmp(server.kind, "versitygw") == 0)
-        assert_int_equal(uploads_left(), 0);
+    if (strcmp(server.kind, "versitygw") != 0 || !had_time)
+        return; /* where the other keeps its parts is not known here; a server may be too slow */
+    /* One whose end was on its way is tidied up behind its answer. */
+    uint64_t until = clock_mono_ms() + 20000;
+    while (uploads_left() > 0) {
+        assert_true(clock_mono_ms() < until);
+        (void)usleep(10000);
+    }
 }
 
 static void a_name_may_say_the_bucket(void **state)

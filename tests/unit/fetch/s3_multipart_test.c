@@ -23,6 +23,7 @@ struct upload {
     bool parts_without_etag;
     uint64_t look_size;
     bool parts_stall;
+    uint32_t begin_delay_ms;
 };
 
 static struct place place;
@@ -82,6 +83,8 @@ static void serve(struct script_request *q)
     if (what == COMPLETE)
         (void)snprintf(up.completed_with, sizeof up.completed_with, "%.2000s", q->body);
     (void)pthread_mutex_unlock(&up.lock);
+    if (what == BEGIN)
+        (void)usleep(up.begin_delay_ms * 1000);
     if (what == PART && up.parts_stall) {
         script_stall(q);
         return;
@@ -225,6 +228,9 @@ static void a_part_that_fails_ends_the_upload(void **state)
     up.steps[PART][1] = (struct step){"403 Forbidden", ERROR_BODY("AccessDenied")};
     assert_upload(-EACCES, 1, 0, 1);
     reset(state);
+    up.steps[PART][0] = (struct step){"404 Not Found", ""}; /* no S3 service: not an absent blob */
+    assert_upload(-EBADMSG, 1, 0, 1);
+    reset(state);
     up.parts_without_etag = true;
     assert_upload(-EBADMSG, 1, 0, 1);
 }
@@ -275,6 +281,30 @@ static void free_aborts_what_it_interrupts(void **state)
     (void)pthread_mutex_destroy(&up.lock);
 }
 
+/* The service has begun an upload and has not said so yet. */
+static void free_waits_for_the_name_of_what_it_aborts(void **state)
+{
+    reset(state);
+    up.begin_delay_ms = 200;
+    struct store_tier *t = upload_tier();
+    struct digest d;
+    struct rbuf *b = blob_make(SIZE, 1, &d);
+    struct answer a;
+    answer_init(&a);
+    t->ops->put(t, &d, b, answer_done, &a);
+    while (atomic_load(&up.script.requests) == 0)
+        (void)usleep(1000);
+    (void)t->ops->free(t);
+    assert_int_equal(answer_wait(&a), -ECANCELED);
+    assert_int_equal(up.counts[BEGIN], 1);
+    assert_int_equal(up.counts[PART], 0);
+    assert_int_equal(up.counts[ABORT], 1);
+    answer_clear(&a);
+    (void)rbuf_unref(b);
+    script_stop(&up.script);
+    (void)pthread_mutex_destroy(&up.lock);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +315,7 @@ int main(void)
         cmocka_unit_test(a_part_that_fails_ends_the_upload),
         cmocka_unit_test(a_begin_that_fails_leaves_nothing),
         cmocka_unit_test(free_aborts_what_it_interrupts),
+        cmocka_unit_test(free_waits_for_the_name_of_what_it_aborts),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+#include "cert.h"
 #include "fetch/s3_tier.h"
 #include "tier_test_util.h"
 
@@ -31,7 +32,8 @@ struct server {
     struct place place;
     pid_t pid;
     uint16_t port;
-    const char *cert, *key; /* NULL: without TLS */
+    bool is_tls;
+    char cert[160], key[160]; /* its own, trusted by nobody else */
     char endpoint[64];
     char data[96]; /* the folder of the buckets */
 };
@@ -109,7 +111,9 @@ static inline void server_exec(struct server *s, const char *log)
     const char *program = server_program(s->kind);
     char address[32];
     char meta[96];
+    char certs[96];
     s->port = port_free();
+    (void)snprintf(certs, sizeof certs, "%s/certs", s->place.path);
     (void)snprintf(address, sizeof address, "127.0.0.1:%u", (unsigned)s->port);
     (void)snprintf(meta, sizeof meta, "%s/meta", s->place.path);
     if (strcmp(s->kind, "minio") == 0) {
@@ -118,7 +122,8 @@ static inline void server_exec(struct server *s, const char *log)
         assert_int_equal(setenv("MINIO_BROWSER", "off", 1), 0);
         assert_int_equal(setenv("MINIO_DOMAIN", "s3.localhost", 1), 0);
         assert_int_equal(setenv("MINIO_UPDATE", "off", 1), 0);
-        const char *argv[] = {program, "server", "--quiet", "--address", address, s->data, NULL};
+        const char *argv[] = {program,       "server", "--quiet", "--address", address,
+                              "--certs-dir", certs,    s->data,   NULL};
         s->pid = process_start(log, argv);
         return;
     }
@@ -126,7 +131,7 @@ static inline void server_exec(struct server *s, const char *log)
                             SERVER_ACCESS,  "--secret",         SERVER_SECRET, "--quiet",
                             "--keep-alive", "--virtual-domain", "s3.localhost"};
     unsigned n = 11;
-    if (s->cert != NULL) {
+    if (s->is_tls) {
         argv[n++] = "--cert";
         argv[n++] = s->cert;
         argv[n++] = "--key";
@@ -147,7 +152,7 @@ static inline void server_mkdir(const char *path)
         assert_int_equal(errno, EEXIST);
 }
 
-/* s->kind, and the certificate if any, are set. */
+/* s->kind and s->is_tls are set. */
 static inline void server_start(struct server *s)
 {
     char path[128];
@@ -158,6 +163,12 @@ static inline void server_start(struct server *s)
     server_mkdir(path);
     (void)snprintf(path, sizeof path, "%s/" SERVER_BUCKET, s->data);
     server_mkdir(path); /* both servers have their buckets as folders */
+    (void)snprintf(path, sizeof path, "%s/certs", s->place.path);
+    server_mkdir(path);
+    (void)snprintf(s->cert, sizeof s->cert, "%s/public.crt", path);
+    (void)snprintf(s->key, sizeof s->key, "%s/private.key", path);
+    if (s->is_tls)
+        cert_make(s->cert, s->key);
     const char *log = place_file(&s->place, "log", NULL);
     int attempt = 0;
     do {
@@ -165,7 +176,7 @@ static inline void server_start(struct server *s)
         server_exec(s, log);
     } while (!process_listens(s->pid, s->port));
     (void)snprintf(s->endpoint, sizeof s->endpoint, "%s://127.0.0.1:%u",
-                   s->cert != NULL ? "https" : "http", (unsigned)s->port);
+                   s->is_tls ? "https" : "http", (unsigned)s->port);
     (void)place_file(&s->place, "access", SERVER_ACCESS "\n");
     (void)place_file(&s->place, "secret", SERVER_SECRET "\n");
     (void)place_file(&s->place, "wrong", "weir-test-secret-9876543210\n");
@@ -184,6 +195,7 @@ static inline struct s3_options server_options(const struct server *s)
         .bucket = SERVER_BUCKET,
         .access_key_file = place_file(&s->place, "access", NULL),
         .secret_key_file = place_file(&s->place, "secret", NULL),
+        .ca_file = s->is_tls ? s->cert : NULL,
         .stall_ms = 30000, /* the machine may be busy */
         .waiting_max = 4096,
     };
