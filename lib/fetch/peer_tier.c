@@ -233,8 +233,8 @@ static int peer_url(const char *text, char **ret, struct err *err)
         rest = str_skip(url, 7);
     bool is_good = rest.size > 0 && rest.data[0] != '/';
     for (size_t i = 0; i < rest.size; i++)
-        is_good = is_good && (unsigned char)rest.data[i] > 0x20 &&
-                  memchr("?#@\\\x7f", rest.data[i], 5) == NULL;
+        is_good = is_good && rest.data[i] > 0x20 && rest.data[i] < 0x7f &&
+                  strchr("?#@\\", rest.data[i]) == NULL;
     if (!is_good)
         return err_set(err, -EINVAL, "a peer's address is http(s)://HOST[:PORT][/PATH]");
     while (str_ends(url, STR("/")))

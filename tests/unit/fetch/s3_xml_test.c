@@ -87,8 +87,8 @@ static void what_is_cut_or_odd_is_refused(void **state)
         "<ListBucketResult>&#x;</ListBucketResult>",
         "<ListBucketResult>&amp</ListBucketResult>",
         "<ListBucketResult><Contents><Size>-1</Size></Contents></ListBucketResult>",
-        "<ListBucketResult><Contents><Size>99999999999999999999</Size></Contents>"
-        "</ListBucketResult>",
+        ("<ListBucketResult><Contents><Size>18446744073709551616</Size></Contents>"
+         "</ListBucketResult>"),
         "<ListBucketResult><a<b></ListBucketResult>",
         "<ListBucketResult><></ListBucketResult>",
         "<!DOCTYPE x><ListBucketResult></ListBucketResult>",
