@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch/engine.h"
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,13 +101,17 @@ static void *engine_main(void *arg)
         engine__calls_settle(e);
         engine__calls_begin(e);
         if (e->is_ending && engine__calls_none(e) && !engine_has_jobs(e))
-            return NULL;
+            break;
         uint64_t wait_ms = MIN(engine__calls_wait_ms(e), (uint64_t)ENGINE_WAIT_MS_MAX);
         if (e->is_ending)
             wait_ms = MIN(wait_ms, 50u);
         /* Out of memory it returns at once, and the next turn tries again. */
         (void)curl_multi_poll(e->multi, NULL, 0, (int)wait_ms, NULL);
     }
+    /* Here, where SIGPIPE is blocked: TLS connections say good-bye, perhaps to nobody. It fails for
+     * handles that are still in it: there are none. */
+    (void)curl_multi_cleanup(e->multi);
+    return NULL;
 }
 
 void engine_complain(struct engine *e, const char *format, ...)
@@ -158,7 +163,12 @@ static int engine_start(struct engine *e)
         curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, max * 2) != CURLM_OK ||
         curl_multi_setopt(e->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX) != CURLM_OK)
         return -EIO;
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's */
     int r = pthread_create(&e->thread, NULL, engine_main, e);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     e->has_thread = r == 0;
     return -r;
 }
@@ -196,13 +206,13 @@ struct engine *engine_free(struct engine *e)
         ASSERT(!engine_is_own_thread(e));
         (void)pthread_mutex_lock(&e->lock);
         e->stopping = true;
+        (void)curl_multi_wakeup(e->multi); /* before the thread sees it, and frees the handle */
         (void)pthread_mutex_unlock(&e->lock);
-        (void)curl_multi_wakeup(e->multi);
         (void)pthread_join(e->thread, NULL);
+    } else {
+        (void)curl_multi_cleanup(e->multi); /* takes NULL */
     }
     ASSERT(e->jobs_count == 0);
-    if (e->multi != NULL)
-        (void)curl_multi_cleanup(e->multi); /* fails for handles still in it: there are none */
     (void)pthread_mutex_destroy(&e->lock);
     MAGIC_CLEAR(e);
     free(e);

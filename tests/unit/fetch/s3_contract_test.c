@@ -135,7 +135,7 @@ static void assert_refused(struct s3_options o, const char *says)
 {
     struct store_tier *t = server_tier(o);
     struct digest d;
-    struct rbuf *b = blob_make(100, 3, &d);
+    struct rbuf *b = blob_make(3 * MIB, 3, &d); /* large enough to ask before it is sent */
     struct rbuf *large = blob_make(17 * MIB, 4, &d);
     struct err err = {""};
     assert_int_equal(t->ops->check(t, &err), -EACCES);

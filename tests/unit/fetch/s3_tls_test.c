@@ -39,16 +39,47 @@ static void a_stranger_is_not_trusted(void **state)
     (void)t->ops->free(t);
 }
 
+/* The last test: connections are open when the server dies, and a write to them is a SIGPIPE. */
+static void a_server_may_die(void **state)
+{
+    struct server *server = *state;
+    struct s3_options o = server_options(server);
+    o.prefix = "tls/";
+    o.retries = 1;
+    struct store_tier *t = server_tier(o);
+    struct answer answers[8];
+    struct digest d;
+    struct rbuf *b = blob_make(40 * MIB, 52, &d); /* it is there */
+    for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+        answer_init(&answers[i]);
+        if (i % 2 == 0)
+            t->ops->get(t, &d, 40 * MIB, answer_got, &answers[i]);
+        else
+            t->ops->put(t, &d, b, answer_done, &answers[i]);
+    }
+    (void)answer_wait(&answers[0]);
+    process_stop(server->pid, SIGKILL);
+    for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+        int r = answer_wait(&answers[i]);
+        assert_true(r == 0 || r == -EHOSTDOWN || r == -ECONNRESET || r == -ETIMEDOUT);
+        answer_clear(&answers[i]);
+    }
+    assert_true(tier_get(t, &d, 40 * MIB) < 0);
+    (void)rbuf_unref(b);
+    (void)t->ops->free(t);
+}
+
 int main(int argc, char **argv)
 {
     struct server server = {.kind = argc == 2 ? argv[1] : "versitygw", .is_tls = true};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(all_goes_over_tls, &server),
         cmocka_unit_test_prestate(a_stranger_is_not_trusted, &server),
+        cmocka_unit_test_prestate(a_server_may_die, &server),
     };
     server_start(&server);
     server_wait_ready(&server);
     int r = cmocka_run_group_tests(tests, NULL, NULL);
-    server_stop(&server);
+    place_remove(&server.place);
     return r;
 }
