@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine_priv: what engine.c (thread and jobs) and engine_call.c (calls) share.
+/* engine_priv: what engine.c (thread and jobs), engine_call.c (calls) and engine_easy.c (one
+ * attempt of a call) share.
  *
  * Life:    struct engine: engine_new to engine_free.
  * Owner:   its tier.
@@ -42,3 +43,9 @@ void engine__calls_settle(struct engine *e);
 void engine__calls_end(struct engine *e, bool all); /* those that may be cut, or all */
 bool engine__calls_none(const struct engine *e);
 uint64_t engine__calls_wait_ms(const struct engine *e);
+
+/* engine_easy.c */
+MUST_USE int engine__call_set(struct engine_call *c); /* all that the library is told */
+void engine__call_look(struct engine_call *c);        /* status and size */
+void engine__call_look_etag(struct engine_call *c);
+MUST_USE int engine__call_end_blob(struct engine_call *c); /* -EBADMSG: not as long as was said */
