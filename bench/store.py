@@ -13,7 +13,7 @@ import time
 from bench import BUILD, ROOT, Table, median
 
 QUICK = "--quick" in sys.argv
-ROUNDS = 3 if QUICK else 7
+ROUNDS = 3 if QUICK else 5
 SECONDS = 0.7 if QUICK else 2  # of each read
 PUTS = 512 if QUICK else 1024  # of 1 MiB
 WRITERS = 8
