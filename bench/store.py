@@ -13,11 +13,11 @@ import time
 from bench import BUILD, ROOT, Table, median
 
 QUICK = "--quick" in sys.argv
-ROUNDS = 3 if QUICK else 7
-SECONDS = 0.7 if QUICK else 2  # of each read
-PUTS = 512 if QUICK else 1024  # of 1 MiB
+ROUNDS = 3 if QUICK else 5
+SECONDS = 0.5 if QUICK else 2  # of each read
+PUTS = 256 if QUICK else 1024  # of 1 MiB
 WRITERS = 8
-OPEN_BLOBS = 150_000 if QUICK else 1_000_000
+OPEN_BLOBS = 100_000 if QUICK else 1_000_000
 HEAP_BLOBS = 1_000_000 if QUICK else 10_000_000
 MIB = 1 << 20
 VOLUME_BLOBS = 1020  # records of 1 MiB in a volume of 1 GiB
@@ -51,7 +51,7 @@ def remove(path):
     else:
         path.unlink()
     subprocess.run(["sync", "-f", path.parent], check=True)
-    time.sleep(0.3)
+    time.sleep(0.1 if QUICK else 0.3)
 
 
 class Ratios(Table):
