@@ -90,6 +90,7 @@ int case_pool(uint64_t count, uint64_t size, uint8_t **ret)
                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pool == MAP_FAILED)
         return -errno;
+    (void)madvise(pool, (size_t)(count * size), MADV_HUGEPAGE); /* a kernel without: small pages */
     for (uint64_t i = 0; i < count; i++)
         case_blob(i, size, pool + i * size);
     *ret = pool;
