@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include "store/hot_policy.h"
 
-#define HOT_SHARDS_MAX 16u
+#define HOT_SHARDS_MAX 8u                    /* each learns alone, so few */
 #define HOT_SHARD_MIN  (UINT64_C(128) << 20) /* so that the largest blob fits each */
 #define HOT_ENTRY_COST 128u                  /* entry and rbuf head */
 #define HOT_DEAD_MAX   32u

@@ -10,20 +10,14 @@
  * all classes at this age, and these begin as HOT_LEARN_ALL_PRIOR with a chance of HOT_LEARN_GUESS
  * for each doubling of the age, about: the value then falls as 1 / age, which is LRU. */
 #include "store/hot_learn.h"
+#include <string.h>
 
 #define HOT_LEARN_PRIOR     4.0f
 #define HOT_LEARN_ALL_PRIOR 16.0f
 #define HOT_LEARN_GUESS     0.2f
-#define HOT_LEARN_FADE      0.9f /* what a round leaves of what was seen before */
-
-unsigned hot_learn_age(uint32_t requests)
-{
-    if (requests < 4)
-        return requests;
-    unsigned octave = 31u - (unsigned)__builtin_clz(requests);
-    unsigned age = 4 * (octave - 1) + (requests >> (octave - 2) & 3);
-    return MIN(age, HOT_AGES - 1);
-}
+#define HOT_LEARN_MEMORY    16384.0f /* reports; older ones fade */
+#define HOT_LEARN_DUE       0.125f   /* ranked when so much of what it is based on is new */
+#define HOT_LEARN_DUE_MIN   64.0f
 
 uint32_t hot_learn_age_first(unsigned age)
 {
@@ -62,43 +56,47 @@ static void hot_learn_rank_class(float *values, const float *chances)
     }
 }
 
-static void hot_learn_round(struct hot_learn *l)
+/* The chances at each age, where `before` counts as much as `prior` blobs; then the past fades. */
+static void hot_learn_table_rank(struct hot_learn_table *t, const float *before, float prior,
+                                 float *chances)
 {
+    t->reports += (float)t->news;
+    float fade = MIN(HOT_LEARN_MEMORY / MAX(t->reports, 1), 1);
+    float lived = 0;
     for (unsigned age = 0; age < HOT_AGES; age++) {
-        struct hot_learn_cell *sum = &l->sums[age];
-        float guess = HOT_LEARN_GUESS * hot_learn_length(age) / (float)hot_learn_age_first(age + 1);
-        l->chances[age] = (sum->used + guess * HOT_LEARN_ALL_PRIOR) /
-                          (sum->used + sum->lived + HOT_LEARN_ALL_PRIOR);
-        *sum = (struct hot_learn_cell){0, 0};
+        struct hot_learn_cell *cell = &t->cells[age];
+        lived = MAX(lived + cell->lived, 0); /* below only by what rounding leaves */
+        chances[age] = (cell->used + prior * before[age]) / (cell->used + lived + prior);
+        cell->used *= fade;
+        cell->lived *= fade;
     }
+    t->reports *= fade;
+    t->news = 0;
+    t->due = (uint32_t)MAX(t->reports * HOT_LEARN_DUE, HOT_LEARN_DUE_MIN);
 }
 
-void hot_learn_rank(struct hot_learn *l)
+void hot_learn_rank(struct hot_learn *l, unsigned class)
 {
     float chances[HOT_AGES];
-    ASSERT(l->turn < HOT_CLASSES);
-    for (unsigned age = 0; age < HOT_AGES; age++) {
-        struct hot_learn_cell *cell = &l->cells[l->turn][age];
-        chances[age] = (cell->used + HOT_LEARN_PRIOR * l->chances[age]) /
-                       (cell->used + cell->lived + HOT_LEARN_PRIOR);
-        l->sums[age].used += cell->used;
-        l->sums[age].lived += cell->lived;
-        cell->used *= HOT_LEARN_FADE;
-        cell->lived *= HOT_LEARN_FADE;
-    }
-    hot_learn_rank_class(l->values[l->turn], chances);
-    if (++l->turn == HOT_CLASSES) {
-        l->turn = 0;
-        hot_learn_round(l);
-    }
+    ASSERT(class < HOT_CLASSES);
+    hot_learn_table_rank(&l->classes[class], l->chances, HOT_LEARN_PRIOR, chances);
+    hot_learn_rank_class(l->values[class], chances);
+}
+
+void hot_learn_rank_all(struct hot_learn *l)
+{
+    float guess[HOT_AGES];
+    for (unsigned age = 0; age < HOT_AGES; age++)
+        guess[age] = HOT_LEARN_GUESS * hot_learn_length(age) / (float)hot_learn_age_first(age + 1);
+    hot_learn_table_rank(&l->all, guess, HOT_LEARN_ALL_PRIOR, l->chances);
 }
 
 void hot_learn_init(struct hot_learn *l)
 {
-    *l = (struct hot_learn){.turn = 0};
-    hot_learn_round(l);
+    memset(l, 0, sizeof *l);
+    hot_learn_rank_all(l);
     for (unsigned i = 0; i < HOT_CLASSES; i++)
-        hot_learn_rank(l);
+        hot_learn_rank(l, i);
 }
 
 /* Between the begins of two ages in proportion. */

@@ -15,34 +15,71 @@
 #define HOT_AGES    88u
 #define HOT_CLASSES 92u
 
+#define HOT_LEARN_ALL_EVERY 4u /* reports: a sample is enough for all classes together */
+
 struct hot_learn_cell {
-    float lived; /* passed this age and were not asked for */
+    float lived; /* more than of the age before: passed it and were not asked for */
     float used;  /* were asked for at this age */
 };
 
+struct hot_learn_table {
+    uint32_t news, due; /* reports since it was ranked; how many make that worth while */
+    float reports;      /* all that count */
+    struct hot_learn_cell cells[HOT_AGES];
+};
+
 struct hot_learn {
-    struct hot_learn_cell cells[HOT_CLASSES][HOT_AGES];
+    uint32_t reports;
+    struct hot_learn_table all, classes[HOT_CLASSES];
+    float chances[HOT_AGES]; /* of being asked for at this age, all classes together */
     float values[HOT_CLASSES][HOT_AGES];
-    struct hot_learn_cell sums[HOT_AGES]; /* of the classes that had their turn in this round */
-    float chances[HOT_AGES];              /* of all classes, as of the round before */
-    unsigned turn;
 };
 
 void hot_learn_init(struct hot_learn *l);
-void hot_learn_rank(struct hot_learn *l);   /* the next class */
-unsigned hot_learn_age(uint32_t requests);  /* its number, < HOT_AGES */
+void hot_learn_rank(struct hot_learn *l, unsigned class); /* called by the reports when it is due */
+void hot_learn_rank_all(struct hot_learn *l);
 uint32_t hot_learn_age_first(unsigned age); /* the first that has this number */
 float hot_learn_value(const struct hot_learn *l, unsigned class, uint32_t requests);
 
-/* A blob of this class has passed the ages from..to - 1; each is reported once. */
-static inline void hot_learn_lived(struct hot_learn *l, unsigned class, unsigned from, unsigned to)
+/* The number of an age, < HOT_AGES. */
+static inline unsigned hot_learn_age(uint32_t requests)
 {
-    for (unsigned i = from; i < to; i++)
-        l->cells[class][i].lived += 1;
+    if (requests < 4)
+        return requests;
+    unsigned octave = 31u - (unsigned)__builtin_clz(requests);
+    unsigned age = 4 * (octave - 1) + (requests >> (octave - 2) & 3);
+    return MIN(age, HOT_AGES - 1);
 }
 
-static inline void hot_learn_used(struct hot_learn *l, unsigned class, unsigned from, unsigned age)
+static inline void hot_learn_add(struct hot_learn_table *t, unsigned from, unsigned to, float used)
 {
-    hot_learn_lived(l, class, from, age);
-    l->cells[class][age].used += 1;
+    t->cells[from].lived += 1;
+    t->cells[to].lived -= 1;
+    t->cells[to].used += used;
+    t->news++;
+}
+
+static inline void hot_learn_report(struct hot_learn *l, unsigned class, unsigned from, unsigned to,
+                                    float used)
+{
+    if (++l->reports % HOT_LEARN_ALL_EVERY == 0) {
+        hot_learn_add(&l->all, from, to, used);
+        if (l->all.news >= l->all.due)
+            hot_learn_rank_all(l);
+    }
+    hot_learn_add(&l->classes[class], from, to, used);
+    if (__builtin_expect(l->classes[class].news >= l->classes[class].due, 0))
+        hot_learn_rank(l, class);
+}
+
+/* A blob of this class has passed the ages from..to - 1; each is reported once. from <= to. */
+static inline void hot_learn_lived(struct hot_learn *l, unsigned class, unsigned from, unsigned to)
+{
+    hot_learn_report(l, class, from, to, 0);
+}
+
+/* The same, and was asked for at age `to`. */
+static inline void hot_learn_used(struct hot_learn *l, unsigned class, unsigned from, unsigned to)
+{
+    hot_learn_report(l, class, from, to, 1);
 }

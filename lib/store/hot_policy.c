@@ -2,7 +2,7 @@
 /* What is known of a blob, how often it was asked for and in what intervals, is its class.
  * hot_learn tells what a blob of a class is worth at its age. To make room, some are drawn and the
  * one of least value for its size goes; a newcomer that is worth much less is not let in. What is
- * given up stays on as a ghost: a request for it teaches hot_learn, and it comes back with its past.
+ * given up stays on as a ghost: a request for it teaches hot_learn; it comes back with its past.
  *
  * Value is divided by the fourth root of the size. The first root makes the fewest requests miss
  * and the zeroth the fewest bytes; between the two this one was best at both against the peers
@@ -20,11 +20,12 @@
 
 #define HOT_NONE        UINT32_MAX
 #define HOT_CHUNK       1024u /* entries */
+#define HOT_LINE        64u
 #define HOT_ENTRIES_MAX (UINT32_C(1) << 30)
 #define HOT_BUCKETS_MIN 1024u
 #define HOT_CANDIDATES  64u
-#define HOT_SWEEP       4u    /* entries looked at a request */
-#define HOT_ROUND_MIN   4096u /* requests in which each class is ranked once */
+#define HOT_SWEEP_EVERY 32u /* requests */
+#define HOT_SWEEP       48u /* entries */
 #define HOT_GHOSTS_MIN  256u
 #define HOT_GHOST_BYTES (UINT64_C(32) << 10) /* of size_max, a ghost each */
 #define HOT_GAP_STEP    5u                   /* quarters of an octave to an interval's level */
@@ -52,6 +53,8 @@ struct hot_entry {
     uint8_t lived;
 };
 
+_Static_assert(sizeof(struct hot_entry) == HOT_LINE, "an entry is a cache line");
+
 struct hot_policy {
     uint32_t magic;
 #define HOT_POLICY_MAGIC UINT32_C(0x40706f15)
@@ -69,7 +72,6 @@ struct hot_policy {
     uint32_t ghost_newest, ghost_oldest, ghosts_count;
     uint32_t inserted; /* the clock at the last insert */
     uint32_t swept;    /* the next entry to look at */
-    uint32_t until_rank;
     uint64_t random;
     struct hot_learn learn;
 };
@@ -94,7 +96,6 @@ int hot_policy_new(uint64_t size_max, struct hot_policy **ret)
     p->magic = HOT_POLICY_MAGIC;
     p->size_max = size_max;
     p->free_first = p->ghost_newest = p->ghost_oldest = HOT_NONE;
-    p->until_rank = HOT_ROUND_MIN / HOT_CLASSES;
     p->inserted = UINT32_MAX;
     hot_learn_init(&p->learn);
     *ret = p;
@@ -173,11 +174,13 @@ static int hot_entry_take(struct hot_policy *p, uint32_t *ret)
         if (more == NULL)
             return -ENOMEM;
         p->chunks = more;
-        p->chunks[p->chunks_count] = calloc(HOT_CHUNK, sizeof **p->chunks);
+        /* An entry is a cache line. */
+        p->chunks[p->chunks_count] = aligned_alloc(HOT_LINE, HOT_CHUNK * sizeof **p->chunks);
         if (p->chunks[p->chunks_count] == NULL)
             return -ENOMEM;
         p->chunks_count++;
     }
+    hot_entry(p, p->entries_made)->cost = 0;
     *ret = p->entries_made++;
     return 0;
 }
@@ -284,7 +287,7 @@ static uint8_t hot_class(const struct hot_entry *e)
     return (uint8_t)(1 + level * HOT_GAP_LEVELS + MIN(gap, HOT_GAP_LEVELS - 1));
 }
 
-/* Reports what waits without being asked for, some entries at each request. */
+/* Reports what waits without being asked for. */
 static void hot_sweep(struct hot_policy *p)
 {
     for (unsigned i = 0; i < MIN(HOT_SWEEP, p->entries_made); i++) {
@@ -298,15 +301,11 @@ static void hot_sweep(struct hot_policy *p)
     }
 }
 
-/* A round of ranks takes HOT_ROUND_MIN requests, or half as many as there are entries. */
 static void hot_tick(struct hot_policy *p)
 {
     p->clock++;
-    hot_sweep(p);
-    if (--p->until_rank > 0)
-        return;
-    hot_learn_rank(&p->learn);
-    p->until_rank = MAX(HOT_ROUND_MIN, p->entries_count / 2) / HOT_CLASSES;
+    if (p->clock % HOT_SWEEP_EVERY == 0)
+        hot_sweep(p);
 }
 
 static void hot_use(struct hot_policy *p, struct hot_entry *e)
@@ -315,7 +314,9 @@ static void hot_use(struct hot_policy *p, struct hot_entry *e)
     hot_learn_used(&p->learn, e->class, MIN(e->lived, age), age);
     int gap = (int)(age << HOT_GAP_SHIFT);
     int before = e->uses < 2 ? gap : e->gap;
-    e->gap = (uint16_t)(before + (gap - before) / (int)MIN(e->uses, HOT_GAP_AVERAGE));
+    int share = e->uses < HOT_GAP_AVERAGE ? (gap - before) / e->uses
+                                          : (gap - before) / (int)HOT_GAP_AVERAGE;
+    e->gap = (uint16_t)(before + share);
     if (e->uses < UINT8_MAX)
         e->uses++;
     e->last = p->clock;
@@ -366,7 +367,6 @@ static unsigned hot_draw(struct hot_policy *p, uint32_t *candidates)
             from = ((hot_random(p) >> 32) * p->residents_count) >> 32;
         candidates[i] = p->residents[from];
         __builtin_prefetch(hot_entry(p, candidates[i]));
-        __builtin_prefetch(&hot_entry(p, candidates[i])->last);
     }
     return count;
 }

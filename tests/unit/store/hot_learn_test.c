@@ -25,8 +25,9 @@ static struct hot_learn *learn_new(void)
 
 static void rank_all(struct hot_learn *l)
 {
+    hot_learn_rank_all(l);
     for (unsigned i = 0; i < HOT_CLASSES; i++)
-        hot_learn_rank(l);
+        hot_learn_rank(l, i);
 }
 
 /* Nothing seen: the younger the better, in every class the same: LRU. */
@@ -73,8 +74,19 @@ static void learn_test_borrows(void **state)
     for (unsigned i = 0; i < 10000; i++)
         hot_learn_used(l, 3, 0, hot_learn_age(4));
     rank_all(l);
-    rank_all(l);
     assert_true(hot_learn_value(l, 7, 3) > 2 * before);
+    free(l);
+}
+
+/* Ranked by the reports themselves as they come. */
+static void learn_test_due(void **state)
+{
+    (void)state;
+    struct hot_learn *l = learn_new();
+    float before = hot_learn_value(l, 3, 3);
+    for (unsigned i = 0; i < 100; i++)
+        hot_learn_used(l, 3, 0, hot_learn_age(4));
+    assert_true(hot_learn_value(l, 3, 3) > 2 * before);
     free(l);
 }
 
@@ -86,11 +98,9 @@ static void learn_test_forgets(void **state)
         hot_learn_used(l, 3, 0, hot_learn_age(4));
     rank_all(l);
     float high = hot_learn_value(l, 3, 0);
-    for (unsigned i = 0; i < 40; i++) {
-        for (unsigned n = 0; n < 1000; n++)
-            hot_learn_lived(l, 3, 0, hot_learn_age(1000));
-        rank_all(l);
-    }
+    for (unsigned i = 0; i < 100000; i++)
+        hot_learn_lived(l, 3, 0, hot_learn_age(1000));
+    rank_all(l);
     assert_true(hot_learn_value(l, 3, 0) < high / 50);
     free(l);
 }
@@ -100,7 +110,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learn_test_ages),    cmocka_unit_test(learn_test_begins_as_lru),
         cmocka_unit_test(learn_test_classes), cmocka_unit_test(learn_test_borrows),
-        cmocka_unit_test(learn_test_forgets),
+        cmocka_unit_test(learn_test_forgets), cmocka_unit_test(learn_test_due),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
