@@ -32,7 +32,7 @@
 #define HOT_GAP_LEVELS  13u
 #define HOT_GAP_SHIFT   8u   /* gap is a fixed-point number */
 #define HOT_GAP_AVERAGE 8u   /* intervals, about */
-#define HOT_CLEARLY     2.0f /* a newcomer stays out if this much less worth: a guess is coarse */
+#define HOT_CLEARLY     1.2f /* a newcomer stays out if what is there is worth so much more */
 #define HOT_USES_LEVELS ((HOT_CLASSES - 1) / HOT_GAP_LEVELS)
 
 /* The last count of uses of each level but the last. */
