@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hot_learn: when blobs are asked for again, learnt from the requests, by class and age.
  *
- * Life:    hot_learn_init -> hot_learn_lived, hot_learn_used for what is seen; hot_learn_rank from
- *          time to time, which makes the values of one class after the other.
+ * Life:    hot_learn_init -> hot_learn_lived, hot_learn_used for what is seen; when enough of it
+ *          is new they make the values of a class anew, which hot_learn_value reads.
  * Owner:   hot_policy embeds it: a plain struct of 97 KiB.
  * Threads: one at a time.
  * Errors:  none.
