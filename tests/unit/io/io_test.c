@@ -209,7 +209,7 @@ static const struct io_ops *io_test_backend(const char *name)
 }
 
 /* The first argument names the backend; io_uring is skipped (77) where the kernel has none. "sim"
- * before it: through the simulator, which makes no fault by itself but lets ops end in any order. */
+ * before it: through the simulator, which makes no fault here but lets ops end in any order. */
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "ring";
@@ -218,7 +218,7 @@ int main(int argc, char **argv)
     bool simulated = strncmp(name, "sim", 3) == 0, at_once = strcmp(name, "sim") == 0;
     if (ops == &io_ring && !at_once && io_default() != &io_ring)
         return 77;
-    struct io_sim_options o = {.inner = at_once ? NULL : ops, .seed = 1, .reorder = true};
+    struct io_sim_options o = {.inner = at_once ? NULL : ops, .reorder = true};
     if (simulated && io_sim_new(&o, &sim) != 0)
         return 1;
     void *state = (void *)(uintptr_t)(simulated ? io_sim_ops(sim) : ops);

@@ -2,6 +2,7 @@
 /* sim_work: a store at work, and what it has promised so far. */
 #pragma once
 #include <pthread.h>
+#include "base/err.h"
 #include "io/io_sim.h"
 #include "store/store.h"
 
@@ -41,13 +42,18 @@ struct work {
     struct work_ref refs[WORK_REFS];
     uint64_t moves; /* makes presentations, each another */
     uint64_t acks;
-    char wrong[512]; /* the first thing that must not be; empty: all is well */
+    bool open_failed; /* store_open met an error that was injected */
+    bool known;       /* the store refused to open for a reason that is known: work_refused */
+    char wrong[512];  /* the first thing that must not be; empty: all is well */
 };
 
 void work_init(struct work *w, uint64_t seed);
 void work_free(struct work *w);
 uint64_t work_roll(struct work *w, uint64_t n); /* 0..n-1 */
 void work_wrong(struct work *w, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* store_open said no though the disk is fine. */
+void work_refused(struct work *w, int r, const struct err *err);
 
 /* Asks for so many things, up to depth at once, and waits for all answers. Ends early when power is
  * gone. bursts: ops that wait together are committed together, the same each time. */
