@@ -97,6 +97,8 @@ void work_refused(struct work *w, int r, const struct err *err)
             (work_known[i].when_new && w->acks > 0 && !w->open_failed))
             continue;
         w->known = true;
+        if (getenv("WEIR_SIM_TRACE") != NULL)
+            (void)fprintf(stderr, "known: %s\n", err->text);
         return;
     }
     work_wrong(w, "store_open: %d: %s", r, err->text);
