@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "edge/before.h"
 #include "edge/load.h"
 
 #define ASSETS_BUCKETS      1024
@@ -160,9 +161,11 @@ static void entry_take_title(struct assets_entry *e, struct title *t)
         e->asset.before = e->asset.now;
         e->asset.now = title_ref(t);
     }
-    if (!same && !e->from_store)
+    if (!same && !e->from_store) {
         store_ref_put(e->table->worker->store, str_of(e->name), &t->digest, STORE_REF_ANY,
                       entry_on_remembered, NULL);
+        before_remember(e->table->worker->before, str_of(e->name), &t->digest);
+    }
 }
 
 static void entry_on_presentation(void *arg, int res, struct rbuf *blob)
@@ -240,6 +243,7 @@ static void entry_forget(struct assets_entry *e)
     e->asset.before = title_unref(e->asset.before);
     e->asking = false;
     store_ref_delete(e->table->worker->store, str_of(e->name), entry_on_remembered, NULL);
+    before_forget(e->table->worker->before, str_of(e->name));
     entry_answer(e, -ENOENT);
 }
 

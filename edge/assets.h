@@ -21,7 +21,7 @@
 
 struct asset {
     struct title *now;
-    struct title *before; /* the one it replaced: players have its manifests. May be NULL */
+    struct title *before; /* the one it replaced, at hand; older ones: before.h. May be NULL */
     uint64_t checked_ms;  /* clock_mono_ms when the origin last said so; 0: not since start */
     bool stale;           /* the origin was away when last asked */
 };

@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include "base/log.h"
 #include "edge/assets.h"
+#include "edge/before.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
+#include "edge/views.h"
 
 #define EDGE_DRAIN_MS          10000
+#define EDGE_BODY_MAX          4096 /* nothing here takes a body */
 #define EDGE_HOT_SIZE_DEFAULT  (UINT64_C(512) << 20)
 #define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
 #define EDGE_FETCH_RETRIES     2
@@ -63,6 +66,8 @@ static void edge_worker_stop(void *arg, void *worker)
     while (w->loads > 0)
         loop_run_once(w->loop, EDGE_STOP_TURN_MS);
     assets_free(w->assets);
+    before_free(w->before);
+    views_free(w->views);
     fetch_free(w->fetch);
     loop_unwatch(w->watch);
     store_worker_free(w->store);
@@ -86,6 +91,10 @@ static int edge_worker_open(struct edge_worker *w)
         r = gate_new(w->edge, &w->gate);
     if (r == 0)
         r = assets_new(w, &w->assets);
+    if (r == 0)
+        r = before_new(w, &w->before);
+    if (r == 0)
+        r = views_new(&w->views);
     return r;
 }
 
@@ -129,7 +138,12 @@ static int edge_open_admin(struct edge *e, struct err *err)
 {
     struct http_listen listen = http_listen_of(&e->config->admin_listen);
     struct http_options options = {
-        .listens = &listen, .listens_count = 1, .workers = 1, .server_name = "weir-edge"};
+        .listens = &listen,
+        .listens_count = 1,
+        .workers = 1,
+        .body_size_max = EDGE_BODY_MAX,
+        .server_name = "weir-edge",
+    };
     int r = http_server_new(&options, err, &e->admin);
     if (r == 0) {
         r = http_route_status(e->admin, e->registry, NULL, NULL);
@@ -147,6 +161,7 @@ static int edge_open_server(struct edge *e, struct err *err)
         .listens = &listen,
         .listens_count = 1,
         .workers = config->workers,
+        .body_size_max = EDGE_BODY_MAX,
         .server_name = "weir-edge",
         .access_log = config->access_log,
         .metrics = e->registry,

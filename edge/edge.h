@@ -47,6 +47,8 @@ struct edge_metrics {
 
 struct fills;
 struct assets;
+struct before;
+struct views;
 struct gate;
 
 struct edge {
@@ -71,6 +73,8 @@ struct edge_worker {
     struct fetch *fetch;
     struct gate *gate;
     struct assets *assets;
+    struct before *before;
+    struct views *views;
     unsigned loads; /* under way: load.h. The worker stops when there are none */
 };
 

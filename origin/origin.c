@@ -128,6 +128,7 @@ static int origin_open_server(struct origin *o, const struct origin_config *conf
         .listens_count = 1,
         .workers = config->workers,
         .body_size_max = STORE_BLOB_MAX,
+        .body_secret = &o->publish,
         .server_name = "weir-origin",
         .access_log = config->access_log,
         .metrics = o->metrics,

@@ -9,6 +9,7 @@ struct rbuf {
     uint32_t magic;
 #define RBUF_MAGIC UINT32_C(0x52b0f1a7)
     _Atomic uint32_t refs;
+    _Atomic bool marked;
     uint32_t cap_size;
     uint32_t offset;    /* where the bytes that count begin */
     uint32_t used_size; /* offset + used_size <= cap_size; changes only while refs == 1 */
@@ -136,4 +137,18 @@ struct rbuf *rbuf_unref(struct rbuf *b)
         free(b);
     }
     return NULL;
+}
+
+void rbuf_mark(struct rbuf *b)
+{
+    rbuf_check(b);
+    atomic_store_explicit(&b->marked, true, memory_order_relaxed);
+}
+
+bool rbuf_take_mark(struct rbuf *b)
+{
+    rbuf_check(b);
+    /* Mostly clear: looked at first, so that readers on many cores do not fight for the line. */
+    return atomic_load_explicit(&b->marked, memory_order_relaxed) &&
+           atomic_exchange_explicit(&b->marked, false, memory_order_relaxed);
 }

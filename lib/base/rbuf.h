@@ -31,6 +31,10 @@ const uint8_t *rbuf_data(const struct rbuf *b,
                          uint32_t *ret_size); /* valid while b is referenced */
 uint32_t rbuf_size(const struct rbuf *b);
 uint32_t rbuf_cap(const struct rbuf *b); /* what it costs in memory, about */
+/* One bit for whoever fills a buffer and whoever finds it later; clear at first. Any thread; of
+ * those who take it at once one gets true. */
+void rbuf_mark(struct rbuf *b);
+bool rbuf_take_mark(struct rbuf *b);
 struct rbuf *rbuf_ref(struct rbuf *b);   /* returns b */
 struct rbuf *rbuf_unref(struct rbuf *b); /* takes NULL, returns NULL */
 DEFINE_CLEAN(struct rbuf *, rbuf_unref)  /* use: CLEAN(rbuf_unref) struct rbuf *b = NULL; */

@@ -68,6 +68,7 @@ static int fetch_easy_give_head(struct fetch_op *op)
         return 0; /* 100 Continue and the like: the answer is still to come */
     op->status = (unsigned)code;
     op->head_given = true;
+    fetch__host_answers(op->host, op);
     if (op->on_head == NULL)
         return 0;
     const struct fetch_head head = {op->status, op->size, str_of(op->media_type)};

@@ -3,7 +3,8 @@
  *
  *   closed --breaker_failures in a row--> open --breaker_ms--> one probe --answer--> closed
  *                                           ^----------------------|--failure
- * While open, and while the probe is under way, requests are refused without a try. */
+ * While open, requests are refused without a try. While the probe is under way they wait for what
+ * it meets: the head of any answer closes the circuit. */
 #include <errno.h>
 #include <stdlib.h>
 #include "base/clock.h"
@@ -115,6 +116,15 @@ void fetch__host_result(struct fetch *f, struct fetch_host *h, const struct fetc
         h->is_open = true;
         h->open_until_ms = clock_mono_ms() + f->options.breaker_ms;
     }
+}
+
+void fetch__host_answers(struct fetch_host *h, const struct fetch_op *op)
+{
+    if (h->probe != op)
+        return;
+    h->probe = NULL;
+    h->failures = 0;
+    h->is_open = false;
 }
 
 void fetch__host_forget(struct fetch_host *h, const struct fetch_op *op)

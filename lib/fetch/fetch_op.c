@@ -199,7 +199,17 @@ static void fetch_op_begin(void *arg)
     struct fetch *f = op->fetch;
     fetch_op_check(op);
     ASSERT(f->in_library == 0);
-    if (!fetch__host_admits(f, op->host, op)) {
+    bool admitted = fetch__host_admits(f, op->host, op);
+    if (!admitted && op->host->probe != NULL) {
+        uint64_t now_ms = clock_mono_ms();
+        if (op->waits_until_ms == 0)
+            op->waits_until_ms = now_ms + FETCH_PROBE_WAIT_MS;
+        if (now_ms < op->waits_until_ms) {
+            loop_timer_start(f->loop, &op->timer, FETCH_PROBE_TURN_MS, fetch_op_begin, op);
+            return;
+        }
+    }
+    if (!admitted) {
         (void)snprintf(op->error_text, sizeof op->error_text, "the host's circuit is open");
         fetch_op_finish(op, op->last_result < 0 ? op->last_result : -EHOSTDOWN);
         return;

@@ -16,6 +16,8 @@
 #define FETCH_BACKOFF_MS      50 /* doubled for each retry, half of it at random */
 #define FETCH_BACKOFF_MS_MAX  2000
 #define FETCH_EASY_FREE_MAX   64   /* handles kept for reuse */
+#define FETCH_PROBE_TURN_MS   10   /* between looks at whether another's probe is over */
+#define FETCH_PROBE_WAIT_MS   5000 /* and no longer than this for all of them */
 #define FETCH_HOSTS_MAX       1024 /* then the healthy ones are forgotten */
 #define FETCH_EVENTS          64
 #define FETCH_ERROR_TEXT_SIZE 256
@@ -61,7 +63,8 @@ struct fetch_op {
     struct loop_timer timer; /* waiting: begin; running: stall */
     uint64_t moved;          /* bytes in either direction, when last looked at */
     uint64_t moved_ms;
-    unsigned tries; /* attempts made */
+    unsigned tries;          /* attempts made */
+    uint64_t waits_until_ms; /* for another's probe; 0: has not waited */
     bool is_idempotent, is_head;
     bool is_dead, is_done;
     bool head_given;
@@ -99,5 +102,6 @@ MUST_USE int fetch__host_of(struct fetch *f, const char *url, const char *unix_s
 bool fetch__host_admits(struct fetch *f, struct fetch_host *h, const struct fetch_op *op);
 void fetch__host_result(struct fetch *f, struct fetch_host *h, const struct fetch_op *op,
                         bool answered);
-void fetch__host_forget(struct fetch_host *h, const struct fetch_op *op); /* no verdict */
+void fetch__host_answers(struct fetch_host *h, const struct fetch_op *op); /* a head is here */
+void fetch__host_forget(struct fetch_host *h, const struct fetch_op *op);  /* no verdict */
 void fetch__hosts_free(struct fetch *f);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A batch goes through these steps; a crash after each leaves:
- * 1. placed: records get their offsets behind the newest volume's end.      nothing
- * 2. written and synced.                                                    bytes behind the end
- * 3. index transaction: entries, refs and the volume's new end, together.   the whole batch
+ * 1. placed: records get their offsets behind the newest volumes' ends.     nothing
+ *    (commit_place.c)
+ * 2. written and synced.                                                    bytes behind the ends
+ * 3. index transaction: entries, refs and the volumes' new ends, together.  the whole batch
+ *    (commit_index.c, commit_refs.c)
  * 4. answered.
  * So the index never names bytes that are not durable, and bytes behind `end` are nobody's: the
  * next batch writes over them. */
@@ -11,214 +13,33 @@
 #include <signal.h>
 #include <stdlib.h>
 #include "base/clock.h"
+#include "base/log.h"
 #include "store/commit_priv.h"
 
 #define COMMIT_WAITING_MAX (UINT64_C(256) << 20) /* bytes in the queue; one put always fits */
 #define COMMIT_GROUP_BYTES (UINT64_C(64) << 20)
 #define COMMIT_DEPTH       64u
 
-/* --- reading what is there -------------------------------------------------------------------- */
-
-int commit_read(struct commit *c, const struct digest *d, const struct index_entry *e,
-                struct rbuf **ret)
-{
-    uint32_t size = format_record_size(e->length), cap_size;
-    struct rbuf *b = NULL;
-    struct volume *v = volume_get(c->options.volumes, e->volume);
-    if (v == NULL)
-        return -ENOENT;
-    int r = rbuf_new(size, &b);
-    if (r == 0)
-        r = io_run(c->queue, IO_READ, v->fd, rbuf_space(b, &cap_size), size, e->offset);
-    volume_unref(v);
-    if (r == 0) {
-        struct format_record want = {.kind = FORMAT_BLOB,
-                                     .digest = *d,
-                                     .length = e->length,
-                                     .volume = e->volume,
-                                     .offset = e->offset};
-        r = format_record_check(rbuf_space(b, &cap_size), size, &want);
-    }
-    if (r < 0) {
-        rbuf_unref(b);
-        return r == -ENODATA ? -EBADMSG : r;
-    }
-    *ret = b;
-    return 0;
-}
-
-static bool commit_same(struct rbuf *a, uint32_t a_length, struct rbuf *b, uint32_t b_length)
-{
-    uint32_t cap_size;
-    if (a_length != b_length)
-        return false;
-    uint32_t at = format_payload_offset(a_length);
-    return memcmp(rbuf_space(a, &cap_size) + at, rbuf_space(b, &cap_size) + at, a_length) == 0;
-}
-
-/* --- step 1: placing -------------------------------------------------------------------------- */
-
-/* What became of the digest since the worker looked. True: op->res stands, nothing to write. */
-static bool commit_resolve_put(struct commit *c, struct commit_batch *b, struct commit_op *op)
-{
-    for (unsigned i = 0; i < b->count; i++) {
-        struct commit_op *other = b->ops[i];
-        if (other->kind != COMMIT_PUT || !other->active || !digest_eq(&other->digest, &op->digest))
-            continue;
-        if (commit_same(other->record, other->length, op->record, op->length))
-            op->twin = other;
-        else
-            op->res = -EEXIST;
-        return true;
-    }
-    int r = index_find(c->reader, &op->digest, &op->before);
-    if (r == -ENOENT)
-        return false;
-    if (r < 0) {
-        op->res = r;
-        return true;
-    }
-    struct rbuf *there = NULL;
-    if (op->rewrite || (op->before.flags & INDEX_QUARANTINED) != 0)
-        return false;
-    if (commit_read(c, &op->digest, &op->before, &there) < 0)
-        return false; /* damaged or unreadable: this put repairs it */
-    op->res = commit_same(there, op->before.length, op->record, op->length) ? 0 : -EEXIST;
-    rbuf_unref(there);
-    return true;
-}
-
-static bool commit_resolve_ref(struct commit *c, struct commit_op *op)
-{
-    struct store_ref now = {.generation = 0};
-    int r = index_find_ref(c->reader, str_of(op->name), &now);
-    if (r < 0 && r != -ENOENT) {
-        op->res = r;
-    } else if (op->kind == COMMIT_REF_DELETE) {
-        op->res = r;
-        op->ref = (struct store_ref){.generation = 0, .changed_ms = clock_real_ms()};
-    } else if (op->expect != STORE_REF_ANY && op->expect != now.generation) {
-        op->res = -ESTALE;
-    } else {
-        op->ref.presentation = op->digest;
-        op->ref.generation = now.generation + 1;
-        op->ref.changed_ms = clock_real_ms();
-        op->res = 0;
-    }
-    return op->res < 0;
-}
-
-/* Two moves of one name do not share a batch: the second must see the first in the index. */
-static bool commit_ref_waits(const struct commit_batch *b, const struct commit_op *op)
-{
-    for (unsigned i = 0; i < b->count; i++) {
-        const struct commit_op *other = b->ops[i];
-        bool is_ref = other->kind == COMMIT_REF_PUT || other->kind == COMMIT_REF_DELETE;
-        if (is_ref && strcmp(other->name, op->name) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool commit_place(struct commit *c, struct commit_batch *b, struct commit_op *op,
-                         enum format_kind kind, const struct digest *d)
-{
-    struct volume *v = volume_newest(c->options.volumes);
-    uint32_t size = format_record_size(op->length), cap_size;
-    if (v == NULL || (c->must_roll && v->row.end > FORMAT_RECORDS))
-        return false;
-    uint64_t end = b->end != 0 ? b->end : v->row.end;
-    if (size > v->size - end)
-        return false;
-    ASSERT(c->sequence < UINT32_MAX); /* commit_renew saw to it */
-    struct format_record head = {.kind = kind,
-                                 .digest = *d,
-                                 .length = op->length,
-                                 .volume = v->id,
-                                 .epoch = c->options.epoch,
-                                 .sequence = c->sequence++,
-                                 .offset = end};
-    format_record_place(&head, rbuf_space(op->record, &cap_size));
-    ASSERT(cap_size >= size);
-    op->volume = v->id;
-    op->offset = end;
-    op->recorded = true;
-    b->end = end + size;
-    return true;
-}
-
-/* Refs live in the index; their moves are written to the volumes too, so that volumes are enough to
- * make a new index. A cache, which gives volumes up, keeps no such record. */
-static bool commit_place_ref(struct commit *c, struct commit_batch *b, struct commit_op *op)
-{
-    uint8_t payload[FORMAT_REF_MAX];
-    uint32_t cap_size;
-    if (c->options.size_max > 0 || op->index_only)
-        return true;
-    op->record = rbuf_unref(op->record); /* of an attempt that found no room */
-    op->length = format_ref_write(str_of(op->name), &op->ref, payload);
-    struct digest d = digest_of(payload, op->length);
-    if (rbuf_new(format_record_size(op->length), &op->record) < 0) {
-        op->res = -ENOMEM;
-        op->active = false;
-        return true;
-    }
-    format_record_fill(payload, op->length, rbuf_space(op->record, &cap_size));
-    return commit_place(c, b, op, FORMAT_REF, &d);
-}
-
-bool commit_add(struct commit *c, struct commit_batch *b, struct commit_op *op)
-{
-    if (b->count == COMMIT_BATCH_MAX)
-        return false;
-    op->commit = c;
-    op->res = 0;
-    op->twin = NULL;
-    op->active = false;
-    op->recorded = false;
-    switch (op->kind) {
-    case COMMIT_PUT:
-        op->active = !commit_resolve_put(c, b, op);
-        if (op->active && !commit_place(c, b, op, FORMAT_BLOB, &op->digest))
-            return false;
-        break;
-    case COMMIT_REF_PUT:
-    case COMMIT_REF_DELETE:
-        if (commit_ref_waits(b, op))
-            return false;
-        op->active = !commit_resolve_ref(c, op);
-        if (op->active && !commit_place_ref(c, b, op))
-            return false;
-        break;
-    case COMMIT_QUARANTINE:
-        op->active = true;
-        break;
-    }
-    b->ops[b->count++] = op;
-    return true;
-}
-
 /* --- step 2: writing -------------------------------------------------------------------------- */
 
 static void commit_written(struct io_op *io, int res)
 {
     struct commit_op *op = CONTAINER_OF(io, struct commit_op, io);
-    if (res < 0 && op->commit->write_res == 0)
-        op->commit->write_res = res;
+    if (res < 0 && op->commit->write_res[op->device] == 0)
+        op->commit->write_res[op->device] = res;
     op->commit->writing--;
 }
 
-static int commit_write(struct commit *c, struct commit_batch *b)
+static void commit_write_all(struct commit *c, struct commit_batch *b)
 {
-    struct volume *v = volume_newest(c->options.volumes);
     uint32_t cap_size;
-    if (b->end == 0)
-        return 0;
-    c->write_res = 0;
     for (unsigned i = 0; i < b->count; i++) {
         struct commit_op *op = b->ops[i];
         if (!op->recorded)
             continue;
+        struct volume *v = volume_newest(c->options.volumes, op->device);
+        ASSERT(v != NULL);
+        ASSERT(v->id == op->volume);
         op->io = (struct io_op){.kind = IO_WRITE,
                                 .fd = v->fd,
                                 .data = rbuf_space(op->record, &cap_size),
@@ -226,140 +47,61 @@ static int commit_write(struct commit *c, struct commit_batch *b)
                                 .offset = op->offset,
                                 .done = commit_written};
         c->writing++;
+        atomic_fetch_add_explicit(c->options.written_bytes, op->io.size, memory_order_relaxed);
+        metric_add(c->options.written, op->io.size);
         io_submit(c->queue, &op->io);
     }
     io_flush(c->queue);
     while (c->writing > 0)
         io_reap(c->queue, true);
-    int r = c->write_res;
-    if (r == 0)
-        r = io_run(c->queue, IO_SYNC, v->fd, NULL, 0, 0);
-    /* After a failed sync nobody knows which bytes are down: go on in another file. */
-    if (r < 0 && r != -ENOSPC)
-        c->must_roll = true;
-    return r;
 }
 
-/* --- step 3: the index ------------------------------------------------------------------------ */
-
-/* The row of a volume as this batch leaves it; NULL when the volume is gone. */
-static struct index_volume *commit_row(struct commit *c, struct commit_rows *rows, uint32_t id)
+static int commit_device_failed(struct index_txn *t, void *arg)
 {
-    for (unsigned i = 0; i < rows->count; i++) {
-        if (rows->rows[i].id == id)
-            return &rows->rows[i];
+    const struct volume_device *d = arg;
+    struct index_device row = {.id = d->id, .kind = d->kind, .flags = INDEX_DEVICE_FAILED};
+    int r = str_copy(str_of(d->folder), row.path, sizeof row.path);
+    return r < 0 ? r : index_put_device(t, &row);
+}
+
+/* Where there is another device, one that fails is left alone from now on; the only one is tried
+ * again, in another file. */
+void commit_failed_on(struct commit *c, struct volume_device *d, int res)
+{
+    unsigned others = 0;
+    for (unsigned i = 0; i < volume_devices(c->options.volumes); i++) {
+        const struct volume_device *x = volume_device(c->options.volumes, i);
+        others += x != d && x->kind == d->kind && !atomic_load(&x->failed);
     }
-    struct volume *v = volume_get(c->options.volumes, id);
-    if (v == NULL)
-        return NULL;
-    ASSERT(rows->count < ARRAY_LEN(rows->rows));
-    rows->rows[rows->count] = v->row;
-    volume_unref(v);
-    return &rows->rows[rows->count++];
-}
-
-static void commit_row_take(struct index_volume *row, uint32_t length)
-{
-    if (row == NULL)
+    log_error("writing to %s failed: %s", d->folder, strerror(-res));
+    c->must_roll[d->kind] = true;
+    if (others == 0)
         return;
-    row->blobs -= MIN(row->blobs, 1);
-    row->bytes -= MIN(row->bytes, length);
+    atomic_store(&d->failed, true);
+    log_error("nothing more is written to %s", d->folder);
+    if (index_run(c->options.index, commit_device_failed, d) < 0)
+        log_warn("that %s failed could not be noted", d->folder);
 }
 
-static int commit_index_put(struct commit *c, struct commit_batch *b, struct index_txn *t,
-                            struct commit_op *op)
+static int commit_write(struct commit *c, struct commit_batch *b)
 {
-    struct index_entry e = {.volume = op->volume, .offset = op->offset, .length = op->length};
-    struct index_extent extent = {.offset = op->offset, .digest = op->digest};
-    struct index_entry before = {0};
-    /* Not op->before: a quarantine earlier in this batch may have changed the entry since. */
-    int r = index_get(t, &op->digest, &before);
-    bool replaces = r == 0;
-    if (r == 0 || r == -ENOENT)
-        r = index_put(t, &op->digest, &e);
-    if (r == 0)
-        r = index_put_extent(t, op->volume, &extent);
-    if (r == 0 && replaces) {
-        r = index_delete_extent(t, before.volume, before.offset);
-        if (r == -ENOENT)
-            r = 0;
-        if ((before.flags & INDEX_QUARANTINED) == 0)
-            commit_row_take(commit_row(c, &b->rows, before.volume), before.length);
-    }
-    struct index_volume *row = commit_row(c, &b->rows, op->volume);
-    ASSERT(row != NULL);
-    row->blobs++;
-    row->bytes += op->length;
-    return r;
-}
-
-static int commit_index_quarantine(struct commit *c, struct commit_batch *b, struct index_txn *t,
-                                   struct commit_op *op)
-{
-    struct index_entry e;
-    int r = index_get(t, &op->digest, &e);
-    if (r == -ENOENT)
-        return 0;
-    if (r < 0)
-        return r;
-    /* It may have been repaired, or flagged by another reader, meanwhile. */
-    if (e.volume != op->volume || e.offset != op->offset || (e.flags & INDEX_QUARANTINED) != 0)
-        return 0;
-    e.flags |= INDEX_QUARANTINED;
-    commit_row_take(commit_row(c, &b->rows, e.volume), e.length);
-    return index_put(t, &op->digest, &e);
-}
-
-static int commit_index_op(struct commit *c, struct commit_batch *b, struct index_txn *t,
-                           struct commit_op *op)
-{
-    switch (op->kind) {
-    case COMMIT_PUT:
-        return commit_index_put(c, b, t, op);
-    case COMMIT_REF_PUT:
-        return index_put_ref(t, str_of(op->name), &op->ref);
-    case COMMIT_REF_DELETE:
-        return index_delete_ref(t, str_of(op->name));
-    case COMMIT_QUARANTINE:
-        return commit_index_quarantine(c, b, t, op);
-    }
-    return -EINVAL;
-}
-
-static int commit_index(struct commit *c, struct commit_batch *b)
-{
-    struct index_txn *t = NULL;
-    b->rows.count = 0;
-    int r = index_begin(c->options.index, &t);
-    if (r < 0)
-        return r;
-    for (unsigned i = 0; i < b->count && r == 0; i++) {
-        struct commit_op *op = b->ops[i];
-        if (op->active)
-            r = commit_index_op(c, b, t, op);
-        if (op->active && op->recorded) {
-            struct index_volume *row = commit_row(c, &b->rows, op->volume);
-            ASSERT(row != NULL);
-            row->end = MAX(row->end, op->offset + format_record_size(op->length));
-        }
-    }
-    for (unsigned i = 0; i < b->rows.count && r == 0; i++)
-        r = index_put_volume(t, &b->rows.rows[i]);
-    if (r < 0) {
-        index_abort(t);
-        return r;
-    }
-    r = index_commit(t);
-    if (r < 0)
-        return r;
-    for (unsigned i = 0; i < b->rows.count; i++) {
-        struct volume *v = volume_get(c->options.volumes, b->rows.rows[i].id);
+    int first = 0;
+    memset(c->write_res, 0, sizeof c->write_res);
+    commit_write_all(c, b);
+    for (unsigned i = 0; i < FORMAT_DEVICE_KINDS; i++) {
+        struct volume *v = volume_newest(c->options.volumes, (enum format_device_kind)i);
+        if (b->end[i] == 0)
+            continue;
         ASSERT(v != NULL);
-        v->row = b->rows.rows[i];
-        volume_unref(v);
+        int r = c->write_res[i];
+        if (r == 0)
+            r = io_run(c->queue, IO_SYNC, v->fd, NULL, 0, 0);
+        /* After a failed sync nobody knows which bytes are down. */
+        if (r < 0 && r != -ENOSPC)
+            commit_failed_on(c, v->device, r);
+        first = first == 0 ? r : first;
     }
-    volume_publish(c->options.volumes);
-    return 0;
+    return first;
 }
 
 /* --- step 4, and the thread ------------------------------------------------------------------- */
@@ -397,7 +139,9 @@ void commit_run(struct commit *c, struct commit_batch *b)
     for (unsigned i = 0; i < b->count; i++)
         b->ops[i]->done(b->ops[i]);
     b->count = 0;
-    b->end = 0;
+    memset(b->end, 0, sizeof b->end);
+    if (c->options.committed != NULL)
+        c->options.committed(c->options.committed_arg);
 }
 
 static void commit_group(struct commit *c, struct commit_batch *b, struct commit_op *list)
@@ -413,9 +157,10 @@ static void commit_group(struct commit *c, struct commit_batch *b, struct commit
             commit_run(c, b);
             continue;
         }
-        ASSERT(op->kind != COMMIT_QUARANTINE); /* always fits an empty batch */
-        int r = evict_roll(c, format_record_size(op->length));
-        if (r < 0 && op->kind != COMMIT_PUT) {
+        ASSERT(op->kind != COMMIT_INDEX); /* always fits an empty batch */
+        bool is_blob = op->kind == COMMIT_PUT || op->kind == COMMIT_MOVE;
+        int r = evict_roll(c, op->device, format_record_size(op->length));
+        if (r < 0 && !is_blob) {
             /* A full disk must not keep films from being unpublished. */
             op->index_only = true;
         } else if (r < 0) {
@@ -502,6 +247,8 @@ int commit_push(struct commit *c, struct commit_op *op)
         r = -EAGAIN;
     } else {
         op->next = NULL;
+        op->commit = NULL;
+        op->index_only = false;
         *c->last = op;
         c->last = &op->next;
         c->waiting_bytes += bytes;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* commit_priv: what commit.c (writing) and evict.c (making room) share.
+/* commit_priv: what commit.c (the thread, writing), commit_place.c (placing), commit_index.c and
+ * commit_refs.c (the index), and evict.c (making room) share.
  *
  * Life:    see commit.h.
  * Owner:   the committer's thread.
@@ -11,6 +12,7 @@
 #include "store/commit.h"
 
 #define COMMIT_BATCH_MAX 256u
+#define COMMIT_ROWS_MAX  (COMMIT_BATCH_MAX + FORMAT_DEVICE_KINDS)
 
 struct commit {
     uint32_t magic;
@@ -19,8 +21,8 @@ struct commit {
     struct io_queue *queue;
     struct index_reader *reader;
     uint32_t sequence;
-    bool must_roll; /* the newest volume gave an error: write elsewhere */
-    int write_res;  /* of the batch's writes: the first error */
+    bool must_roll[FORMAT_DEVICE_KINDS]; /* the newest volume gave an error: write elsewhere */
+    int write_res[FORMAT_DEVICE_KINDS];  /* of the batch's writes: the first error */
     unsigned writing;
     pthread_t thread;
     pthread_mutex_t lock; /* the rest */
@@ -32,28 +34,59 @@ struct commit {
 
 /* Changes to volume rows, which become true with the transaction. */
 struct commit_rows {
-    struct index_volume rows[COMMIT_BATCH_MAX + 1];
+    struct index_volume rows[COMMIT_ROWS_MAX];
     unsigned count;
 };
 
 struct commit_batch {
     struct commit_op *ops[COMMIT_BATCH_MAX];
     unsigned count;
-    uint64_t end; /* of the newest volume with this batch in it; 0: nothing placed yet */
+    /* Of the newest volume of each kind with this batch in it; 0: nothing placed yet. */
+    uint64_t end[FORMAT_DEVICE_KINDS];
     struct commit_rows rows;
+    uint32_t dropped; /* a volume without extents whose row goes with this batch; 0: none */
+    uint32_t now_s;
 };
 
-/* Takes op into the batch (false: no room in the volume, or the batch is full); commits the batch
- * and calls done for each. */
-bool commit_add(struct commit *c, struct commit_batch *b, struct commit_op *op);
+/* commit_place.c. Takes op into the batch (false: no room in the volume, or the batch is full, or
+ * op must see what the batch does first). */
+MUST_USE bool commit_add(struct commit *c, struct commit_batch *b, struct commit_op *op);
+
+/* commit.c. Commits the batch and calls done for each. */
 void commit_run(struct commit *c, struct commit_batch *b);
 
-/* The record at e, checked; a new buffer. -EBADMSG damaged, -ENOENT volume gone. */
-MUST_USE int commit_read(struct commit *c, const struct digest *d, const struct index_entry *e,
-                         struct rbuf **ret);
+/* A write to the device failed. */
+void commit_failed_on(struct commit *c, struct volume_device *d, int res);
+
+/* commit_index.c. The whole batch in one transaction. */
+MUST_USE int commit_index(struct commit *c, struct commit_batch *b);
+
+/* The row of a volume as this batch leaves it; NULL when the volume is gone or away. */
+struct index_volume *commit_row(struct commit *c, struct commit_batch *b, uint32_t id);
+
+/* A record that nothing needs any more: its extent goes, its space is to be given back. A blob's
+ * that is quarantined is not in the row's sums of blobs. */
+MUST_USE int commit_free_record(struct commit *c, struct commit_batch *b, struct index_txn *t,
+                                uint32_t volume, uint64_t offset, uint32_t length, bool is_blob,
+                                bool quarantined);
+
+/* commit_refs.c */
+MUST_USE int commit_index_ref(struct commit *c, struct commit_batch *b, struct index_txn *t,
+                              struct commit_op *op);
+/* From when on a blob that nothing names may go. */
+uint32_t commit_due(const struct commit *c, const struct index_entry *e);
+/* Its time as one that nothing names begins. */
+MUST_USE int commit_orphan(struct commit *c, struct commit_batch *b, struct index_txn *t,
+                           const struct digest *d, struct index_entry *e, bool dropped);
 
 /* evict.c: a new newest volume with room for record_size; a cache makes room first. */
-MUST_USE int evict_roll(struct commit *c, uint32_t record_size);
+MUST_USE int evict_roll(struct commit *c, enum format_device_kind kind, uint32_t record_size);
 
-/* Takes all entries of a volume out of the index, then the volume's row. */
-MUST_USE int evict_forget(struct index *x, uint32_t volume);
+/* Takes all entries of a volume out of the index; those with a remote copy keep that. The row stays
+ * until evict_remove. */
+MUST_USE int evict_forget(struct index *x, struct index_reader *r, uint32_t volume);
+
+/* The file, then the row, of a volume that the index names no blob in. The row last: a file that
+ * has no row is not ours. Where one of them fails the next start goes on from there. */
+void evict_remove(struct commit *c, uint32_t volume);
+MUST_USE int evict_delete_row(struct index *x, uint32_t volume);

@@ -4,68 +4,96 @@
  * goes. */
 #include <errno.h>
 #include <stdlib.h>
+#include "base/log.h"
 #include "store/commit_priv.h"
+#include "store/place.h"
 
-#define EVICT_EXTENTS 256u
+#define EVICT_EXTENTS     256u
+#define EVICT_DEVICES_MAX 64u
 #define EVICT_VOLUME_LESS                                                                          \
     (UINT64_C(64) << 20) /* a nearly full disk gets smaller volumes, to here */
 
 static uint64_t evict_total(struct commit *c)
 {
     struct volume_sums sums;
-    volume_table_sums(c->options.volumes, &sums);
+    volume_sums(c->options.volumes, NULL, &sums);
     return sums.size;
 }
 
 /* --- forgetting a volume ---------------------------------------------------------------------- */
 
-static int evict_forget_some(struct index *x, uint32_t volume, const struct index_extent *extents,
-                             unsigned count)
+struct evict_forgetting {
+    uint32_t volume;
+    const struct index_extent *extents;
+    unsigned count;
+};
+
+static int evict_forget_blob(struct index_txn *t, uint32_t volume, const struct index_extent *x)
 {
-    struct index_txn *t = NULL;
-    int r = index_begin(x, &t);
-    if (r < 0)
-        return r;
-    for (unsigned i = 0; i < count && r == 0; i++) {
-        struct index_entry e;
-        r = index_get(t, &extents[i].digest, &e);
-        if (r == 0 && e.volume == volume && e.offset == extents[i].offset)
-            r = index_delete(t, &extents[i].digest);
-        if (r == 0 || r == -ENOENT)
-            r = index_delete_extent(t, volume, extents[i].offset);
-    }
-    if (r < 0) {
-        index_abort(t);
-        return r;
-    }
-    return index_commit(t);
+    struct index_entry e;
+    int r = index_get(t, &x->digest, &e);
+    if (r < 0 || e.volume != volume || e.offset != x->offset)
+        return r == -ENOENT ? 0 : r;
+    if ((e.flags & INDEX_REMOTE) == 0)
+        return index_delete(t, &x->digest);
+    e.volume = 0;
+    e.offset = 0;
+    return index_put(t, &x->digest, &e);
 }
 
-int evict_forget(struct index *x, uint32_t volume)
+static int evict_forget_body(struct index_txn *t, void *arg)
 {
-    struct index_extent extents[EVICT_EXTENTS];
-    struct index_txn *t = NULL;
-    unsigned count = 0;
+    const struct evict_forgetting *f = arg;
+    int r = 0;
+    for (unsigned i = 0; i < f->count && r == 0; i++) {
+        if (f->extents[i].kind == FORMAT_BLOB)
+            r = evict_forget_blob(t, f->volume, &f->extents[i]);
+        if (r == 0)
+            r = index_delete_extent(t, f->volume, f->extents[i].offset);
+        if (r == -ENOENT)
+            r = 0;
+    }
+    return r;
+}
+
+static int evict_delete_row_body(struct index_txn *t, void *arg)
+{
+    const uint32_t *volume = arg;
+    int r = index_delete_holes(t, *volume);
+    if (r == 0)
+        r = index_delete_volume(t, *volume);
+    return r == -ENOENT ? 0 : r;
+}
+
+int evict_delete_row(struct index *x, uint32_t volume)
+{
+    return index_run(x, evict_delete_row_body, &volume);
+}
+
+int evict_forget(struct index *x, struct index_reader *reader, uint32_t volume)
+{
+    struct index_extent *extents = calloc(EVICT_EXTENTS, sizeof *extents);
+    struct evict_forgetting f = {.volume = volume, .extents = extents};
+    int r = extents != NULL ? 0 : -ENOMEM;
     /* In pieces: LMDB limits what one transaction may touch. After a crash in between the volume is
      * merely emptier. */
-    for (;;) {
-        int r = index_extents(x, volume, 0, EVICT_EXTENTS, extents, &count);
-        if (r == 0 && count > 0)
-            r = evict_forget_some(x, volume, extents, count);
-        if (r < 0)
-            return r;
-        if (count == 0)
+    while (r == 0) {
+        r = index_extents(reader, volume, 0, EVICT_EXTENTS, extents, &f.count);
+        if (r < 0 || f.count == 0)
             break;
+        r = index_run(x, evict_forget_body, &f);
     }
-    int r = index_begin(x, &t);
+    free(extents);
+    return r;
+}
+
+void evict_remove(struct commit *c, uint32_t volume)
+{
+    int r = volume_remove(c->options.volumes, volume);
+    if (r == 0)
+        r = evict_delete_row(c->options.index, volume);
     if (r < 0)
-        return r;
-    r = index_delete_volume(t, volume);
-    if (r < 0 && r != -ENOENT) {
-        index_abort(t);
-        return r;
-    }
-    return index_commit(t);
+        log_warn("removing volume %08x: %s", volume, strerror(-r));
 }
 
 /* --- keeping what was hit --------------------------------------------------------------------- */
@@ -100,7 +128,7 @@ static int evict_keep(struct commit *c, struct commit_batch *b, struct volume *v
     uint32_t size = format_record_size(e.length);
     if (size > *budget)
         return -ENOSPC;
-    r = commit_read(c, &extent->digest, &e, &record);
+    r = volume_read_blob(c->options.volumes, c->queue, &extent->digest, &e, &record);
     if (r < 0)
         return r;
     struct commit_op *op = calloc(1, sizeof *op);
@@ -108,11 +136,12 @@ static int evict_keep(struct commit *c, struct commit_batch *b, struct volume *v
         rbuf_unref(record);
         return -ENOMEM;
     }
-    op->kind = COMMIT_PUT;
+    op->kind = COMMIT_MOVE;
     op->digest = extent->digest;
     op->length = e.length;
     op->record = record;
-    op->rewrite = true;
+    op->volume = e.volume;
+    op->offset = e.offset;
     op->done = evict_kept;
     bool added = commit_add(c, b, op);
     if (!added && b->count == COMMIT_BATCH_MAX) {
@@ -129,18 +158,16 @@ static int evict_keep(struct commit *c, struct commit_batch *b, struct volume *v
 
 static void evict_keep_hits(struct commit *c, struct volume *v, uint64_t *budget)
 {
-    struct index_extent extents[EVICT_EXTENTS];
+    struct index_extent *extents = calloc(EVICT_EXTENTS, sizeof *extents);
     struct commit_batch *b = calloc(1, sizeof *b);
     unsigned count = 0;
     uint64_t from = 0, batch_bytes = 0;
-    if (b == NULL)
-        return;
     do {
-        if (index_extents(c->options.index, v->id, from, EVICT_EXTENTS, extents, &count) < 0)
+        if (extents == NULL || b == NULL ||
+            index_extents(c->reader, v->id, from, EVICT_EXTENTS, extents, &count) < 0)
             break;
         for (unsigned i = 0; i < count; i++) {
-            from = extents[i].offset + 1;
-            if (!evict_was_hit(c, v, &extents[i]))
+            if (extents[i].kind != FORMAT_BLOB || !evict_was_hit(c, v, &extents[i]))
                 continue;
             uint64_t budget_before = *budget;
             /* A blob that cannot be kept is lost to the cache, as all of its volume is. */
@@ -154,9 +181,10 @@ static void evict_keep_hits(struct commit *c, struct volume *v, uint64_t *budget
         /* The next offset is a page away. */
         from = count > 0 ? extents[count - 1].offset + FORMAT_ALIGN : from;
     } while (count == EVICT_EXTENTS);
-    if (b->count > 0)
+    if (b != NULL && b->count > 0)
         commit_run(c, b);
     free(b);
+    free(extents);
 }
 
 /* --- volumes come and go ---------------------------------------------------------------------- */
@@ -168,65 +196,85 @@ static int evict_oldest(struct commit *c, uint64_t *budget)
     uint32_t id = v->id;
     if (budget != NULL)
         evict_keep_hits(c, v, budget);
-    int r = evict_forget(c->options.index, id);
+    int r = evict_forget(c->options.index, c->reader, id);
     if (r < 0)
         return r;
-    r = volume_remove(c->options.volumes, id);
+    evict_remove(c, id);
     atomic_fetch_add_explicit(c->options.evicted_volumes, 1, memory_order_relaxed);
     metric_add(c->options.evictions, 1);
-    return r;
+    return 0;
 }
 
-static int evict_create(struct commit *c, uint64_t size)
+/* By what is free; a device that does not answer comes last. NULL: none that works, or none that
+ * has room, which *ret_res tells. */
+static struct volume_device *evict_choose_device(struct commit *c, enum format_device_kind kind,
+                                                 uint64_t size, int *ret_res)
 {
-    struct volume *newest = volume_newest(c->options.volumes);
-    struct index_txn *t = NULL;
-    struct index_volume row = {
-        .id = newest != NULL ? newest->id + 1 : 1, .size = size, .end = FORMAT_RECORDS};
-    if (row.id == 0)
-        return -ENOSPC; /* 4 G volumes since the store began */
-    /* The row first: a volume file that the index does not know is never ours. */
-    int r = index_begin(c->options.index, &t);
-    if (r < 0)
-        return r;
-    r = index_put_volume(t, &row);
-    if (r < 0) {
-        index_abort(t);
-        return r;
+    struct volume_table *t = c->options.volumes;
+    struct place_device devices[EVICT_DEVICES_MAX];
+    struct volume_device *of[EVICT_DEVICES_MAX];
+    unsigned count = 0;
+    *ret_res = -EIO;
+    for (unsigned i = 0; i < volume_devices(t) && count < EVICT_DEVICES_MAX; i++) {
+        struct volume_device *d = volume_device(t, i);
+        uint64_t free_size = UINT64_MAX, whole = 0;
+        if (d->kind != kind || atomic_load(&d->failed))
+            continue;
+        /* One that does not tell is tried. */
+        (void)c->options.io->space(c->options.io, d->folder, &free_size, &whole);
+        devices[count] = (struct place_device){.free = free_size, .need = size};
+        of[count++] = d;
     }
-    r = index_commit(t);
+    if (count == 0)
+        return NULL;
+    int i = place_device(devices, count);
+    *ret_res = i;
+    return i < 0 ? NULL : of[i];
+}
+
+static int evict_create_row(struct index_txn *t, void *arg)
+{
+    struct index_volume *row = arg;
+    int r = index_next_volume(t, &row->id);
+    return r < 0 ? r : index_put_volume(t, row);
+}
+
+static int evict_create(struct commit *c, enum format_device_kind kind, uint64_t size)
+{
+    struct index_volume row = {.size = size, .end = FORMAT_RECORDS};
+    int r = 0;
+    struct volume_device *d = evict_choose_device(c, kind, size, &r);
+    if (d == NULL)
+        return r;
+    row.device = d->id;
+    /* The row first: a volume file that the index does not know is never ours. */
+    r = index_run(c->options.index, evict_create_row, &row);
     if (r < 0)
         return r;
     r = volume_create(c->options.volumes, c->queue, &row);
     if (r < 0) {
-        int forgot = evict_forget(c->options.index, row.id);
-        (void)forgot; /* if not: the next volume takes the row over, or the next start removes it */
+        int forgot = evict_delete_row(c->options.index, row.id);
+        (void)forgot; /* if not: the next start removes it */
+        if (r != -ENOSPC && r != -ENOMEM)
+            commit_failed_on(c, d, r);
         return r;
     }
-    c->must_roll = false;
+    c->must_roll[kind] = false;
     return 0;
 }
 
-int evict_roll(struct commit *c, uint32_t record_size)
+/* Smaller and smaller where the disk is nearly full; a cache gives its oldest up instead. */
+static int evict_make(struct commit *c, enum format_device_kind kind, uint64_t size, uint64_t need)
 {
-    uint64_t need = (uint64_t)FORMAT_RECORDS + record_size;
-    uint64_t size = MAX(c->options.volume_size, need);
-    uint64_t size_max = c->options.size_max;
-    if (size_max > 0 && size > size_max)
-        return -ENOSPC; /* larger than the whole cache */
+    unsigned devices = volume_devices(c->options.volumes);
     for (;;) {
-        while (size_max > 0 && evict_total(c) + size > size_max) {
-            int r = evict_oldest(c, NULL);
-            if (r < 0)
-                return r;
-        }
-        int r = evict_create(c, size);
-        if (r == 0)
-            break;
+        int r = evict_create(c, kind, size);
+        if (r == -EIO && devices-- > 1)
+            continue; /* it is left alone now: another one may work */
         if (r != -ENOSPC)
             return r;
         uint64_t less = MAX(size / 2, need) / FORMAT_ALIGN * FORMAT_ALIGN;
-        if (size_max > 0 && volume_oldest(c->options.volumes) != NULL)
+        if (c->options.size_max > 0 && volume_oldest(c->options.volumes) != NULL)
             r = evict_oldest(c, NULL);
         else if (less < size && less >= EVICT_VOLUME_LESS)
             size = less;
@@ -235,10 +283,27 @@ int evict_roll(struct commit *c, uint32_t record_size)
         if (r < 0 && r != -ENOSPC)
             return r;
     }
+}
+
+int evict_roll(struct commit *c, enum format_device_kind kind, uint32_t record_size)
+{
+    uint64_t need = (uint64_t)FORMAT_RECORDS + record_size;
+    uint64_t size = MAX(c->options.volume_size, need);
+    uint64_t size_max = c->options.size_max;
+    if (size_max > 0 && size > size_max)
+        return -ENOSPC; /* larger than the whole cache */
+    while (size_max > 0 && evict_total(c) + size > size_max) {
+        int r = evict_oldest(c, NULL);
+        if (r < 0)
+            return r;
+    }
+    int r = evict_make(c, kind, size, need);
+    if (r < 0)
+        return r;
     uint64_t budget = size / 2;
     while (size_max > 0 && evict_total(c) + c->options.volume_size > size_max &&
-           volume_oldest(c->options.volumes) != volume_newest(c->options.volumes)) {
-        int r = evict_oldest(c, &budget);
+           volume_oldest(c->options.volumes) != volume_newest(c->options.volumes, kind)) {
+        r = evict_oldest(c, &budget);
         if (r < 0)
             break; /* the new volume stands; the next roll tries again */
     }

@@ -49,6 +49,41 @@ int format_volume_read(const uint8_t *bytes, struct format_volume *ret, struct e
     return 0;
 }
 
+void format_device_write(const struct format_device *v, uint8_t *out)
+{
+    struct format_device_disk d = {
+        .magic = FORMAT_DEVICE_TEXT,
+        .version = htole32(FORMAT_VERSION),
+        .id = htole32(v->id),
+        .kind = htole32((uint32_t)v->kind),
+        .created_ms = (int64_t)htole64((uint64_t)v->created_ms),
+    };
+    memcpy(d.store_id, v->store_id, FORMAT_ID_SIZE);
+    d.checksum = htole64(XXH3_64bits(&d, offsetof(struct format_device_disk, checksum)));
+    memset(out, 0, FORMAT_ALIGN);
+    memcpy(out, &d, sizeof d);
+}
+
+int format_device_read(const uint8_t *bytes, struct format_device *ret, struct err *err)
+{
+    struct format_device_disk d;
+    memcpy(&d, bytes, sizeof d);
+    if (memcmp(d.magic, FORMAT_DEVICE_TEXT, sizeof d.magic) != 0)
+        return err_set(err, -EBADMSG, "it does not describe a device of a Weir store");
+    if (le32toh(d.version) != FORMAT_VERSION)
+        return err_set(err, -EPROTONOSUPPORT,
+                       "it has device format %u and this program knows only %u", le32toh(d.version),
+                       FORMAT_VERSION);
+    uint64_t sum = XXH3_64bits(&d, offsetof(struct format_device_disk, checksum));
+    if (le64toh(d.checksum) != sum || le32toh(d.kind) >= FORMAT_DEVICE_KINDS || le32toh(d.id) == 0)
+        return err_set(err, -EBADMSG, "it is damaged");
+    ret->id = le32toh(d.id);
+    ret->kind = le32toh(d.kind) == FORMAT_COLD ? FORMAT_COLD : FORMAT_WARM;
+    ret->created_ms = (int64_t)le64toh((uint64_t)d.created_ms);
+    memcpy(ret->store_id, d.store_id, FORMAT_ID_SIZE);
+    return 0;
+}
+
 static uint32_t format_blocks(uint32_t length)
 {
     ASSERT(length <= STORE_BLOB_MAX);
@@ -126,7 +161,7 @@ int format_record_read(const uint8_t *bytes, uint64_t size, struct format_record
     if (le16toh(d.version) != FORMAT_VERSION)
         return -EPROTONOSUPPORT;
     struct format_record r = {
-        .kind = le16toh(d.kind) == FORMAT_REF ? FORMAT_REF : FORMAT_BLOB,
+        .kind = (enum format_kind)le16toh(d.kind),
         .length = le32toh(d.length),
         .volume = le32toh(d.volume),
         .epoch = le32toh(d.epoch),
@@ -134,7 +169,7 @@ int format_record_read(const uint8_t *bytes, uint64_t size, struct format_record
         .offset = le64toh(d.offset),
     };
     memcpy(r.digest.bytes, d.digest, DIGEST_SIZE);
-    if (r.length > STORE_BLOB_MAX || le16toh(d.kind) > FORMAT_REF || d.flags != 0)
+    if (r.length > STORE_BLOB_MAX || le16toh(d.kind) > FORMAT_REF_GONE || d.flags != 0)
         return -EBADMSG;
     if (le32toh(d.block_size) != FORMAT_BLOCK)
         return -EBADMSG;

@@ -12,15 +12,17 @@
 #include "base/digest.h"
 #include "store/store.h"
 
-#define FORMAT_VERSION     1u
-#define FORMAT_ALIGN       UINT32_C(4096)
-#define FORMAT_BLOCK       UINT32_C(65536)
-#define FORMAT_BLOCKS_MAX  (STORE_BLOB_MAX / FORMAT_BLOCK)
-#define FORMAT_ID_SIZE     16
-#define FORMAT_RECORDS     FORMAT_ALIGN /* where a volume's first record is */
-#define FORMAT_VOLUME_MIN  (UINT64_C(16) * FORMAT_ALIGN)
-#define FORMAT_VOLUME_TEXT "WEIRVOL" /* with its zero: 8 bytes */
-#define FORMAT_RECORD_TEXT "WREC"    /* without: 4 bytes */
+#define FORMAT_VERSION       1u
+#define FORMAT_INDEX_VERSION 2u
+#define FORMAT_ALIGN         UINT32_C(4096)
+#define FORMAT_BLOCK         UINT32_C(65536)
+#define FORMAT_BLOCKS_MAX    (STORE_BLOB_MAX / FORMAT_BLOCK)
+#define FORMAT_ID_SIZE       16
+#define FORMAT_RECORDS       FORMAT_ALIGN /* where a volume's first record is */
+#define FORMAT_VOLUME_MIN    (UINT64_C(16) * FORMAT_ALIGN)
+#define FORMAT_VOLUME_TEXT   "WEIRVOL" /* with its zero: 8 bytes */
+#define FORMAT_DEVICE_TEXT   "WEIRDEV"
+#define FORMAT_RECORD_TEXT   "WREC" /* without: 4 bytes */
 
 /* The first 64 bytes of a volume; zeroes up to FORMAT_ALIGN. */
 struct format_volume_disk {
@@ -69,12 +71,30 @@ static_assert(offsetof(struct format_record_disk, block_size) == 52, "docs/forma
 static_assert(offsetof(struct format_record_disk, checksum) == 56, "docs/format.md");
 static_assert(sizeof(struct format_record_disk) == 64, "docs/format.md");
 
-enum format_kind { FORMAT_BLOB = 0, FORMAT_REF = 1 };
+/* The first 64 bytes of a device's file `device`, which is FORMAT_ALIGN long; zeroes follow. */
+struct format_device_disk {
+    uint8_t magic[8];
+    uint32_t version;
+    uint32_t id;
+    uint8_t store_id[FORMAT_ID_SIZE];
+    uint32_t kind; /* enum format_device_kind */
+    uint32_t reserved;
+    int64_t created_ms;
+    uint8_t reserved2[8];
+    uint64_t checksum; /* XXH3-64 of the 56 bytes before */
+};
+static_assert(offsetof(struct format_device_disk, kind) == 32, "docs/format.md");
+static_assert(offsetof(struct format_device_disk, created_ms) == 40, "docs/format.md");
+static_assert(offsetof(struct format_device_disk, checksum) == 56, "docs/format.md");
+static_assert(sizeof(struct format_device_disk) == 64, "docs/format.md");
 
-/* The payload of a FORMAT_REF record; the name fills the rest. Its digest is the payload's. */
+enum format_kind { FORMAT_BLOB = 0, FORMAT_REF = 1, FORMAT_REF_GONE = 2 };
+enum format_device_kind { FORMAT_WARM = 0, FORMAT_COLD = 1, FORMAT_DEVICE_KINDS };
+
+/* The payload of the two kinds of refs; the name fills the rest. Its digest is the payload's. */
 struct format_ref_disk {
-    uint8_t presentation[DIGEST_SIZE];
-    uint64_t generation; /* 0: the ref was deleted */
+    uint8_t presentation[DIGEST_SIZE]; /* FORMAT_REF_GONE: zeroes */
+    uint64_t generation;
     int64_t changed_ms;
 };
 static_assert(offsetof(struct format_ref_disk, generation) == 16, "docs/format.md");
@@ -86,6 +106,13 @@ struct format_volume {
     uint32_t id;
     uint8_t store_id[FORMAT_ID_SIZE];
     uint64_t size;
+    int64_t created_ms;
+};
+
+struct format_device {
+    uint32_t id;
+    uint8_t store_id[FORMAT_ID_SIZE];
+    enum format_device_kind kind;
     int64_t created_ms;
 };
 
@@ -103,6 +130,10 @@ struct format_record {
 void format_volume_write(const struct format_volume *v, uint8_t *out);
 MUST_USE int format_volume_read(const uint8_t *bytes, struct format_volume *ret, struct err *err);
 
+/* The same for a device's file. */
+void format_device_write(const struct format_device *d, uint8_t *out);
+MUST_USE int format_device_read(const uint8_t *bytes, struct format_device *ret, struct err *err);
+
 uint32_t format_payload_offset(uint32_t length); /* length <= STORE_BLOB_MAX */
 uint32_t format_record_size(uint32_t length);    /* with padding: a multiple of FORMAT_ALIGN */
 
@@ -119,7 +150,7 @@ MUST_USE int format_record_check(const uint8_t *bytes, uint64_t size,
                                  const struct format_record *want);
 MUST_USE int format_payload_check(const uint8_t *bytes, uint32_t length);
 
-/* out: FORMAT_REF_MAX bytes; returns how many were written. A deleted ref has generation 0. */
+/* out: FORMAT_REF_MAX bytes; returns how many were written. */
 uint32_t format_ref_write(struct str name, const struct store_ref *ref, uint8_t *out);
 /* *ret_name borrows from payload. */
 MUST_USE int format_ref_read(const uint8_t *payload, uint32_t length, struct str *ret_name,

@@ -5,16 +5,22 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/file.h"
 #include "base/log.h"
 #include "store/commit_priv.h"
+#include "store/store_devices.h"
 #include "store/store_priv.h"
+#include "store/store_recount.h"
 
 #define STORE_VOLUME_DEFAULT (UINT64_C(1) << 30)
 #define STORE_VOLUME_MAX     (UINT64_C(1) << 40)
 #define STORE_CACHE_VOLUMES  8u /* a cache has at least so many: it loses one of them at a time */
 #define STORE_PATH_MAX       4096
+#define STORE_UNREFERENCED_S (24u * 3600u)
+#define STORE_DROPPED_S      30u
+#define STORE_BLOB_USUAL     (UINT64_C(256) << 10) /* for the size of what counts blobs */
 
 bool store_name_ok(struct str name)
 {
@@ -61,43 +67,66 @@ static int store_lock(struct store *s, const char *path, struct err *err)
     return err_errno(err, -errno, "locking %s", name);
 }
 
-/* A folder with volumes and no index has lost it: a new one would hide what is there. */
-static int store_open_index(struct store *s, const struct store_options *o, const char *warm,
-                            struct err *err)
-{
-    char path[STORE_PATH_MAX];
-    bool used = false;
-    int r = store_path(o->path, STORE_FOLDER_INDEX, path);
-    if (r == 0)
-        r = volume_folder_used(warm, &used);
-    if (r < 0)
-        return err_errno(err, r, "reading the store %s", o->path);
-    r = index_open(path, o->index_size, !used, NULL, err, &s->index);
-    if (r == -ENOENT && used)
-        return err_set(err, -ENOENT,
-                       "the store %s has volumes and no index; make one from them with: weirctl "
-                       "store rebuild",
-                       o->path);
-    return r;
-}
-
+/* The devices there are to be: those of the options, or one in the store's own folder. */
 struct store_opening {
     struct store *store;
+    const struct store_options *options;
     struct io_queue *queue;
+    struct index_reader *reader;
     struct err *err;
-    bool is_cache;
+    struct store_device one;
+    char warm[STORE_PATH_MAX];
     uint32_t forget[64]; /* volumes without a file */
     unsigned forget_count;
 };
 
+static const struct store_device *store_opening_devices(struct store_opening *o,
+                                                        unsigned *ret_count)
+{
+    o->one = (struct store_device){.path = o->warm};
+    *ret_count = o->options->devices_count > 0 ? o->options->devices_count : 1;
+    return o->options->devices_count > 0 ? o->options->devices : &o->one;
+}
+
+/* A folder with volumes and no index has lost it: a new one would hide what is there. */
+static int store_open_index(struct store_opening *o)
+{
+    const struct store_options *options = o->options;
+    char path[STORE_PATH_MAX];
+    unsigned count;
+    const struct store_device *devices = store_opening_devices(o, &count);
+    bool used = false;
+    int r = store_path(options->path, STORE_FOLDER_INDEX, path);
+    for (unsigned i = 0; i < count && r == 0 && !used; i++)
+        r = volume_folder_used(devices[i].path, &used);
+    if (r < 0)
+        return err_errno(o->err, r, "reading the store %s", options->path);
+    unsigned flags = options->read_only ? INDEX_READ_ONLY : 0u;
+    flags |= !used && !options->read_only ? INDEX_CREATE : 0u;
+    r = index_open(path, options->index_size, flags, NULL, o->err, &o->store->index);
+    if (r == -ENOENT && used)
+        return err_set(o->err, -ENOENT,
+                       "the store %s has volumes and no index; make one from them with: weirctl "
+                       "store rebuild",
+                       options->path);
+    return r;
+}
+
 static int store_open_volume(void *arg, const struct index_volume *row)
 {
     struct store_opening *o = arg;
-    int r = volume_open(o->store->volumes, o->queue, row, o->err);
+    bool is_cache = o->options->size_max > 0;
+    int r = volume_open(o->store->volumes, o->queue, row, o->options->read_only, o->err);
+    if (r == -ENODEV)
+        return 0; /* away with its device, which was logged */
+    if (r == -EIO) {
+        log_error("volume %08x cannot be read, its blobs are away: %s", row->id, o->err->text);
+        return 0;
+    }
     if (r != -ENOENT)
         return r;
     /* The row of a volume that was never made, or of one already unlinked; a cache may lose any. */
-    if (row->blobs > 0 && !o->is_cache)
+    if (row->blobs > 0 && !is_cache)
         return err_set(o->err, -EBADMSG,
                        "volume %08x, which the index names, is missing; put it back, or make a new "
                        "index without it with: weirctl store rebuild",
@@ -107,46 +136,125 @@ static int store_open_volume(void *arg, const struct index_volume *row)
     return 0;
 }
 
-static int store_open_volumes(struct store *s, const struct store_options *options,
-                              const char *warm, struct err *err)
+static int store_forget_volumes(struct store_opening *o)
 {
-    struct store_opening o = {.store = s, .err = err, .is_cache = options->size_max > 0};
-    int r = file_mkdirs(warm);
+    struct store *s = o->store;
+    for (unsigned i = 0; i < o->forget_count && !o->options->read_only; i++) {
+        int r = evict_forget(s->index, o->reader, o->forget[i]);
+        if (r == 0)
+            r = evict_delete_row(s->index, o->forget[i]);
+        if (r < 0)
+            return err_errno(o->err, r, "taking volume %08x out of the index", o->forget[i]);
+    }
+    return 0;
+}
+
+static int store_open_volumes(struct store_opening *o)
+{
+    struct store *s = o->store;
+    struct store_devices devices = {.io = s->io,
+                                    .queue = o->queue,
+                                    .index = s->index,
+                                    .reader = o->reader,
+                                    .read_only = o->options->read_only};
+    devices.devices = store_opening_devices(o, &devices.count);
+    int r = volume_table_new(s->io, index_store_id(s->index), &s->volumes);
     if (r < 0)
-        return err_errno(err, r, "making the folder %s", warm);
-    r = volume_table_new(s->io, warm, index_store_id(s->index), &s->volumes);
+        return err_errno(o->err, r, "opening the volumes of %s", o->options->path);
+    devices.volumes = s->volumes;
+    r = store_devices_open(&devices, o->err);
+    if (r < 0)
+        return r;
+    err_set(o->err, -EIO, "the index of %s is damaged", o->options->path); /* unless told why */
+    r = index_volumes(o->reader, store_open_volume, o);
+    if (r == 0 && !o->options->read_only)
+        r = volume_table_check(s->volumes, o->err);
+    return r < 0 ? r : store_forget_volumes(o);
+}
+
+static int store_open_disk(struct store *s, const struct store_options *options, struct err *err)
+{
+    struct store_opening o = {.store = s, .options = options, .err = err};
+    int r = store_path(options->path, STORE_FOLDER_WARM, o.warm);
     if (r == 0)
         r = io_queue_new(s->io, 4, -1, &o.queue);
     if (r < 0)
-        return err_errno(err, r, "opening the volumes in %s", warm);
-    err_set(err, -EIO, "the index of %s is damaged", options->path); /* unless a reason follows */
-    r = index_volumes(s->index, store_open_volume, &o);
-    io_queue_free(o.queue);
-    if (r < 0)
-        return r;
-    r = volume_table_check(s->volumes, err);
-    for (unsigned i = 0; i < o.forget_count && r == 0; i++) {
-        r = evict_forget(s->index, o.forget[i]);
+        return err_errno(err, r, "opening the store %s", options->path);
+    r = store_open_index(&o);
+    if (r == 0) {
+        r = index_reader_new(s->index, &o.reader);
         if (r < 0)
-            err_errno(err, r, "taking volume %08x out of the index", o.forget[i]);
+            err_errno(err, r, "reading the index of %s", options->path);
     }
+    if (r == 0)
+        r = store_open_volumes(&o);
+    index_reader_free(o.reader);
+    io_queue_free(o.queue);
     return r;
+}
+
+static void store_committed(void *arg)
+{
+    struct store *s = arg;
+    if (s->keeper != NULL)
+        keeper_wake(s->keeper);
+}
+
+static uint32_t store_wait_s(uint32_t option, uint32_t usual)
+{
+    if (option == STORE_AT_ONCE)
+        return 0;
+    return option != 0 ? option : usual;
+}
+
+/* Where what names each blob is not known, it is counted first. */
+static int store_count_names(struct store *s, const struct store_options *o, bool *ret_counts,
+                             struct err *err)
+{
+    struct index_reader *reader = NULL;
+    bool counted = false;
+    *ret_counts = false;
+    if (s->links == NULL)
+        return 0;
+    int r = index_reader_new(s->index, &reader);
+    if (r == 0)
+        r = index_counted(reader, &counted);
+    index_reader_free(reader);
+    if (r < 0)
+        return err_errno(err, r, "reading the index of %s", o->path);
+    *ret_counts = counted;
+    uint32_t wait_s = store_wait_s(o->unreferenced_s, STORE_UNREFERENCED_S);
+    return counted ? 0 : store_recount(s, wait_s, ret_counts, err);
 }
 
 static int store_start_commit(struct store *s, const struct store_options *o, uint64_t volume_size,
                               struct err *err)
 {
+    bool counts = false;
+    int r = store_count_names(s, o, &counts, err);
+    if (r < 0)
+        return r;
     struct commit_options c = {.io = s->io,
                                .index = s->index,
                                .volumes = s->volumes,
                                .hot = s->hot,
                                .volume_size = volume_size,
                                .size_max = o->size_max,
-                               .evicted_volumes = &s->evicted_volumes,
+                               .counts = counts,
+                               .uploads = o->remote != NULL && o->durability != STORE_LOCAL,
+                               .remote_keeps = o->remote_shared,
+                               .unreferenced_s = o->unreferenced_s != 0 ? o->unreferenced_s
+                                                                        : STORE_UNREFERENCED_S,
+                               .dropped_s = o->dropped_s != 0 ? o->dropped_s : STORE_DROPPED_S,
+                               .committed = store_committed,
+                               .committed_arg = s,
+                               .evicted_volumes = &s->counts.evicted_volumes,
+                               .written_bytes = &s->counts.written_bytes,
                                .latency = s->metrics.commit_latency,
                                .groups = s->metrics.groups,
-                               .evictions = s->metrics.evictions};
-    int r = index_next_epoch(s->index, &c.epoch);
+                               .evictions = s->metrics.evictions,
+                               .written = s->metrics.written_bytes};
+    r = index_next_epoch(s->index, &c.epoch);
     if (r < 0)
         return err_errno(err, r, "writing the index of %s", o->path);
     r = commit_start(&c, &s->commit);
@@ -169,28 +277,47 @@ static int store_volume_size(const struct store_options *o, uint64_t *ret, struc
     return 0;
 }
 
+/* What is learnt about blobs as they are asked for. */
+static int store_open_learning(struct store *s, const struct store_options *o)
+{
+    int r = 0;
+    if (s->is_cache && !o->admit_all && o->hot_size > 0) {
+        struct admit_options a = {.blobs = MAX(o->size_max / STORE_BLOB_USUAL, 1024)};
+        r = admit_new(&a, &s->admit);
+    }
+    bool has_cold = o->remote != NULL;
+    for (unsigned i = 0; i < volume_devices(s->volumes); i++)
+        has_cold = has_cold || volume_device(s->volumes, i)->kind == FORMAT_COLD;
+    if (r == 0 && has_cold && !s->is_cache)
+        r = heat_new(0, 0, &s->heat);
+    return r;
+}
+
 static int store_open_parts(struct store *s, const struct store_options *o, struct err *err)
 {
-    char warm[STORE_PATH_MAX];
     uint64_t volume_size = 0;
     int r = store_volume_size(o, &volume_size, err);
-    if (r < 0)
-        return r;
-    r = store_path(o->path, STORE_FOLDER_WARM, warm);
-    if (r < 0)
-        return err_errno(err, r, "opening the store %s", o->path);
-    r = store_lock(s, o->path, err);
+    if (r == 0 && o->durability != STORE_LOCAL && o->remote == NULL)
+        r = err_set(err, -EINVAL, "durability beyond this host needs a remote tier");
+    if (r == 0 && !o->read_only)
+        r = store_lock(s, o->path, err);
     if (r == 0)
-        r = store_open_index(s, o, warm, err);
-    if (r == 0)
-        r = store_open_volumes(s, o, warm, err);
+        r = store_open_disk(s, o, err);
     if (r < 0)
         return r;
     store_metrics_init(s, o->metrics, o->metric_prefix);
     r = hot_new(o->hot_size, &s->hot);
+    if (r == 0)
+        r = store_open_learning(s, o);
     if (r < 0)
         return err_errno(err, r, "making the RAM tier");
-    return store_start_commit(s, o, volume_size, err);
+    if (o->read_only)
+        return 0;
+    r = store_start_commit(s, o, volume_size, err);
+    if (r < 0)
+        return r;
+    r = keeper_start(s, o, &s->keeper);
+    return r < 0 ? err_errno(err, r, "starting the keeper of %s", o->path) : 0;
 }
 
 int store_open(const struct store_options *options, struct err *err, struct store **ret)
@@ -202,6 +329,12 @@ int store_open(const struct store_options *options, struct err *err, struct stor
     s->magic = STORE_MAGIC;
     s->lock_fd = -1;
     s->io = options->io != NULL ? options->io : io_default();
+    s->is_cache = options->size_max > 0;
+    s->remote = options->remote;
+    s->peer = options->peer;
+    s->durability = options->durability;
+    s->links = options->size_max > 0 ? NULL : options->links;
+    s->links_arg = options->links_arg;
     int r = store_open_parts(s, options, err);
     if (r < 0) {
         store_close(s);
@@ -219,8 +352,19 @@ struct store *store_close(struct store *s)
         return NULL;
     ASSERT(s->magic == STORE_MAGIC);
     ASSERT(atomic_load(&s->workers) == 0);
-    commit_stop(s->commit);
+    /* The keeper first: it has the committer do things. The committer may still wake it. */
+    struct keeper *keeper = s->keeper;
+    if (keeper != NULL)
+        keeper_finish(keeper);
+    /* What was fetched to repair something may still be on its way. */
+    const struct timespec moment = {.tv_nsec = 1000000};
+    while (atomic_load(&s->rewriting) > 0)
+        (void)nanosleep(&moment, NULL);
+    s->commit = commit_stop(s->commit);
+    s->keeper = keeper_free(keeper);
     hot_free(s->hot);
+    heat_free(s->heat);
+    admit_free(s->admit);
     volume_table_free(s->volumes);
     index_close(s->index);
     base_close(s->lock_fd);
@@ -229,72 +373,7 @@ struct store *store_close(struct store *s)
     return NULL;
 }
 
-/* --- figures ---------------------------------------------------------------------------------- */
-
-void store_metrics_init(struct store *s, struct metrics *registry, const char *prefix)
+int store_settle(struct store *s)
 {
-    struct store_metrics *m = &s->metrics;
-    const struct {
-        struct metric **metric;
-        struct metric *(*make)(struct metrics *, const char *, const char *, const char *);
-        const char *name, *help, *labels;
-    } table[] = {
-        {&m->hits_hot, metrics_counter, "hits_total", "Blobs answered", "tier=\"hot\""},
-        {&m->hits_warm, metrics_counter, "hits_total", "Blobs answered", "tier=\"warm\""},
-        {&m->misses, metrics_counter, "misses_total", "Blobs asked for and absent", ""},
-        {&m->damaged, metrics_counter, "damaged_total", "Reads that found damage", ""},
-        {&m->evictions, metrics_counter, "evicted_volumes_total", "Volumes given up", ""},
-        {&m->puts, metrics_counter, "puts_total", "Blobs put and durable", ""},
-        {&m->put_failures, metrics_counter, "put_failures_total", "Puts refused or failed", ""},
-        {&m->groups, metrics_counter, "commits_total", "Groups committed", ""},
-        {&m->commit_latency, metrics_latency, "commit_seconds", "Time to commit a group", ""},
-        {&m->get_latency, metrics_latency, "read_seconds", "Time of a read from disk", ""},
-        {&m->blobs, metrics_gauge, "blobs", "Blobs in the index", ""},
-        {&m->blob_bytes, metrics_gauge, "blob_bytes", "Bytes of those blobs", ""},
-        {&m->volumes, metrics_gauge, "volumes", "Volumes on disk", ""},
-        {&m->volume_bytes, metrics_gauge, "volume_bytes", "Bytes of those volumes", ""},
-        {&m->hot_bytes, metrics_gauge, "hot_bytes", "Bytes in RAM", ""},
-    };
-    if (registry == NULL)
-        return;
-    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        struct buf name = BUF_EMPTY;
-        buf_printf(&name, "%s_store_%s", prefix != NULL ? prefix : "weir", table[i].name);
-        if (buf_error(&name) == 0)
-            *table[i].metric = table[i].make(registry, name.data, table[i].help, table[i].labels);
-        buf_free(&name);
-    }
-}
-
-void store_metrics_refresh(struct store *s)
-{
-    const struct store_metrics *m = &s->metrics;
-    struct volume_sums sums;
-    if (m->blobs == NULL)
-        return;
-    volume_table_sums(s->volumes, &sums);
-    metric_set(m->blobs, (int64_t)sums.blobs);
-    metric_set(m->blob_bytes, (int64_t)sums.bytes);
-    metric_set(m->volumes, (int64_t)sums.volumes);
-    metric_set(m->volume_bytes, (int64_t)sums.size);
-    metric_set(m->hot_bytes, (int64_t)hot_bytes(s->hot));
-}
-
-void store_stat(struct store *s, struct store_stat *ret)
-{
-    ASSERT(s->magic == STORE_MAGIC);
-    struct volume_sums sums;
-    volume_table_sums(s->volumes, &sums);
-    *ret = (struct store_stat){
-        .blobs = sums.blobs,
-        .blob_bytes = sums.bytes,
-        .volumes = sums.volumes,
-        .volume_bytes = sums.size,
-        .hot_bytes = hot_bytes(s->hot),
-        .hot_hits = atomic_load_explicit(&s->hot_hits, memory_order_relaxed),
-        .hits = atomic_load_explicit(&s->hits, memory_order_relaxed),
-        .misses = atomic_load_explicit(&s->misses, memory_order_relaxed),
-        .damaged = atomic_load_explicit(&s->damaged, memory_order_relaxed),
-        .evicted_volumes = atomic_load_explicit(&s->evicted_volumes, memory_order_relaxed),
-    };
+    return s->keeper != NULL ? keeper_settle(s->keeper) : -EROFS;
 }

@@ -11,9 +11,13 @@
 #include <stdatomic.h>
 #include "io/io.h"
 #include "store/commit.h"
+#include "store/admit.h"
+#include "store/heat.h"
 #include "store/hot.h"
 #include "store/index.h"
+#include "store/keeper.h"
 #include "store/store.h"
+#include "store/tier.h"
 #include "store/volume.h"
 
 #define STORE_READS_MAX    4096u /* different blobs being read by one worker */
@@ -25,9 +29,20 @@
 #define STORE_FILE_LOCK    "lock"
 
 struct store_metrics {
-    struct metric *hits_hot, *hits_warm, *misses, *damaged, *evictions, *puts, *put_failures;
+    struct metric *hits_hot, *hits_warm, *hits_cold, *hits_remote, *misses, *damaged, *repaired;
+    struct metric *evictions, *puts, *put_failures, *put_bytes, *written_bytes, *refused;
     struct metric *groups, *commit_latency, *get_latency;
-    struct metric *blobs, *blob_bytes, *volumes, *volume_bytes, *hot_bytes;
+    struct metric *reclaimed, *reclaimed_bytes, *compacted, *scrubbed_bytes, *promoted, *demoted;
+    struct metric *uploaded;
+    struct metric *blobs, *blob_bytes, *volumes, *volume_bytes, *live_bytes, *hot_bytes;
+};
+
+/* Since start; any thread adds. */
+struct store_counts {
+    _Atomic uint64_t hot_hits, hits, misses, damaged, repaired, evicted_volumes;
+    _Atomic uint64_t put_bytes, written_bytes, refused;
+    _Atomic uint64_t reclaimed, reclaimed_bytes, compacted_volumes, scrubbed_bytes;
+    _Atomic uint64_t promoted, demoted, uploaded;
 };
 
 struct store {
@@ -37,12 +52,28 @@ struct store {
     struct index *index;
     struct volume_table *volumes;
     struct hot *hot;
-    struct commit *commit;
+    struct heat *heat;     /* NULL: a cache, which needs none */
+    struct admit *admit;   /* NULL: everything is admitted */
+    struct commit *commit; /* NULL: read only, and so is keeper */
+    struct keeper *keeper;
+    struct store_tier *remote, *peer;
+    enum store_durability durability;
+    store_links *links;
+    void *links_arg;
+    bool is_cache;
     int lock_fd; /* flock: one process, one store */
     _Atomic unsigned workers;
-    _Atomic uint64_t hot_hits, hits, misses, damaged, evicted_volumes;
+    _Atomic uint64_t reading, read_bytes; /* in the foreground: under way; since start */
+    _Atomic unsigned rewriting;           /* store_rewrite: under way */
+    struct store_counts counts;
     struct store_metrics metrics;
 };
+
+static inline void store_count(_Atomic uint64_t *count, struct metric *metric, uint64_t n)
+{
+    atomic_fetch_add_explicit(count, n, memory_order_relaxed);
+    metric_add(metric, n);
+}
 
 /* A result that waits for its worker's poll. */
 struct store_event {
@@ -72,6 +103,30 @@ void store_worker_post(struct store_worker *w, struct store_event *e); /* from a
 #define STORE_READ_QUIET 1u
 void store_read(struct store_worker *w, const struct digest *d, unsigned flags, store_get_cb *cb,
                 void *arg);
+
+/* store_write.c. What a presentation names, in order and each once: the caller's to free. */
+MUST_USE int store_links_of(store_links *links, void *arg, const struct rbuf *presentation,
+                            struct digest **ret, uint32_t *ret_count);
+
+/* A blob that was in RAM alone was asked for again. */
+void store_put_admitted(struct store_worker *w, const struct digest *d, struct rbuf *blob);
+
+/* store_move.c: copies made anew in the background, and blobs fetched from elsewhere. */
+
+/* Writes the blob to a device: kind COMMIT_PUT, to repair it, or COMMIT_MOVE of the copy at from
+ * (volume 0: there is none on a device). Best effort: nobody waits for it. */
+void store_rewrite(struct store *s, enum commit_kind kind, enum format_device_kind device,
+                   const struct digest *d, const struct index_entry *from, struct rbuf *blob);
+
+/* Whether there is anybody else to ask for the blob. */
+bool store_can_rescue(const struct store *s, const struct index_entry *e);
+/* Asks them in turn; the bytes are those of the digest. cb on any thread, also from within. */
+typedef void store_rescued(void *arg, int res, struct rbuf *blob);
+void store_rescue(struct store *s, const struct digest *d, const struct index_entry *e,
+                  store_rescued *cb, void *arg);
+
+/* So that a put of the same digest writes it anew, and nobody reads this copy again. */
+void store_quarantine(struct store *s, const struct digest *d, const struct index_entry *e);
 
 void store_metrics_init(struct store *s, struct metrics *registry, const char *prefix);
 void store_metrics_refresh(struct store *s); /* the gauges */

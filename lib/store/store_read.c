@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading: RAM, else one index look-up and one read of the whole record, checked block by block
- * before anybody sees a byte. Readers of one blob on one worker share the read. */
+ * before anybody sees a byte. Readers of one blob on one worker share the read. What no device has,
+ * or has only damaged, is fetched from the remote tier or a peer, if they have it. */
 #include <errno.h>
 #include <stdlib.h>
 #include "base/clock.h"
 #include "store/store_priv.h"
 
-#define STORE_READ_TRIES 4 /* of a look-up that meets a volume just evicted */
+#define STORE_READ_TRIES 4u /* of a look-up that meets a copy just moved, evicted or reclaimed */
 
 struct store_waiter {
     struct store_event event; /* for an answer that needs no read */
@@ -20,13 +21,17 @@ struct store_waiter {
 
 struct store_read {
     struct io_op io;
+    struct store_event event; /* what was fetched from elsewhere has come */
     struct store_worker *worker;
     struct store_read *chain;
     struct digest digest;
     struct index_entry entry;
     struct volume *volume;
-    struct rbuf *record;
+    struct rbuf *record; /* its window is the blob, once it is checked */
     uint64_t began_us;
+    unsigned tries;
+    int res;
+    bool from_elsewhere;
     struct store_waiter *first, **last;
 };
 
@@ -57,75 +62,69 @@ static struct store_read **store_read_bucket(struct store_worker *w, const struc
     return &w->reads[d->bytes[DIGEST_SIZE - 1] % STORE_READ_BUCKETS];
 }
 
-static void store_quarantined(struct commit_op *op)
+/* --- the end of a read ------------------------------------------------------------------------ */
+
+/* Only what counts as asked for: our own comparing does not. */
+static uint64_t store_read_answers(const struct store_read *x)
 {
-    free(op);
+    uint64_t n = 0;
+    for (const struct store_waiter *y = x->first; y != NULL; y = y->next)
+        n += (y->flags & STORE_READ_QUIET) == 0;
+    return n;
 }
 
-/* So that a put of the same digest writes it anew, and nobody reads it again. */
-static void store_read_quarantine(struct store_read *x)
+static struct metric *store_read_metric(const struct store_read *x)
+{
+    const struct store_metrics *m = &x->worker->store->metrics;
+    if (x->from_elsewhere)
+        return m->hits_remote;
+    return x->volume->device->kind == FORMAT_COLD ? m->hits_cold : m->hits_warm;
+}
+
+/* Back to the warm tier with what is asked for again and again. */
+static void store_read_promote(struct store_read *x)
 {
     struct store *s = x->worker->store;
-    atomic_fetch_add_explicit(&s->damaged, 1, memory_order_relaxed);
-    metric_add(s->metrics.damaged, 1);
-    struct commit_op *op = calloc(1, sizeof *op);
-    if (op == NULL)
-        return; /* the next reader finds the damage again */
-    op->kind = COMMIT_QUARANTINE;
-    op->digest = x->digest;
-    op->volume = x->entry.volume;
-    op->offset = x->entry.offset;
-    op->done = store_quarantined;
-    if (commit_push(s->commit, op) < 0)
-        free(op);
+    bool is_warm = x->volume != NULL && x->volume->device->kind == FORMAT_WARM;
+    if (s->heat == NULL || is_warm || (x->entry.flags & INDEX_QUARANTINED) != 0 ||
+        (x->from_elsewhere && x->entry.volume != 0))
+        return;
+    if (keeper_should_promote(s->keeper, &x->digest, &x->entry))
+        store_rewrite(s, COMMIT_MOVE, FORMAT_WARM, &x->digest, &x->entry, x->record);
 }
 
-static int store_read_check(struct store_read *x, int res)
+static void store_read_count(struct store_read *x)
 {
-    uint32_t cap_size;
-    if (res == 0) {
-        struct format_record want = {.kind = FORMAT_BLOB,
-                                     .digest = x->digest,
-                                     .length = x->entry.length,
-                                     .volume = x->entry.volume,
-                                     .offset = x->entry.offset};
-        uint8_t *bytes = rbuf_space(x->record, &cap_size);
-        res = format_record_check(bytes, format_record_size(x->entry.length), &want);
-    }
-    if (res == -ENODATA)
-        res = -EBADMSG; /* the file ends before the record does */
-    if (res == -EBADMSG)
-        store_read_quarantine(x);
-    if (res == 0)
-        rbuf_window(x->record, format_payload_offset(x->entry.length), x->entry.length);
-    return res;
+    struct store *s = x->worker->store;
+    uint64_t answers = store_read_answers(x);
+    if (answers == 0)
+        return;
+    if (x->volume != NULL)
+        volume_hit(x->volume, x->entry.offset);
+    if (s->heat != NULL)
+        heat_touch(s->heat, &x->digest, clock_mono_ms());
+    hot_insert(s->hot, &x->digest, x->record);
+    atomic_fetch_add_explicit(&s->counts.hits, answers, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->read_bytes, x->entry.length, memory_order_relaxed);
+    metric_add(store_read_metric(x), answers);
+    store_read_promote(x);
 }
 
-static void store_read_done(struct io_op *io, int res)
+static void store_read_end(struct store_read *x, int res)
 {
-    struct store_read *x = CONTAINER_OF(io, struct store_read, io);
     struct store_worker *w = x->worker;
     struct store *s = w->store;
-    bool quiet = true;
-    uint64_t answers = 0;
     struct store_read **at = store_read_bucket(w, &x->digest);
     while (*at != x)
         at = &(*at)->chain;
     *at = x->chain;
     w->reads_count--;
-    res = store_read_check(x, res);
+    atomic_fetch_sub_explicit(&s->reading, 1, memory_order_relaxed);
     metric_observe(s->metrics.get_latency, (double)(clock_mono_us() - x->began_us) / 1e6);
-    for (struct store_waiter *y = x->first; y != NULL; y = y->next) {
-        quiet = quiet && (y->flags & STORE_READ_QUIET) != 0;
-        answers += (y->flags & STORE_READ_QUIET) == 0;
-    }
-    if (res == 0 && !quiet) {
-        volume_hit(x->volume, x->entry.offset);
-        hot_insert(s->hot, &x->digest, x->record);
-        store_metrics_refresh(s);
-        atomic_fetch_add_explicit(&s->hits, answers, memory_order_relaxed);
-        metric_add(s->metrics.hits_warm, answers);
-    }
+    if (res == 0)
+        store_read_count(x);
+    else if (res == -ENOENT && store_read_answers(x) > 0)
+        store_count(&s->counts.misses, s->metrics.misses, 1);
     volume_unref(x->volume);
     for (struct store_waiter *y = x->first; y != NULL;) {
         struct store_waiter *next = y->next;
@@ -136,64 +135,167 @@ static void store_read_done(struct io_op *io, int res)
     free(x);
 }
 
-/* The entry, and a reference to its volume. */
-static int store_read_find(struct store_worker *w, const struct digest *d, struct index_entry *e,
-                           struct volume **ret)
+/* --- from elsewhere --------------------------------------------------------------------------- */
+
+static void store_read_over(struct store_event *e)
 {
-    for (int i = 0; i < STORE_READ_TRIES; i++) {
-        int r = index_find(w->reader, d, e);
+    struct store_read *x = CONTAINER_OF(e, struct store_read, event);
+    bool repairs = x->from_elsewhere && x->entry.volume != 0; /* a copy is damaged or away */
+    if (x->res == 0 && repairs)
+        store_rewrite(x->worker->store, COMMIT_PUT, FORMAT_WARM, &x->digest, &x->entry, x->record);
+    store_read_end(x, x->res);
+}
+
+/* Ends it from a later poll: from any thread, and also from within store_get. */
+static void store_read_post(struct store_read *x, int res)
+{
+    x->res = res;
+    x->event.run = store_read_over;
+    store_worker_post(x->worker, &x->event);
+}
+
+/* On any thread. */
+static void store_read_rescued(void *arg, int res, struct rbuf *blob)
+{
+    struct store_read *x = arg;
+    x->record = blob != NULL ? rbuf_ref(blob) : NULL;
+    if (res < 0 && (x->entry.volume != 0 || res == -ENOENT))
+        res = x->res; /* the reason why we asked elsewhere says more */
+    store_read_post(x, res);
+}
+
+/* res: what is wrong with our own copy. */
+static void store_read_elsewhere(struct store_read *x, int res)
+{
+    struct store *s = x->worker->store;
+    x->record = rbuf_unref(x->record);
+    x->volume = volume_unref(x->volume);
+    if (!store_can_rescue(s, &x->entry)) {
+        store_read_post(x, res);
+        return;
+    }
+    x->res = res;
+    x->from_elsewhere = true;
+    store_rescue(s, &x->digest, &x->entry, store_read_rescued, x);
+}
+
+/* --- from a device ---------------------------------------------------------------------------- */
+
+static int store_read_check(struct store_read *x)
+{
+    uint32_t cap_size;
+    struct format_record want = {.kind = FORMAT_BLOB,
+                                 .digest = x->digest,
+                                 .length = x->entry.length,
+                                 .volume = x->entry.volume,
+                                 .offset = x->entry.offset};
+    uint8_t *bytes = rbuf_space(x->record, &cap_size);
+    int r = format_record_check(bytes, format_record_size(x->entry.length), &want);
+    if (r == 0)
+        rbuf_window(x->record, format_payload_offset(x->entry.length), x->entry.length);
+    return r;
+}
+
+/* Whether the copy that was read is still the one that the index names: else its space may have
+ * been given back while it was read, and what looks like damage is none. */
+static bool store_read_still_there(const struct store_read *x)
+{
+    struct index_entry now;
+    int r = index_find(x->worker->reader, &x->digest, &now);
+    return r == 0 && now.volume == x->entry.volume && now.offset == x->entry.offset;
+}
+
+static void store_read_issue(struct store_read *x);
+
+static void store_read_done(struct io_op *io, int res)
+{
+    struct store_read *x = CONTAINER_OF(io, struct store_read, io);
+    if (res == 0)
+        res = store_read_check(x);
+    if (res == -ENODATA)
+        res = -EBADMSG; /* the file ends before the record does */
+    if (res == 0) {
+        store_read_end(x, 0);
+    } else if (!store_read_still_there(x) && x->tries < STORE_READ_TRIES) {
+        x->record = rbuf_unref(x->record);
+        x->volume = volume_unref(x->volume);
+        store_read_issue(x);
+    } else {
+        if (res == -EBADMSG)
+            store_quarantine(x->worker->store, &x->digest, &x->entry);
+        store_read_elsewhere(x, res);
+    }
+}
+
+/* The entry, and a reference to its volume; entry.volume 0: no device has it. */
+static int store_read_find(struct store_read *x)
+{
+    struct store_worker *w = x->worker;
+    struct index_entry *e = &x->entry;
+    do {
+        int r = index_find(w->reader, &x->digest, e);
         if (r < 0)
             return r;
         if ((e->flags & INDEX_QUARANTINED) != 0)
             return -EBADMSG; /* not absent: damaged, until somebody puts it again */
+        if (e->volume == 0)
+            return -EIO; /* the remote tier has it */
         struct volume *v = volume_get(w->store->volumes, e->volume);
         if (v == NULL)
-            continue; /* evicted since the look-up: it may have been kept elsewhere */
+            continue; /* evicted or compacted since the look-up, or away with its device */
         if (e->offset < FORMAT_RECORDS || e->offset >= v->size ||
             format_record_size(e->length) > v->size - e->offset) {
             volume_unref(v);
             return -EBADMSG;
         }
-        *ret = v;
+        x->volume = v;
         return 0;
+    } while (x->tries++ < STORE_READ_TRIES);
+    return w->store->is_cache ? -ENOENT : -EIO;
+}
+
+static void store_read_issue(struct store_read *x)
+{
+    struct store_worker *w = x->worker;
+    uint32_t cap_size;
+    x->tries++;
+    int r = store_read_find(x);
+    if (r == -EBADMSG || r == -EIO) {
+        store_read_elsewhere(x, r);
+        return;
     }
-    return -ENOENT;
+    uint32_t size = r == 0 ? format_record_size(x->entry.length) : 0;
+    if (r == 0)
+        r = rbuf_new(size, &x->record);
+    if (r < 0) {
+        store_read_post(x, r);
+        return;
+    }
+    x->io = (struct io_op){.kind = IO_READ,
+                           .fd = x->volume->fd,
+                           .data = rbuf_space(x->record, &cap_size),
+                           .size = size,
+                           .offset = x->entry.offset,
+                           .done = store_read_done};
+    io_submit(w->queue, &x->io);
+    io_flush(w->queue);
 }
 
 static int store_read_start(struct store_worker *w, const struct digest *d, struct store_waiter *y)
 {
-    struct index_entry e;
-    struct volume *v = NULL;
-    if (w->reads_count >= STORE_READS_MAX)
-        return -EAGAIN;
-    int r = store_read_find(w, d, &e, &v);
-    if (r < 0)
-        return r;
-    uint32_t size = format_record_size(e.length), cap_size;
-    struct store_read *x = calloc(1, sizeof *x);
-    if (x == NULL || rbuf_new(size, &x->record) < 0) {
-        free(x);
-        volume_unref(v);
-        return -ENOMEM;
-    }
+    struct store_read *x = w->reads_count < STORE_READS_MAX ? calloc(1, sizeof *x) : NULL;
+    if (x == NULL)
+        return w->reads_count < STORE_READS_MAX ? -ENOMEM : -EAGAIN;
     x->worker = w;
     x->digest = *d;
-    x->entry = e;
-    x->volume = v;
     x->began_us = clock_mono_us();
     x->first = y;
     x->last = &y->next;
     x->chain = *store_read_bucket(w, d);
     *store_read_bucket(w, d) = x;
     w->reads_count++;
-    x->io = (struct io_op){.kind = IO_READ,
-                           .fd = v->fd,
-                           .data = rbuf_space(x->record, &cap_size),
-                           .size = size,
-                           .offset = e.offset,
-                           .done = store_read_done};
-    io_submit(w->queue, &x->io);
-    io_flush(w->queue);
+    atomic_fetch_add_explicit(&w->store->reading, 1, memory_order_relaxed);
+    store_read_issue(x);
     return 0;
 }
 
@@ -215,10 +317,6 @@ void store_read(struct store_worker *w, const struct digest *d, unsigned flags, 
         }
     }
     int r = store_read_start(w, d, y);
-    if (r == -ENOENT && (flags & STORE_READ_QUIET) == 0) {
-        atomic_fetch_add_explicit(&w->store->misses, 1, memory_order_relaxed);
-        metric_add(w->store->metrics.misses, 1);
-    }
     if (r < 0)
         store_waiter_fail(y, r);
 }
@@ -229,9 +327,13 @@ struct rbuf *store_peek(struct store_worker *w, const struct digest *d)
     struct store *s = w->store;
     struct rbuf *blob = hot_get(s->hot, d);
     if (blob != NULL) {
-        atomic_fetch_add_explicit(&s->hot_hits, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&s->hits, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&s->counts.hot_hits, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&s->counts.hits, 1, memory_order_relaxed);
         metric_add(s->metrics.hits_hot, 1);
+        if (s->heat != NULL)
+            heat_touch(s->heat, d, clock_mono_ms());
+        if (s->admit != NULL && rbuf_take_mark(blob))
+            store_put_admitted(w, d, blob);
     }
     return blob;
 }

@@ -16,27 +16,22 @@ struct volume_table {
     uint32_t magic;
 #define VOLUME_TABLE_MAGIC UINT32_C(0x701c7ab1)
     const struct io_ops *io;
-    char folder[VOLUME_PATH_MAX - 64];
     uint8_t store_id[FORMAT_ID_SIZE];
-    pthread_rwlock_t lock;   /* volumes and count: written by the committer only */
+    struct volume_device *devices; /* does not change once volumes are open */
+    unsigned devices_count;
+    pthread_rwlock_t lock;   /* volumes, count and rows: written by the committer only */
     struct volume **volumes; /* by rising id */
     size_t count, cap;
-    _Atomic uint64_t sum_volumes, sum_size, sum_blobs, sum_bytes;
+    _Atomic uint64_t sum_volumes, sum_size, sum_end, sum_blobs, sum_bytes, sum_live;
 };
 
-int volume_table_new(const struct io_ops *io, const char *folder, const uint8_t *store_id,
-                     struct volume_table **ret)
+int volume_table_new(const struct io_ops *io, const uint8_t *store_id, struct volume_table **ret)
 {
     struct volume_table *t = calloc(1, sizeof *t);
     if (t == NULL)
         return -ENOMEM;
     t->magic = VOLUME_TABLE_MAGIC;
     t->io = io;
-    int r = str_copy(str_of(folder), t->folder, sizeof t->folder);
-    if (r < 0) {
-        free(t);
-        return r;
-    }
     memcpy(t->store_id, store_id, FORMAT_ID_SIZE);
     (void)pthread_rwlock_init(&t->lock, NULL); /* does not fail on Linux with default attributes */
     *ret = t;
@@ -51,24 +46,67 @@ struct volume_table *volume_table_free(struct volume_table *t)
     for (size_t i = 0; i < t->count; i++)
         volume_unref(t->volumes[i]);
     free(t->volumes);
+    for (unsigned i = 0; i < t->devices_count; i++)
+        free(t->devices[i].folder);
+    free(t->devices);
     (void)pthread_rwlock_destroy(&t->lock);
     MAGIC_CLEAR(t);
     free(t);
     return NULL;
 }
 
-static void volume_path(const struct volume_table *t, uint32_t id, const char *suffix,
+/* --- devices ---------------------------------------------------------------------------------- */
+
+int volume_add_device(struct volume_table *t, const struct index_device *d)
+{
+    ASSERT(t->count == 0); /* volumes point at their devices */
+    struct volume_device *more =
+        reallocarray(t->devices, (size_t)t->devices_count + 1, sizeof *more);
+    if (more == NULL)
+        return -ENOMEM;
+    t->devices = more;
+    struct volume_device *x = &more[t->devices_count];
+    *x = (struct volume_device){.id = d->id, .kind = d->kind};
+    atomic_init(&x->failed, (d->flags & INDEX_DEVICE_FAILED) != 0);
+    x->folder = strdup(d->path);
+    if (x->folder == NULL)
+        return -ENOMEM;
+    t->devices_count++;
+    return 0;
+}
+
+unsigned volume_devices(struct volume_table *t)
+{
+    return t->devices_count;
+}
+
+struct volume_device *volume_device(struct volume_table *t, unsigned i)
+{
+    ASSERT(i < t->devices_count);
+    return &t->devices[i];
+}
+
+struct volume_device *volume_device_by_id(struct volume_table *t, uint32_t id)
+{
+    for (unsigned i = 0; i < t->devices_count; i++) {
+        if (t->devices[i].id == id)
+            return &t->devices[i];
+    }
+    return NULL;
+}
+
+static void volume_path(const struct volume_device *d, uint32_t id, const char *suffix,
                         char out[VOLUME_PATH_MAX])
 {
-    int n = snprintf(out, VOLUME_PATH_MAX, "%s/%08x%s", t->folder, id, suffix);
+    int n = snprintf(out, VOLUME_PATH_MAX, "%s/%08x%s", d->folder, id, suffix);
     ASSERT(n > 0);
     ASSERT(n < VOLUME_PATH_MAX);
 }
 
 /* --- one volume ------------------------------------------------------------------------------- */
 
-static int volume_new(const struct io_ops *io, int fd, const struct index_volume *row,
-                      struct volume **ret)
+static int volume_new(const struct io_ops *io, int fd, struct volume_device *d,
+                      const struct index_volume *row, struct volume **ret)
 {
     struct volume *v = calloc(1, sizeof *v);
     if (v == NULL)
@@ -84,6 +122,7 @@ static int volume_new(const struct io_ops *io, int fd, const struct index_volume
     v->fd = fd;
     v->id = row->id;
     v->size = row->size;
+    v->device = d;
     v->row = *row;
     *ret = v;
     return 0;
@@ -122,6 +161,21 @@ bool volume_was_hit(const struct volume *v, uint64_t offset)
 
 /* --- the table -------------------------------------------------------------------------------- */
 
+static void volume_sum(_Atomic uint64_t *sum, uint64_t n, bool add)
+{
+    atomic_fetch_add_explicit(sum, add ? n : -n, memory_order_relaxed);
+}
+
+static void volume_count(struct volume_table *t, const struct index_volume *row, bool add)
+{
+    volume_sum(&t->sum_volumes, 1, add);
+    volume_sum(&t->sum_size, row->size, add);
+    volume_sum(&t->sum_end, row->end, add);
+    volume_sum(&t->sum_blobs, row->blobs, add);
+    volume_sum(&t->sum_bytes, row->bytes, add);
+    volume_sum(&t->sum_live, row->live, add);
+}
+
 static int volume_table_add(struct volume_table *t, struct volume *v)
 {
     int r = 0;
@@ -141,9 +195,9 @@ static int volume_table_add(struct volume_table *t, struct volume *v)
         ASSERT(v != NULL);
         ASSERT(t->count == 0 || t->volumes[t->count - 1]->id < v->id);
         t->volumes[t->count++] = v;
+        volume_count(t, &v->row, true);
     }
     (void)pthread_rwlock_unlock(&t->lock);
-    volume_publish(t);
     return r;
 }
 
@@ -179,9 +233,39 @@ struct volume *volume_oldest(struct volume_table *t)
     return t->count > 0 ? t->volumes[0] : NULL;
 }
 
-struct volume *volume_newest(struct volume_table *t)
+struct volume *volume_newest(struct volume_table *t, enum format_device_kind kind)
 {
-    return t->count > 0 ? t->volumes[t->count - 1] : NULL;
+    for (size_t i = t->count; i > 0; i--) {
+        struct volume *v = t->volumes[i - 1];
+        if (v->device->kind == kind && !atomic_load(&v->device->failed))
+            return v;
+    }
+    return NULL;
+}
+
+struct volume *volume_after(struct volume_table *t, uint32_t id)
+{
+    struct volume *v = NULL;
+    if (id == UINT32_MAX)
+        return NULL;
+    (void)pthread_rwlock_rdlock(&t->lock);
+    size_t i = volume_table_find(t, id + 1);
+    if (i < t->count) {
+        v = t->volumes[i];
+        atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
+    }
+    (void)pthread_rwlock_unlock(&t->lock);
+    return v;
+}
+
+static int volume_unlink(struct volume_table *t, const struct volume_device *d, uint32_t id)
+{
+    char path[VOLUME_PATH_MAX];
+    volume_path(d, id, VOLUME_SUFFIX, path);
+    int r = t->io->unlink(t->io, path);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    return t->io->sync_folder(t->io, d->folder);
 }
 
 int volume_remove(struct volume_table *t, uint32_t id)
@@ -193,48 +277,90 @@ int volume_remove(struct volume_table *t, uint32_t id)
         v = t->volumes[i];
         memmove(&t->volumes[i], &t->volumes[i + 1], (t->count - i - 1) * sizeof *t->volumes);
         t->count--;
+        volume_count(t, &v->row, false);
     }
     (void)pthread_rwlock_unlock(&t->lock);
+    if (v == NULL)
+        return -ENOENT;
+    int r = volume_unlink(t, v->device, id);
     volume_unref(v);
-    volume_publish(t);
-    return volume_unlink(t, id);
+    return r;
 }
 
-int volume_unlink(struct volume_table *t, uint32_t id)
+void volume_set_row(struct volume_table *t, struct volume *v, const struct index_volume *row)
 {
-    char path[VOLUME_PATH_MAX];
-    volume_path(t, id, VOLUME_SUFFIX, path);
-    int r = t->io->unlink(t->io, path);
-    if (r < 0 && r != -ENOENT)
-        return r;
-    return t->io->sync_folder(t->io, t->folder);
+    (void)pthread_rwlock_wrlock(&t->lock);
+    volume_count(t, &v->row, false);
+    v->row = *row;
+    volume_count(t, row, true);
+    (void)pthread_rwlock_unlock(&t->lock);
 }
 
-void volume_publish(struct volume_table *t)
+void volume_get_row(struct volume_table *t, const struct volume *v, struct index_volume *ret)
 {
+    (void)pthread_rwlock_rdlock(&t->lock);
+    *ret = v->row;
+    (void)pthread_rwlock_unlock(&t->lock);
+}
+
+void volume_sums(struct volume_table *t, const struct volume_device *d, struct volume_sums *ret)
+{
+    if (d == NULL) {
+        *ret = (struct volume_sums){
+            .volumes = atomic_load_explicit(&t->sum_volumes, memory_order_relaxed),
+            .size = atomic_load_explicit(&t->sum_size, memory_order_relaxed),
+            .end = atomic_load_explicit(&t->sum_end, memory_order_relaxed),
+            .blobs = atomic_load_explicit(&t->sum_blobs, memory_order_relaxed),
+            .bytes = atomic_load_explicit(&t->sum_bytes, memory_order_relaxed),
+            .live = atomic_load_explicit(&t->sum_live, memory_order_relaxed)};
+        return;
+    }
     struct volume_sums s = {0};
+    (void)pthread_rwlock_rdlock(&t->lock);
     for (size_t i = 0; i < t->count; i++) {
         const struct index_volume *row = &t->volumes[i]->row;
+        if (t->volumes[i]->device != d)
+            continue;
         s.volumes++;
         s.size += row->size;
+        s.end += row->end;
         s.blobs += row->blobs;
         s.bytes += row->bytes;
+        s.live += row->live;
     }
-    atomic_store_explicit(&t->sum_volumes, s.volumes, memory_order_relaxed);
-    atomic_store_explicit(&t->sum_size, s.size, memory_order_relaxed);
-    atomic_store_explicit(&t->sum_blobs, s.blobs, memory_order_relaxed);
-    atomic_store_explicit(&t->sum_bytes, s.bytes, memory_order_relaxed);
-}
-
-void volume_table_sums(struct volume_table *t, struct volume_sums *ret)
-{
-    ret->volumes = atomic_load_explicit(&t->sum_volumes, memory_order_relaxed);
-    ret->size = atomic_load_explicit(&t->sum_size, memory_order_relaxed);
-    ret->blobs = atomic_load_explicit(&t->sum_blobs, memory_order_relaxed);
-    ret->bytes = atomic_load_explicit(&t->sum_bytes, memory_order_relaxed);
+    (void)pthread_rwlock_unlock(&t->lock);
+    *ret = s;
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
+
+int volume_read_blob(struct volume_table *t, struct io_queue *q, const struct digest *d,
+                     const struct index_entry *e, struct rbuf **ret)
+{
+    uint32_t size = format_record_size(e->length), cap_size;
+    struct rbuf *b = NULL;
+    struct volume *v = volume_get(t, e->volume);
+    if (v == NULL)
+        return -ENOENT;
+    int r = rbuf_new(size, &b);
+    if (r == 0)
+        r = io_run(q, IO_READ, v->fd, rbuf_space(b, &cap_size), size, e->offset);
+    volume_unref(v);
+    if (r == 0) {
+        struct format_record want = {.kind = FORMAT_BLOB,
+                                     .digest = *d,
+                                     .length = e->length,
+                                     .volume = e->volume,
+                                     .offset = e->offset};
+        r = format_record_check(rbuf_space(b, &cap_size), size, &want);
+    }
+    if (r < 0) {
+        rbuf_unref(b);
+        return r == -ENODATA ? -EBADMSG : r;
+    }
+    *ret = b;
+    return 0;
+}
 
 static int volume_read_header(struct volume_table *t, struct io_queue *q, int fd,
                               struct format_volume *ret, struct err *err)
@@ -274,13 +400,16 @@ static int volume_check_file(struct volume_table *t, struct io_queue *q, int fd,
 }
 
 int volume_open(struct volume_table *t, struct io_queue *q, const struct index_volume *row,
-                struct err *err)
+                bool read_only, struct err *err)
 {
     char path[VOLUME_PATH_MAX];
     struct err why = {{0}};
     struct volume *v = NULL;
-    volume_path(t, row->id, VOLUME_SUFFIX, path);
-    int fd = t->io->open(t->io, path, IO_WRITABLE | IO_DIRECT);
+    struct volume_device *d = volume_device_by_id(t, row->device);
+    if (d == NULL)
+        return -ENODEV;
+    volume_path(d, row->id, VOLUME_SUFFIX, path);
+    int fd = t->io->open(t->io, path, (read_only ? 0u : IO_WRITABLE) | IO_DIRECT);
     if (fd < 0)
         return err_errno(err, fd, "opening volume %s", path);
     int r = volume_check_file(t, q, fd, row, &why);
@@ -288,7 +417,7 @@ int volume_open(struct volume_table *t, struct io_queue *q, const struct index_v
         (void)t->io->close(t->io, fd); /* nothing was written */
         return err_set(err, r, "volume %s is refused: %s", path, why.text);
     }
-    r = volume_new(t->io, fd, row, &v);
+    r = volume_new(t->io, fd, d, row, &v);
     if (r < 0) {
         (void)t->io->close(t->io, fd);
         return err_errno(err, r, "opening volume %s", path);
@@ -323,8 +452,11 @@ int volume_create(struct volume_table *t, struct io_queue *q, const struct index
 {
     char path_new[VOLUME_PATH_MAX], path[VOLUME_PATH_MAX];
     struct volume *v = NULL;
-    volume_path(t, row->id, VOLUME_SUFFIX_NEW, path_new);
-    volume_path(t, row->id, VOLUME_SUFFIX, path);
+    struct volume_device *d = volume_device_by_id(t, row->device);
+    if (d == NULL)
+        return -ENODEV;
+    volume_path(d, row->id, VOLUME_SUFFIX_NEW, path_new);
+    volume_path(d, row->id, VOLUME_SUFFIX, path);
     int r = t->io->unlink(t->io, path_new); /* of an attempt that found the disk full */
     if (r < 0 && r != -ENOENT)
         return r;
@@ -335,9 +467,9 @@ int volume_create(struct volume_table *t, struct io_queue *q, const struct index
     if (r == 0)
         r = t->io->rename(t->io, path_new, path);
     if (r == 0)
-        r = t->io->sync_folder(t->io, t->folder);
+        r = t->io->sync_folder(t->io, d->folder);
     if (r == 0)
-        r = volume_new(t->io, fd, row, &v);
+        r = volume_new(t->io, fd, d, row, &v);
     if (r < 0) {
         (void)t->io->close(t->io, fd);
         (void)t->io->unlink(t->io, path_new); /* else the next attempt or start does */
@@ -366,7 +498,8 @@ static bool volume_parse_name(const char *name, const char *suffix, uint32_t *re
     return true;
 }
 
-static int volume_check_name(struct volume_table *t, const char *name, struct err *err)
+static int volume_check_name(struct volume_table *t, const struct volume_device *d,
+                             const char *name, struct err *err)
 {
     uint32_t id = 0;
     if (!str_ends(str_of(name), STR(VOLUME_SUFFIX)))
@@ -374,45 +507,56 @@ static int volume_check_name(struct volume_table *t, const char *name, struct er
     size_t i = t->count;
     if (volume_parse_name(name, VOLUME_SUFFIX, &id))
         i = volume_table_find(t, id);
-    if (i < t->count && t->volumes[i]->id == id)
+    if (i < t->count && t->volumes[i]->id == id && t->volumes[i]->device == d)
         return 0;
     return err_set(err, -EBADMSG,
                    "%s/%s is not in the index of this store; move it away, or rebuild the index "
                    "with: weirctl store rebuild",
-                   t->folder, name);
+                   d->folder, name);
 }
 
-static int volume_clean_name(struct volume_table *t, const char *name, struct err *err)
+static int volume_clean_name(struct volume_table *t, const struct volume_device *d,
+                             const char *name, struct err *err)
 {
     char path[VOLUME_PATH_MAX];
     uint32_t id = 0;
     if (!volume_parse_name(name, VOLUME_SUFFIX_NEW, &id))
         return 0;
-    volume_path(t, id, VOLUME_SUFFIX_NEW, path);
+    volume_path(d, id, VOLUME_SUFFIX_NEW, path);
     int r = t->io->unlink(t->io, path);
     return r < 0 ? err_errno(err, r, "removing %s, which a crash left", path) : 0;
 }
 
-static int volume_table_walk(struct volume_table *t,
-                             int (*each)(struct volume_table *, const char *, struct err *),
-                             struct err *err)
+typedef int volume_name_each(struct volume_table *t, const struct volume_device *d,
+                             const char *name, struct err *err);
+
+static int volume_walk_folder(struct volume_table *t, const struct volume_device *d,
+                              volume_name_each *each, struct err *err)
 {
-    DIR *dir = opendir(t->folder);
+    DIR *dir = opendir(d->folder);
     if (dir == NULL)
-        return err_errno(err, -errno, "reading the folder %s", t->folder);
+        return err_errno(err, -errno, "reading the folder %s", d->folder);
     int r = 0;
     const struct dirent *e;
     while (r == 0 && (e = readdir(dir)) != NULL)
-        r = each(t, e->d_name, err);
+        r = each(t, d, e->d_name, err);
     (void)closedir(dir);
+    return r;
+}
+
+static int volume_walk_folders(struct volume_table *t, volume_name_each *each, struct err *err)
+{
+    int r = 0;
+    for (unsigned i = 0; i < t->devices_count && r == 0; i++)
+        r = volume_walk_folder(t, &t->devices[i], each, err);
     return r;
 }
 
 int volume_table_check(struct volume_table *t, struct err *err)
 {
     /* Two walks: what is refused is refused before anything is removed. */
-    int r = volume_table_walk(t, volume_check_name, err);
-    return r < 0 ? r : volume_table_walk(t, volume_clean_name, err);
+    int r = volume_walk_folders(t, volume_check_name, err);
+    return r < 0 ? r : volume_walk_folders(t, volume_clean_name, err);
 }
 
 int volume_folder_used(const char *folder, bool *ret)

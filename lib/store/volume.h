@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* volume: the open volume files of a store, by number.
+/* volume: the devices of a store and the open volume files on them, by number.
  *
- * Life:    volume_table_new -> volume_open or volume_create (into the table) -> volume_get /
- *          volume_unref around each read -> volume_remove (unlinks; readers that hold it
- *          finish) -> volume_table_free.
+ * Life:    volume_table_new -> volume_add_device -> volume_open or volume_create (into the table)
+ *          -> volume_get / volume_unref around each read -> volume_remove (unlinks; readers that
+ *          hold it finish) -> volume_table_free.
  * Owner:   the table holds one reference to each; the file is closed by the last volume_unref.
  * Threads: volume_get, volume_unref, volume_hit: any. end, blobs, bytes, flags and changes of the
  *          table: the committer only.
- * Errors:  -errno; -EBADMSG, -EPROTONOSUPPORT, -ESTALE (another store's) with the sentence in err.
+ * Errors:  -errno; -ENODEV: its device is not there; -EBADMSG, -EPROTONOSUPPORT, -ESTALE (another
+ *          store's) with the sentence in err.
  * Units:   bytes. */
 #pragma once
 #include <stdatomic.h>
@@ -15,6 +16,13 @@
 #include "store/index.h"
 
 struct volume_table;
+
+struct volume_device {
+    uint32_t id;
+    enum format_device_kind kind;
+    _Atomic bool failed; /* a write failed: read only */
+    char *folder;
+};
 
 struct volume {
     uint32_t magic;
@@ -24,24 +32,31 @@ struct volume {
     int fd;
     uint32_t id;
     uint64_t size;
+    struct volume_device *device;
     struct index_volume row; /* as the index has it; the committer's */
     _Atomic uint64_t *hits;  /* a bit for each FORMAT_ALIGN bytes: read since start? */
 };
 
-/* folder and the store's id are copied. */
-MUST_USE int volume_table_new(const struct io_ops *io, const char *folder, const uint8_t *store_id,
+/* The store's id is copied. */
+MUST_USE int volume_table_new(const struct io_ops *io, const uint8_t *store_id,
                               struct volume_table **ret);
 struct volume_table *volume_table_free(struct volume_table *t);
 
+/* Before any volume is opened. */
+MUST_USE int volume_add_device(struct volume_table *t, const struct index_device *d);
+unsigned volume_devices(struct volume_table *t);
+struct volume_device *volume_device(struct volume_table *t, unsigned i); /* i < volume_devices */
+struct volume_device *volume_device_by_id(struct volume_table *t, uint32_t id); /* or NULL */
+
 /* row: what the index says. The header must agree. q: reads it. */
 MUST_USE int volume_open(struct volume_table *t, struct io_queue *q, const struct index_volume *row,
-                         struct err *err);
+                         bool read_only, struct err *err);
 
 /* A file of row->size bytes under its final name, header and name durable. -ENOSPC. */
 MUST_USE int volume_create(struct volume_table *t, struct io_queue *q,
                            const struct index_volume *row);
 
-/* Refuses files in the folder that look like volumes but are none of ours, removes what a crash
+/* Refuses files in the folders that look like volumes but are none of ours, removes what a crash
  * left half made. Call once all volumes of the index are open. */
 MUST_USE int volume_table_check(struct volume_table *t, struct err *err);
 
@@ -51,19 +66,27 @@ MUST_USE int volume_folder_used(const char *folder, bool *ret);
 struct volume *volume_get(struct volume_table *t, uint32_t id); /* a reference, or NULL */
 struct volume *volume_unref(struct volume *v);
 struct volume *volume_oldest(struct volume_table *t); /* borrowed; NULL: none */
-struct volume *volume_newest(struct volume_table *t); /* borrowed; NULL: none */
+/* The one that is appended to: borrowed; NULL: none of that kind on a device that works. */
+struct volume *volume_newest(struct volume_table *t, enum format_device_kind kind);
+/* The one with the next higher number, a reference; NULL: none. For walks from 0 on. */
+struct volume *volume_after(struct volume_table *t, uint32_t id);
 /* Takes it out of the table and unlinks the file. */
 MUST_USE int volume_remove(struct volume_table *t, uint32_t id);
-/* The file alone, which may be gone already; for a volume that is not in the table. */
-MUST_USE int volume_unlink(struct volume_table *t, uint32_t id);
+
+/* The whole record of a blob, checked; a new buffer, whose window is the record. -EBADMSG damaged,
+ * -ENOENT its volume is gone. */
+MUST_USE int volume_read_blob(struct volume_table *t, struct io_queue *q, const struct digest *d,
+                              const struct index_entry *e, struct rbuf **ret);
 
 void volume_hit(struct volume *v, uint64_t offset);
 bool volume_was_hit(const struct volume *v, uint64_t offset);
 
-/* Sums over the table; any thread. */
+/* Sums over the table, or over one device (NULL: all); any thread. */
 struct volume_sums {
-    uint64_t volumes, size, blobs, bytes;
+    uint64_t volumes, size, end, blobs, bytes, live;
 };
-/* After the committer changed rows: makes them visible in the sums. */
-void volume_publish(struct volume_table *t);
-void volume_table_sums(struct volume_table *t, struct volume_sums *ret);
+void volume_sums(struct volume_table *t, const struct volume_device *d, struct volume_sums *ret);
+
+/* The row, as last committed: by the committer to change it, by any thread to read it. */
+void volume_set_row(struct volume_table *t, struct volume *v, const struct index_volume *row);
+void volume_get_row(struct volume_table *t, const struct volume *v, struct index_volume *ret);

@@ -193,7 +193,8 @@ static bool power_check(struct power *p, unsigned life)
     power_root(p, life + 1, again);
     assert_int_equal(io_sim_image(sim, again), 0);
     (void)snprintf(p->path, sizeof p->path, "%s/s", again);
-    int r = store_rebuild(p->path, POWER_INDEX_SIZE, NULL, NULL, &report, &err);
+    struct store_options o = {.path = p->path, .index_size = POWER_INDEX_SIZE};
+    int r = store_rebuild(&o, NULL, NULL, &report, &err);
     if (r == 0) {
         w->sim = NULL;
         power_open_and_check(p, again, !w->refs_lost);

@@ -157,9 +157,11 @@ static void refuse_test_index(void **state)
     char path[160];
     struct buf zeroes = BUF_EMPTY;
     filled(&f);
-    set_index_format(&f, 2);
-    refused(&f, -EPROTONOSUPPORT, "format 2 and this program knows only 1");
-    set_index_format(&f, 1);
+    set_index_format(&f, FORMAT_INDEX_VERSION + 1);
+    refused(&f, -EPROTONOSUPPORT, "format 3 and this program knows only 2");
+    set_index_format(&f, FORMAT_INDEX_VERSION - 1);
+    refused(&f, -EPROTONOSUPPORT, "older format 1");
+    set_index_format(&f, FORMAT_INDEX_VERSION);
     fixture_open(&f);
     fixture_close(&f);
 

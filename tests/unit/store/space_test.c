@@ -2,10 +2,16 @@
 /* Full disks, full indexes, full caches, disks that fail: puts say so, reads go on. */
 #include "store/store.h"
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include "io/io_sim.h"
 #include "store_fixture.h"
 
-#define SIZE 100000u
+#define SIZE      100000u
+#define MAP_BLOBS 24000u
+#define MAP_GROUP 200u
 
 /* The backend of the fixture, with faults to be had in between. */
 static struct io_sim *space_sim(struct fixture *f)
@@ -54,27 +60,69 @@ static void space_test_disk_full(void **state)
     io_sim_free(sim);
 }
 
-static void space_test_index_full(void **state)
+struct map_reader {
+    struct store *store;
+    _Atomic uint64_t stored;
+    _Atomic bool stop;
+    uint64_t reads;
+};
+
+static void *map_read(void *arg)
+{
+    struct map_reader *m = arg;
+    struct store_worker *w = NULL;
+    assert_int_equal(store_worker_new(m->store, &w), 0);
+    for (uint64_t i = 0; !atomic_load(&m->stop); i++) {
+        uint64_t stored = atomic_load(&m->stored);
+        if (stored == 0)
+            continue;
+        assert_int_equal(fixture_get_seed(w, i % stored, 50), 0);
+        m->reads++;
+    }
+    store_worker_free(w);
+    return NULL;
+}
+
+static uint64_t index_file_size(const struct fixture *f)
+{
+    char path[160];
+    struct stat st;
+    (void)snprintf(path, sizeof path, "%s/index/data.mdb", f->path);
+    assert_int_equal(stat(path, &st), 0);
+    return (uint64_t)st.st_size;
+}
+
+/* The index outgrows its map several times while others read. */
+static void space_test_map_grows(void **state)
 {
     (void)state;
     struct fixture f;
+    pthread_t threads[2];
     fixture_new(&f);
-    f.options.index_size = 128 << 10;
+    f.options.index_size = 1 << 20;
+    f.options.volume_size = 16 << 20;
     fixture_open(&f);
+    struct map_reader m[2] = {{.store = f.store}, {.store = f.store}};
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, map_read, &m[i]), 0);
     uint64_t stored = 0;
-    int r;
-    while ((r = fixture_put_seed(f.worker, stored, 50)) == 0)
-        stored++;
-    assert_int_equal(r, -ENOSPC);
-    assert_true(stored > 10);
-    for (uint64_t i = 0; i < stored; i++)
-        assert_int_equal(fixture_get_seed(f.worker, i, 50), 0);
+    while (stored < MAP_BLOBS) {
+        fixture_put_seeds(f.worker, stored, MAP_GROUP, 50);
+        stored += MAP_GROUP;
+        for (unsigned i = 0; i < 2; i++)
+            atomic_store(&m[i].stored, stored);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        atomic_store(&m[i].stop, true);
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_true(m[i].reads > 0);
+    }
+    assert_true(index_file_size(&f) > 2 << 20);
     fixture_close(&f);
-    f.options.index_size = 16 << 20;
-    fixture_open(&f);
-    assert_int_equal(fixture_put_seed(f.worker, 100000, 50), 0);
+    fixture_open(&f); /* in a map that is too small to begin with */
     for (uint64_t i = 0; i < stored; i++)
         assert_int_equal(fixture_get_seed(f.worker, i, 50), 0);
+    assert_int_equal(fixture_put_seed(f.worker, stored, 50), 0);
     fixture_free(&f);
 }
 
@@ -205,7 +253,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(space_test_disk_full),
-        cmocka_unit_test(space_test_index_full),
+        cmocka_unit_test(space_test_map_grows),
         cmocka_unit_test(space_test_writes_fail),
         cmocka_unit_test(space_test_short_transfers),
         cmocka_unit_test(space_test_cache_turns_over),

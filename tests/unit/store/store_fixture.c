@@ -14,8 +14,10 @@ void fixture_new(struct fixture *f)
     assert_true(snprintf(f->folder, sizeof f->folder, "/tmp/weir-store-XXXXXX") > 0);
     assert_non_null(mkdtemp(f->folder));
     assert_true(snprintf(f->path, sizeof f->path, "%s/s", f->folder) > 0);
-    f->options =
-        (struct store_options){.path = f->path, .volume_size = 1 << 20, .index_size = 64 << 20};
+    f->options = (struct store_options){.path = f->path,
+                                        .volume_size = 1 << 20,
+                                        .index_size = 1 << 20,
+                                        .scrub_rate = STORE_RATE_NONE};
     const char *io = getenv("WEIR_TEST_IO");
     if (io != NULL)
         f->options.io = strcmp(io, "plain") == 0 ? &io_plain : &io_ring;
@@ -109,6 +111,30 @@ int fixture_put_seed(struct store_worker *w, uint64_t seed, uint32_t size)
     int r = fixture_put(w, &d, b, 0);
     rbuf_unref(b);
     return r;
+}
+
+struct many {
+    unsigned left;
+    bool done;
+};
+
+static void on_one_of_many(void *arg, int res)
+{
+    struct many *m = arg;
+    assert_int_equal(res, 0);
+    m->done = --m->left == 0;
+}
+
+void fixture_put_seeds(struct store_worker *w, uint64_t first, unsigned count, uint32_t size)
+{
+    struct many m = {.left = count};
+    for (unsigned i = 0; i < count; i++) {
+        struct digest d;
+        struct rbuf *b = fixture_blob(first + i, size, &d);
+        store_put(w, &d, b, 0, on_one_of_many, &m);
+        rbuf_unref(b);
+    }
+    store_worker_wait(w, &m.done);
 }
 
 int fixture_get_seed(struct store_worker *w, uint64_t seed, uint32_t size)

@@ -24,6 +24,8 @@ int fixture_put(struct store_worker *w, const struct digest *d, struct rbuf *blo
 /* *ret: a reference. */
 int fixture_get(struct store_worker *w, const struct digest *d, struct rbuf **ret);
 int fixture_put_seed(struct store_worker *w, uint64_t seed, uint32_t size);
+/* Many at once, each of which must succeed. */
+void fixture_put_seeds(struct store_worker *w, uint64_t first, unsigned count, uint32_t size);
 /* 0: the bytes came, and are those of the seed; fails the test when others came. */
 int fixture_get_seed(struct store_worker *w, uint64_t seed, uint32_t size);
 int fixture_ref_put(struct store_worker *w, const char *name, const struct digest *d,
