@@ -37,7 +37,8 @@ struct power {
     unsigned threads, depth;
     const char *stage; /* of the run, for the report */
     bool known;        /* the run met one of power_known */
-    unsigned crashes_in_open, crashes, rebuilds, acks, knowns, evicted;
+    unsigned crashes_in_open, crashes, rebuilds, acks, knowns, evicted, reclaimed, compacted,
+        settled;
 };
 
 static struct power power;
@@ -78,7 +79,9 @@ static void power_root(const struct power *p, unsigned life, char out[96])
 static void power_work(struct power *p, struct store *s)
 {
     struct work *w = &p->work;
+    unsigned settled = 0;
     unsigned ops = 5 + (unsigned)power_roll(p, w->cache ? 150 : 60);
+    work_put_named(w, s);
     for (unsigned part = 0; part < 2 && !io_sim_crashed(w->sim); part++) {
         if (p->threads > 1)
             work_run_threads(w, s, p->threads, ops / 2);
@@ -86,7 +89,12 @@ static void power_work(struct power *p, struct store *s)
             work_run(w, s, ops / 2, p->depth, true);
         if (part == 0 && !w->may_fail && power_roll(p, 4) == 0)
             work_damage(w, s, p->path);
+        if (w->reclaims)
+            sim_libc_later(2);
+        if (w->reclaims && !w->may_fail && !io_sim_crashed(w->sim))
+            settled += store_settle(s) == 0; /* not when power goes meanwhile */
     }
+    p->settled += settled;
 }
 
 static bool power_life(struct power *p, unsigned life)
@@ -120,6 +128,7 @@ static bool power_life(struct power *p, unsigned life)
     p->stage = "working";
     w->may_fail = power_roll(p, 4) == 0;
     w->refs_lost = w->refs_lost || w->may_fail;
+    w->failed = w->failed || w->may_fail;
     if (w->may_fail)
         io_sim_fail_randomly(w->sim, 10 + (uint32_t)power_roll(p, 200));
     if (r == 0 && w->wrong[0] == 0)
@@ -130,6 +139,8 @@ static bool power_life(struct power *p, unsigned life)
         struct store_stat stat;
         store_stat(s, &stat);
         p->evicted += (unsigned)stat.evicted_volumes;
+        p->reclaimed += (unsigned)stat.reclaimed;
+        p->compacted += (unsigned)stat.compacted_volumes;
     }
     store_close(s);
     sim_libc_attach(NULL);
@@ -197,6 +208,7 @@ static bool power_check(struct power *p, unsigned life)
     int r = store_rebuild(&o, NULL, NULL, &report, &err);
     if (r == 0) {
         w->sim = NULL;
+        w->rebuilt = true;
         power_open_and_check(p, again, !w->refs_lost);
         w->sim = sim;
         p->rebuilds++;
@@ -226,6 +238,8 @@ static bool power_run(struct power *p, uint64_t seed)
     w->cache = power_roll(p, 4) == 0;
     if (w->cache)
         p->options.size_max = 8 * (16 + power_roll(p, 10)) * 4096;
+    w->reclaims = !w->cache && power_roll(p, 3) == 0;
+    work_options(w, &p->options);
     p->journal = power_roll(p, 2) == 0 || !POWER_STRICT_NAMES;
     p->depth = power_roll(p, 3) == 0 ? 1 : 1 + (unsigned)power_roll(p, WORK_IN_FLIGHT);
     p->threads = power_roll(p, 4) == 0 ? 2 : 1;
@@ -269,9 +283,11 @@ static void power_test_runs(void **state)
     for (uint64_t i = 0; i < runs && failed < POWER_FAILED_MAX; i++)
         failed += !power_run(&power, first + i);
     print_message("%" PRIu64 " runs, %u power cuts (%u while opening), %u acknowledged, %u indexes "
-                  "rebuilt, %u volumes evicted, %u ended by known faults, %" PRIu64 " ms\n",
+                  "rebuilt, %u volumes evicted, %u blobs reclaimed, %u volumes compacted, %u ended "
+                  "by known faults, %" PRIu64 " ms\n",
                   runs, power.crashes, power.crashes_in_open, power.acks, power.rebuilds,
-                  power.evicted, power.knowns, clock_mono_ms() - began_ms);
+                  power.evicted, power.reclaimed, power.compacted, power.knowns,
+                  clock_mono_ms() - began_ms);
     assert_int_equal(failed, 0);
 }
 

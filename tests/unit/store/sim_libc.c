@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 static _Atomic(struct io_sim *) sim_libc_now;
@@ -51,6 +52,23 @@ static ssize_t sim_libc_answer(ssize_t r)
         return r;
     errno = (int)-r;
     return -1;
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+static _Atomic unsigned sim_libc_seconds;
+
+void sim_libc_later(unsigned seconds)
+{
+    atomic_fetch_add(&sim_libc_seconds, seconds);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+    int r = REAL(clock_gettime)(clock, t);
+    if (r == 0 && clock == CLOCK_REALTIME && !io_sim_inside())
+        t->tv_sec += (time_t)atomic_load(&sim_libc_seconds);
+    return r;
 }
 
 /* --- opening and closing ---------------------------------------------------------------------- */

@@ -6,3 +6,6 @@
 
 /* From now on, for the whole program; NULL: no more. Descriptors that are open keep their ways. */
 void sim_libc_attach(struct io_sim *s);
+
+/* The wall clock is so many seconds later from now on. */
+void sim_libc_later(unsigned seconds);

@@ -6,13 +6,17 @@
 #include "io/io_sim.h"
 #include "store/store.h"
 
-#define WORK_BLOBS     64u
+#define WORK_PLAIN     64u /* blobs that are just bytes */
+#define WORK_NAMING    4u  /* presentations: the k-th names the plain blobs 2 k and 2 k + 1 */
+#define WORK_NAMED     2u
+#define WORK_BLOBS     (WORK_PLAIN + WORK_NAMING)
 #define WORK_REFS      4u
 #define WORK_ASKED_MAX 256u
 #define WORK_IN_FLIGHT 8u
 
 struct work_blob {
     bool asked, acked;
+    bool named;   /* by a presentation that a ref was to name: it goes when the ref moves on */
     bool damaged; /* by us, and not acknowledged again since */
 };
 
@@ -33,7 +37,10 @@ struct work_ref {
 struct work {
     uint64_t random;
     bool cache;      /* blobs may be gone */
+    bool reclaims;   /* refs name presentations; what they let go of is reclaimed a second later */
+    bool rebuilt;    /* from the volumes: a move that was refused may be in force, see work_known */
     bool may_fail;   /* errors are injected: any op may fail */
+    bool failed;     /* they were, at any time */
     bool refs_lost;  /* by damage or errors: a rebuild need not know all moves */
     unsigned damage; /* bytes that went bad and whose blob is not known yet */
     struct io_sim *sim;
@@ -49,6 +56,8 @@ struct work {
 
 void work_init(struct work *w, uint64_t seed);
 void work_free(struct work *w);
+/* What options a store with work->reclaims has; the rest is the caller's. */
+void work_options(struct work *w, struct store_options *o);
 uint64_t work_roll(struct work *w, uint64_t n); /* 0..n-1 */
 void work_wrong(struct work *w, const char *format, ...) PRINTF_LIKE(2, 3);
 
@@ -59,6 +68,9 @@ void work_refused(struct work *w, int r, const struct err *err);
  * gone. bursts: ops that wait together are committed together, the same each time. */
 void work_run(struct work *w, struct store *s, unsigned ops, unsigned depth, bool bursts);
 void work_run_threads(struct work *w, struct store *s, unsigned threads, unsigned ops);
+
+/* With work->reclaims: the presentations and what they name, so that refs can be moved to them. */
+void work_put_named(struct work *w, struct store *s);
 
 /* A byte of a volume goes bad; finds out whose, puts that blob again. */
 void work_damage(struct work *w, struct store *s, const char *store_path);

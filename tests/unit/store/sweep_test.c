@@ -109,7 +109,7 @@ static void sweep_check(struct sweep *x)
 static void sweep_live(struct sweep *x, struct io_sim *sim)
 {
     struct work *w = &x->work;
-    w->may_fail = true;
+    w->may_fail = w->failed = true;
     struct store *s = sweep_open(x, true);
     if (s != NULL)
         work_run(w, s, 24, x->n % 2 == 0 ? 1 : 4, true);
@@ -158,6 +158,7 @@ static bool sweep_run(struct sweep *x)
                                         .size_max = x->cache ? 8 * 16 * 4096 : 0,
                                         .index_size = 4 << 20,
                                         .io = io_sim_ops(sim)};
+    work_options(w, &x->options);
     sim_libc_attach(sim);
     io_sim_fail(sim, &fault);
     sweep_live(x, sim);
