@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "sim_libc.h"
 #include "sim_work.h"
 #include "store/store_rebuild.h"
@@ -313,6 +314,7 @@ static int power_teardown(void **state)
 
 int main(void)
 {
+    log_init("store-test", LOG_ERROR); /* the store warns of each fault, as it should */
     const struct CMUnitTest tests[] = {cmocka_unit_test(power_test_runs)};
     return cmocka_run_group_tests(tests, power_setup, power_teardown);
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "base/log.h"
 #include "sim_libc.h"
 #include "sim_work.h"
 #include "store_fixture.h"
@@ -252,6 +253,7 @@ static int sweep_teardown(void **state)
 
 int main(int argc, char **argv)
 {
+    log_init("store-test", LOG_ERROR); /* the store warns of each fault, as it should */
     const struct CMUnitTest tests[] = {cmocka_unit_test(sweep_test_errors)};
     sweep_name = argc > 1 ? argv[1] : "io";
     return cmocka_run_group_tests(tests, sweep_setup, sweep_teardown);
