@@ -87,17 +87,25 @@ static bool commit_merge_next(struct commit_merge *m, struct digest *ret, bool *
     }
 }
 
-/* -ENOENT: the presentation, or a blob that it names, is not in the store. */
+/* -ENOENT also for what was lost, of which only the count of who names it is left. */
+static int commit_is_there(struct index_txn *t, const struct digest *d)
+{
+    struct index_entry e;
+    int r = index_get(t, d, &e);
+    return r == 0 && e.volume == 0 && (e.flags & INDEX_REMOTE) == 0 ? -ENOENT : r;
+}
+
+/* -ENOENT: the presentation, or a blob that it names and the one before did not, is not in the
+ * store. */
 static int commit_all_there(struct index_txn *t, const struct commit_op *op,
                             const struct commit_merge *m)
 {
-    struct index_entry e;
     struct commit_merge walk = *m;
     struct digest d;
     bool added = false;
-    int r = index_get(t, &op->digest, &e);
+    int r = commit_is_there(t, &op->digest);
     while (r == 0 && commit_merge_next(&walk, &d, &added))
-        r = added ? index_get(t, &d, &e) : 0;
+        r = added ? commit_is_there(t, &d) : 0;
     return r;
 }
 

@@ -34,8 +34,12 @@ static int evict_forget_blob(struct index_txn *t, uint32_t volume, const struct 
     int r = index_get(t, &x->digest, &e);
     if (r < 0 || e.volume != volume || e.offset != x->offset)
         return r == -ENOENT ? 0 : r;
-    if ((e.flags & INDEX_REMOTE) == 0)
+    bool remote = (e.flags & INDEX_REMOTE) != 0;
+    if (!remote && e.refs == 0)
         return index_delete(t, &x->digest);
+    /* What something names keeps its count: put again it must stay. */
+    if (!remote)
+        e.flags |= INDEX_QUARANTINED;
     e.volume = 0;
     e.offset = 0;
     return index_put(t, &x->digest, &e);

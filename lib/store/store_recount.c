@@ -165,8 +165,11 @@ static int recount_name(struct index_txn *t, const struct digest *d)
 {
     struct index_entry e;
     int r = index_get(t, d, &e);
-    if (r == -ENOENT)
-        return 0; /* lost: the presentation names it all the same */
+    if (r == -ENOENT) {
+        /* Lost, and named all the same: the count waits for whoever puts it again. */
+        e = (struct index_entry){.flags = INDEX_QUARANTINED};
+        r = 0;
+    }
     e.refs++;
     return r < 0 ? r : index_put(t, d, &e);
 }
