@@ -174,8 +174,14 @@ static int commit_count_ref(struct commit *c, struct commit_batch *b, struct ind
     const struct digest *old = had ? &before->ref.presentation : NULL;
     if (op->kind == COMMIT_REF_MOVE || c->options.size_max > 0)
         return 0;
-    if (!c->options.counts)
-        return index_put_counted(t, false);
+    if (!c->options.counts) {
+        /* Counted when the store opens next; what a new ref names must be there all the same. */
+        struct commit_merge m = {.added = op->links, .added_count = op->links_count};
+        int there = op->kind == COMMIT_REF_PUT && c->options.links ? commit_all_there(t, op, &m) : 0;
+        if (there == -ENOENT)
+            op->res = -ENOENT;
+        return there < 0 && there != -ENOENT ? there : index_put_counted(t, false);
+    }
     if (op->kind == COMMIT_REF_PUT && had && digest_eq(old, &op->digest))
         return 0; /* the same once more: who names what stays */
     int r = commit_relink(c, b, t, op, old, &refused);

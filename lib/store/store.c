@@ -240,6 +240,7 @@ static int store_start_commit(struct store *s, const struct store_options *o, ui
                                .hot = s->hot,
                                .volume_size = volume_size,
                                .size_max = o->size_max,
+                               .links = s->links != NULL,
                                .counts = counts,
                                .uploads = o->remote != NULL && o->durability != STORE_LOCAL,
                                .remote_keeps = o->remote_shared,
