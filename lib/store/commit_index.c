@@ -101,7 +101,7 @@ static int commit_index_put(struct commit *c, struct commit_batch *b, struct ind
         return r;
     if (!op->recorded) {
         op->res = r; /* a touch: -ENOENT: reclaimed just now, the caller puts it again */
-        return r == 0 ? commit_orphan(c, b, t, &op->digest, &e, false) : 0;
+        return r == 0 && e.refs == 0 ? commit_orphan(c, b, t, &op->digest, &e, false) : 0;
     }
     r = commit_want_upload(c, t, &op->digest, &e);
     if (r == 0)

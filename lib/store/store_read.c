@@ -216,14 +216,17 @@ static void store_read_done(struct io_op *io, int res)
         res = store_read_check(x);
     if (res == -ENODATA)
         res = -EBADMSG; /* the file ends before the record does */
+    bool moved = res < 0 && !store_read_still_there(x);
     if (res == 0) {
         store_read_end(x, 0);
-    } else if (!store_read_still_there(x) && x->tries < STORE_READ_TRIES) {
+    } else if (moved && x->tries < STORE_READ_TRIES) {
         x->record = rbuf_unref(x->record);
         x->volume = volume_unref(x->volume);
         store_read_issue(x);
     } else {
-        if (res == -EBADMSG)
+        if (moved)
+            res = -EAGAIN; /* again and again: it says nothing about the copy that there is */
+        else if (res == -EBADMSG)
             store_quarantine(x->worker->store, &x->digest, &x->entry);
         store_read_elsewhere(x, res);
     }
