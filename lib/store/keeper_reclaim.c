@@ -49,7 +49,11 @@ static int keeper_punch(struct keeper *k, const struct index_hole *h)
     if (h->offset >= FORMAT_RECORDS && h->offset < v->size && h->size <= v->size - h->offset)
         r = io->punch(io, v->fd, h->offset, h->size);
     volume_unref(v);
-    return r == -EOPNOTSUPP ? 0 : r; /* compaction gets the space then */
+    if (r == -ENOSPC)
+        return r; /* of the file system's own: there will be some once others went */
+    if (r < 0 && r != -EOPNOTSUPP)
+        log_warn("giving space in volume %08x back: %s", h->volume, strerror(-r));
+    return 0; /* whatever it was: compaction gets the space then, and others are next in line */
 }
 
 static unsigned keeper_punch_holes(struct keeper *k)
