@@ -177,7 +177,8 @@ static int commit_count_ref(struct commit *c, struct commit_batch *b, struct ind
     if (!c->options.counts) {
         /* Counted when the store opens next; what a new ref names must be there all the same. */
         struct commit_merge m = {.added = op->links, .added_count = op->links_count};
-        int there = op->kind == COMMIT_REF_PUT && c->options.links ? commit_all_there(t, op, &m) : 0;
+        int there =
+            op->kind == COMMIT_REF_PUT && c->options.links ? commit_all_there(t, op, &m) : 0;
         if (there == -ENOENT)
             op->res = -ENOENT;
         return there < 0 && there != -ENOENT ? there : index_put_counted(t, false);

@@ -12,7 +12,7 @@
 #define COMPACT_BYTES      (UINT64_C(8) << 20)
 #define COMPACT_SKIP_US    (UINT64_C(600) * 1000000)
 #define COMPACT_WAIT_US    UINT64_C(10000) /* while the foreground writes a lot */
-#define COMPACT_LIVE_BELOW 2u /* end over live */
+#define COMPACT_LIVE_BELOW 2u              /* end over live */
 
 /* --- which volume ----------------------------------------------------------------------------- */
 

@@ -91,6 +91,8 @@ struct store_worker {
     struct index_reader *reader;
     int event_fd;
     unsigned under_way; /* calls whose cb is still to come */
+    bool freeing;       /* no more are begun by ourselves */
+    unsigned admitting; /* those among them that store_put_admitted made: nobody else waits */
     unsigned reads_count;
     struct store_read *reads[STORE_READ_BUCKETS]; /* under way, by digest */
     pthread_mutex_t lock;                         /* the inbox */

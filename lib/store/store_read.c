@@ -141,8 +141,8 @@ static void store_read_over(struct store_event *e)
 {
     struct store_read *x = CONTAINER_OF(e, struct store_read, event);
     /* A copy is damaged, away or lost. */
-    bool repairs = x->from_elsewhere &&
-                   (x->entry.volume != 0 || (x->entry.flags & INDEX_QUARANTINED) != 0);
+    bool repairs =
+        x->from_elsewhere && (x->entry.volume != 0 || (x->entry.flags & INDEX_QUARANTINED) != 0);
     if (x->res == 0 && repairs)
         store_rewrite(x->worker->store, COMMIT_PUT, FORMAT_WARM, &x->digest, &x->entry, x->record);
     store_read_end(x, x->res);
