@@ -167,6 +167,7 @@ int commit_reclaim(struct commit *c, struct commit_batch *b, struct index_txn *t
     struct index_orphan orphan = {.due_s = op->due_s, .digest = op->digest};
     struct index_errand errand = {.digest = op->digest, .kind = INDEX_REMOVE};
     enum index_errand_kind under_way;
+    ASSERT(c->options.counts);
     op->res = -ENOENT;
     int r = index_delete_orphan(t, &orphan);
     if (r == 0)

@@ -234,6 +234,7 @@ static int store_start_commit(struct store *s, const struct store_options *o, ui
     int r = store_count_names(s, o, &counts, err);
     if (r < 0)
         return r;
+    s->reclaims = counts;
     struct commit_options c = {.io = s->io,
                                .index = s->index,
                                .volumes = s->volumes,

@@ -61,7 +61,8 @@ struct store {
     store_links *links;
     void *links_arg;
     bool is_cache;
-    int lock_fd; /* flock: one process, one store */
+    bool reclaims; /* what names each blob is counted, all of it */
+    int lock_fd;   /* flock: one process, one store */
     _Atomic unsigned workers;
     _Atomic uint64_t reading, read_bytes; /* in the foreground: under way; since start */
     _Atomic unsigned rewriting;           /* store_rewrite: under way */
