@@ -158,7 +158,8 @@ static int recount_read(struct recount *x, const struct digest *d, struct rbuf *
         r = volume_read_blob(x->store->volumes, x->queue, d, &e, ret);
     if (r == 0)
         rbuf_window(*ret, format_payload_offset(e.length), e.length);
-    return r == 0 ? 0 : recount_rescue(x, d, &e, ret);
+    int rescued = r == 0 ? 0 : recount_rescue(x, d, &e, ret);
+    return rescued == -ENOENT ? r : rescued; /* why it was needed says more */
 }
 
 static int recount_name(struct index_txn *t, const struct digest *d)
