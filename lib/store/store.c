@@ -149,6 +149,17 @@ static int store_forget_volumes(struct store_opening *o)
     return 0;
 }
 
+/* What cannot be wiped is written over, mostly: no reason not to open. */
+static void store_wipe_tails(struct store_opening *o)
+{
+    for (unsigned i = 0; i < FORMAT_DEVICE_KINDS; i++) {
+        const struct volume *v = volume_newest(o->store->volumes, (enum format_device_kind)i);
+        int r = v != NULL ? volume_wipe_tail(v, o->queue) : 0;
+        if (r < 0)
+            log_warn("wiping what may be behind the end of volume %08x: %s", v->id, strerror(-r));
+    }
+}
+
 static int store_open_volumes(struct store_opening *o)
 {
     struct store *s = o->store;
@@ -169,6 +180,8 @@ static int store_open_volumes(struct store_opening *o)
     r = index_volumes(o->reader, store_open_volume, o);
     if (r == 0 && !o->options->read_only)
         r = volume_table_check(s->volumes, o->err);
+    if (r == 0 && !o->options->read_only)
+        store_wipe_tails(o);
     return r < 0 ? r : store_forget_volumes(o);
 }
 
