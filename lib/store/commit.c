@@ -158,10 +158,11 @@ static void commit_group(struct commit *c, struct commit_batch *b, struct commit
             continue;
         }
         ASSERT(op->kind != COMMIT_INDEX); /* always fits an empty batch */
-        bool is_blob = op->kind == COMMIT_PUT || op->kind == COMMIT_MOVE;
+        bool is_ref = op->kind == COMMIT_REF_PUT || op->kind == COMMIT_REF_DELETE;
         int r = evict_roll(c, op->device, format_record_size(op->length));
-        if (r < 0 && !is_blob) {
-            /* A full disk must not keep films from being unpublished. */
+        if (r < 0 && is_ref) {
+            /* A full disk must not keep films from being unpublished. A record that is only to lie
+             * elsewhere stays where it is: a rebuild needs it. */
             op->index_only = true;
         } else if (r < 0) {
             op->res = r;

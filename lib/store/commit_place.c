@@ -43,7 +43,7 @@ static bool commit_resolve_put(struct commit *c, struct commit_batch *b, struct 
     bool same = commit_same(there, before.length, op->record, op->length);
     rbuf_unref(there);
     op->res = same ? 0 : -EEXIST;
-    op->touch = same && c->options.counts && before.refs == 0;
+    op->touch = same && c->options.counts; /* an op of this batch may let go of it */
     return true;
 }
 

@@ -78,6 +78,9 @@ MUST_USE int volume_remove(struct volume_table *t, uint32_t id);
 MUST_USE int volume_read_blob(struct volume_table *t, struct io_queue *q, const struct digest *d,
                               const struct index_entry *e, struct rbuf **ret);
 
+/* No records behind v->row.end any more; before anything is written there. */
+MUST_USE int volume_wipe_tail(const struct volume *v, struct io_queue *q);
+
 void volume_hit(struct volume *v, uint64_t offset);
 bool volume_was_hit(const struct volume *v, uint64_t offset);
 
