@@ -117,6 +117,30 @@ static void commit_fail(struct commit_batch *b, bool recorded_only, int res)
     }
 }
 
+/* A ref's move that is refused must not come back: a rebuild would take its record, which is down,
+ * for the last word. Before anybody is told. */
+static void commit_unwrite_refs(struct commit *c, struct commit_batch *b)
+{
+    for (unsigned i = 0; i < b->count; i++) {
+        struct commit_op *op = b->ops[i];
+        uint32_t cap_size;
+        bool is_ref = op->kind == COMMIT_REF_PUT || op->kind == COMMIT_REF_DELETE;
+        if (!is_ref || !op->recorded || op->res == 0)
+            continue;
+        struct volume *v = volume_get(c->options.volumes, op->volume);
+        if (v == NULL)
+            continue;
+        uint8_t *page = rbuf_space(op->record, &cap_size);
+        memset(page, 0, FORMAT_ALIGN);
+        int r = io_run(c->queue, IO_WRITE, v->fd, page, FORMAT_ALIGN, op->offset);
+        if (r == 0)
+            r = io_run(c->queue, IO_SYNC, v->fd, NULL, 0, 0);
+        if (r < 0)
+            log_warn("the record of a refused move of %s stays: %s", op->name, strerror(-r));
+        volume_unref(v);
+    }
+}
+
 void commit_run(struct commit *c, struct commit_batch *b)
 {
     uint64_t began_us = clock_mono_us();
@@ -129,6 +153,7 @@ void commit_run(struct commit *c, struct commit_batch *b)
     r = any ? commit_index(c, b) : 0;
     if (r < 0)
         commit_fail(b, false, r);
+    commit_unwrite_refs(c, b);
     for (unsigned i = 0; i < b->count; i++) {
         if (b->ops[i]->twin != NULL)
             b->ops[i]->res = b->ops[i]->twin->res;
