@@ -169,11 +169,27 @@ void commit_run(struct commit *c, struct commit_batch *b)
         c->options.committed(c->options.committed_arg);
 }
 
+/* What makes the index larger, while it can hardly grow any more. */
+static bool commit_refused(struct commit *c, struct commit_batch *b, const struct commit_op *op)
+{
+    if ((op->kind != COMMIT_PUT && op->kind != COMMIT_REF_PUT) || !index_room_low(c->options.index))
+        return false;
+    if (b->count > 0)
+        commit_run(c, b); /* the batch may hold what makes room */
+    return evict_for_index(c) < 0;
+}
+
 static void commit_group(struct commit *c, struct commit_batch *b, struct commit_op *list)
 {
     while (list != NULL) {
         struct commit_op *op = list;
         struct commit_op *next = op->next;
+        if (commit_refused(c, b, op)) {
+            op->res = -ENOSPC;
+            op->done(op);
+            list = next;
+            continue;
+        }
         if (commit_add(c, b, op)) {
             list = next;
             continue;
