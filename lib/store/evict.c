@@ -292,15 +292,27 @@ static int evict_make(struct commit *c, enum format_device_kind kind, uint64_t s
         if (r != -ENOSPC)
             return r;
         uint64_t less = MAX(size / 2, need) / FORMAT_ALIGN * FORMAT_ALIGN;
-        if (c->options.size_max > 0 && volume_oldest(c->options.volumes) != NULL)
+        if (c->options.size_max > 0 && volume_oldest(c->options.volumes) != NULL) {
             r = evict_oldest(c, NULL);
-        else if (less < size && less >= EVICT_VOLUME_LESS)
+            if (r < 0)
+                return r;
+        } else if (less < size && less >= EVICT_VOLUME_LESS) {
             size = less;
-        else
+        } else {
             return -ENOSPC;
-        if (r < 0 && r != -ENOSPC)
-            return r;
+        }
     }
+}
+
+int evict_for_index(struct commit *c)
+{
+    int r = 0;
+    while (r == 0 && index_room_low(c->options.index)) {
+        if (c->options.size_max == 0 || volume_oldest(c->options.volumes) == NULL)
+            return -ENOSPC;
+        r = evict_oldest(c, NULL);
+    }
+    return r;
 }
 
 int evict_roll(struct commit *c, enum format_device_kind kind, uint32_t record_size)

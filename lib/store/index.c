@@ -225,8 +225,10 @@ int index_run(struct index *x, index_body *body, void *arg)
     for (unsigned i = 0;; i++) {
         bool full = false;
         int r = index_run_once(x, body, arg, &full);
+        if (r == 0)
+            index_room_fill(x);
         if (!full || i == INDEX_TRIES_MAX)
-            return r;
+            return index_room_err(x, r);
         uint64_t size = index_map_size(x);
         if (size >= INDEX_MAP_MAX)
             return r;
@@ -388,6 +390,8 @@ static int index_open_env(struct index *x, const char *path, uint64_t map_size, 
         r = index_err(mdb_env_set_maxreaders(x->env, INDEX_READERS_MAX));
     if (r == 0)
         r = index_err(mdb_env_set_mapsize(x->env, size));
+    if (r == 0 && (flags & INDEX_READ_ONLY) == 0)
+        r = index_room_for_locks(path);
     if (r == 0)
         r = index_err(mdb_env_open(x->env, path, lmdb_flags, 0644));
     if (r == -EPROTONOSUPPORT || r == -EBADMSG)
@@ -429,6 +433,7 @@ int index_open(const char *path, uint64_t map_size, unsigned flags, const uint8_
     if (x == NULL)
         return err_errno(err, -ENOMEM, "opening the index %s", path);
     x->magic = INDEX_MAGIC;
+    x->room_fd = -1;
     (void)pthread_mutex_init(&x->lock, NULL); /* does not fail on Linux with default attributes */
     r = index_open_env(x, path, map_size, flags, err);
     if (r == 0)
@@ -437,6 +442,8 @@ int index_open(const char *path, uint64_t map_size, unsigned flags, const uint8_
         index_close(x);
         return r;
     }
+    if ((flags & INDEX_READ_ONLY) == 0)
+        index_room_open(x, path);
     r = (flags & INDEX_READ_ONLY) != 0 ? index_look(x)
                                        : index_run(x, index_make, (void *)(uintptr_t)store_id);
     if (r < 0) {
@@ -454,6 +461,7 @@ struct index *index_close(struct index *x)
         return NULL;
     ASSERT(x->magic == INDEX_MAGIC);
     ASSERT(x->readers == NULL);
+    index_room_close(x);
     if (x->env != NULL)
         mdb_env_close(x->env);
     (void)pthread_mutex_destroy(&x->lock);

@@ -131,6 +131,32 @@ static void reclaim_test_refused(void **state)
     fixture_free(&f);
 }
 
+/* Its record was down before the index refused it: a rebuild must not take it for the last word.
+ */
+static void reclaim_test_refused_then_rebuilt(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct digest lost = links_fixture_digest(99, SIZE), p, q;
+    struct store_ref ref;
+    struct store_rebuild report;
+    struct err err = {{0}};
+    for (unsigned round = 0; round < 10; round++) {
+        opened(&f);
+        links_fixture_film(f.worker, 0, 1, SIZE, &p);
+        assert_int_equal(links_fixture_put(f.worker, 5, &lost, 1, &q), 0);
+        assert_int_equal(fixture_ref_put(f.worker, "film", &p, 0), 0);
+        assert_int_equal(fixture_ref_put(f.worker, "film", &q, 1), -ENOENT);
+        fixture_close(&f); /* mostly before the keeper has got to it */
+        assert_int_equal(store_rebuild(&f.options, NULL, NULL, &report, &err), 0);
+        fixture_open(&f);
+        assert_int_equal(store_ref_get(f.worker, STR("film"), &ref), 0);
+        assert_int_equal(ref.generation, 1);
+        assert_true(digest_eq(&ref.presentation, &p));
+        fixture_free(&f);
+    }
+}
+
 static void reclaim_test_space_comes_back(void **state)
 {
     (void)state;
@@ -602,6 +628,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reclaim_test_counts),
         cmocka_unit_test(reclaim_test_refused),
+        cmocka_unit_test(reclaim_test_refused_then_rebuilt),
         cmocka_unit_test(reclaim_test_space_comes_back),
         cmocka_unit_test(reclaim_test_put_again),
         cmocka_unit_test(reclaim_test_at_once),
