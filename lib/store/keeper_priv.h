@@ -47,10 +47,12 @@ struct keeper_flight {
 
 struct keeper_remote {
     struct keeper_flight flights[KEEPER_FLIGHTS];
-    struct digest after;             /* where in the round of errands to go on */
-    uint64_t retry_us;               /* the tier failed: not before */
-    unsigned failures;               /* in a row */
-    int failing;                     /* of the last of them; 0: it works */
+    struct digest after; /* where in the round of errands to go on */
+    uint64_t retry_us;   /* the tier failed: not before */
+    unsigned failures;   /* in a row */
+    int failing;         /* of the last of them; 0: it works */
+    struct digest seen;  /* of the blobs that may have no errand and ought to */
+    bool seen_any, caught_up;
     struct digest skip[REMOTE_SKIP]; /* errands whose blobs could not be read lately */
     unsigned skip_count;
     uint64_t skip_until_us;

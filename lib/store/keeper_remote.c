@@ -315,11 +315,53 @@ static void remote_start_some(struct keeper *k)
     remote_start_behind(k, NULL);
 }
 
+/* Once after a start: what was put by a run that did not upload, or is known from a rebuild, which
+ * knows of no errands. False: that is over. */
+static bool remote_catch_up(struct keeper *k)
+{
+    struct keeper_remote *x = &k->remote;
+    struct index_blob *blobs = NULL;
+    unsigned count = 0, pushed = 0;
+    if (k->store->durability == STORE_LOCAL || x->caught_up)
+        return false;
+    blobs = calloc(KEEPER_OPS, sizeof *blobs);
+    int r = blobs != NULL ? index_blobs(k->reader, &x->seen, x->seen_any, KEEPER_OPS, blobs, &count)
+                          : -ENOMEM;
+    for (unsigned i = 0; i < count && r == 0; i++) {
+        const struct index_entry *e = &blobs[i].entry;
+        enum index_errand_kind kind;
+        if ((e->flags & (INDEX_REMOTE | INDEX_QUARANTINED)) != 0 || e->volume == 0 ||
+            index_find_errand(k->reader, &blobs[i].digest, &kind) != -ENOENT)
+            continue;
+        struct keeper_op *op = &k->ops[pushed++];
+        *op = (struct keeper_op){.commit = {.kind = COMMIT_INDEX,
+                                            .apply = commit_errand_put,
+                                            .digest = blobs[i].digest,
+                                            .flags = INDEX_UPLOAD}};
+        keeper_push(k, op);
+    }
+    keeper_wait(k);
+    for (unsigned i = 0; i < pushed && r == 0; i++)
+        r = k->ops[i].commit.res;
+    if (r < 0) {
+        log_warn("looking for what the remote tier has not got: %s", strerror(-r));
+        free(blobs);
+        return false; /* from here on again, in a later round */
+    }
+    x->caught_up = count < KEEPER_OPS;
+    x->seen_any = true;
+    if (count > 0)
+        x->seen = blobs[count - 1].digest;
+    free(blobs);
+    return !x->caught_up;
+}
+
 enum keeper_step keeper_remote_step(struct keeper *k)
 {
     unsigned landed = 0;
     if (k->store->remote == NULL)
         return KEEPER_IDLE;
+    bool more = remote_catch_up(k);
     unsigned flying = remote_land_all(k, &landed);
     bool resting = clock_mono_us() < k->remote.retry_us;
     remote_answer_settled(k, resting);
@@ -333,7 +375,7 @@ enum keeper_step keeper_remote_step(struct keeper *k)
     }
     if (flying > 0)
         return KEEPER_BUSY;
-    return landed > 0 ? KEEPER_MORE : KEEPER_IDLE;
+    return landed > 0 || more ? KEEPER_MORE : KEEPER_IDLE;
 }
 
 void keeper_remote_finish(struct keeper *k)

@@ -245,9 +245,9 @@ static int store_start_commit(struct store *s, const struct store_options *o, ui
                                .counts = counts,
                                .uploads = o->remote != NULL && o->durability != STORE_LOCAL,
                                .remote_keeps = o->remote_shared,
-                               .unreferenced_s = o->unreferenced_s != 0 ? o->unreferenced_s
-                                                                        : STORE_UNREFERENCED_S,
-                               .dropped_s = o->dropped_s != 0 ? o->dropped_s : STORE_DROPPED_S,
+                               .unreferenced_s =
+                                   store_wait_s(o->unreferenced_s, STORE_UNREFERENCED_S),
+                               .dropped_s = store_wait_s(o->dropped_s, STORE_DROPPED_S),
                                .committed = store_committed,
                                .committed_arg = s,
                                .evicted_volumes = &s->counts.evicted_volumes,
