@@ -203,13 +203,14 @@ int control_reload(struct control *c, const struct control_config *config, struc
     return 0;
 }
 
-/* Pools end before the workers do: a job's answer needs its loop, however long the queue of
- * passwords is. Requests that come meanwhile are answered 503. */
+/* Pools end before the workers do: a job's answer needs its loop. Passwords that wait, and requests
+ * that come meanwhile, are answered 503. */
 struct control *control_stop(struct control *c)
 {
     if (c == NULL)
         return NULL;
     ASSERT(c->magic == CONTROL_MAGIC);
+    atomic_store(&c->is_stopping, true);
     (void)pthread_mutex_lock(&c->lock);
     struct pool *pool = c->pool;
     struct pool *passwords = c->passwords;

@@ -37,6 +37,7 @@ struct control {
     struct metric *work_seconds;
     _Atomic bool db_fails; /* the last operation failed by the database's fault: not ready */
     _Atomic unsigned passwords_waiting;
+    atomic_bool is_stopping; /* passwords that wait are answered 503 */
 
     pthread_mutex_t lock; /* guards what follows */
     struct live *live;

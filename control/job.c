@@ -88,7 +88,11 @@ static void job_on_pool(void *arg)
     struct job *job = arg;
     ASSERT(job->magic == JOB_MAGIC);
     struct control *c = job->control;
-    job->error = job->work(job);
+    /* At a quarter of a second each the queue may be far longer than anybody waits for an end. */
+    if (job->hashes && atomic_load(&c->is_stopping))
+        job->error = fault_set(&job->fault, 503, "STOPPING", "the service is stopping");
+    else
+        job->error = job->work(job);
     if (job->hashes)
         (void)atomic_fetch_sub_explicit(&c->passwords_waiting, 1, memory_order_relaxed);
     bool fails = job->error < 0 && job->error != -EPROTO && job->error != -ENOMEM;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/valid.h"
 #include <errno.h>
+#include "base/heading.h"
 
 #define VALID_LOCAL_MAX     64
 #define VALID_LABEL_MAX     63
@@ -215,12 +216,9 @@ int valid_video(const json_t *object, struct fault *fault)
         r = valid_string(object, "title", &title, fault);
     if (r < 0)
         return r;
-    if (title.size == 0 || valid_length(title) > VALID_TITLE_MAX)
-        return fault_set(fault, 422, "BODY_INVALID", "\"title\" has not 1 to %d characters",
-                         VALID_TITLE_MAX);
-    for (size_t i = 0; i < title.size; i++)
-        if ((unsigned char)title.data[i] < 0x20 || title.data[i] == 0x7f)
-            return fault_set(fault, 422, "BODY_INVALID", "\"title\" has control characters");
+    struct err err = {0};
+    if (heading_check(title, &err) < 0)
+        return fault_set(fault, 422, "BODY_INVALID", "%s", err.text);
     r = valid_integer(object, "duration_ms", VALID_DURATION_MAX, fault);
     if (r == 0)
         r = valid_integer(object, "height", VALID_HEIGHT_MAX, fault);

@@ -17,7 +17,6 @@
 #define VALID_PASSWORD_MIN  8   /* characters */
 #define VALID_PASSWORD_MAX  72  /* bytes: bcrypt reads no more */
 #define VALID_ASSET_SIZE    129 /* 128 bytes and a zero */
-#define VALID_TITLE_MAX     300 /* characters */
 #define VALID_LANGUAGES_MAX 64
 
 /* The address in lower case. 422 EMAIL_INVALID. */

@@ -12,10 +12,7 @@ static const cyaml_schema_field_t edge_fields[] = {
     HTTP_LISTEN_FIELD("listen", struct edge_config, listen),
     HTTP_LISTEN_FIELD("admin_listen", struct edge_config, admin_listen),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct edge_config, workers),
-    TEXT("store", store),
-    TEXT_OPTIONAL("volume_size", volume_size),
-    TEXT_OPTIONAL("hot_size", hot_size),
-    TEXT_OPTIONAL("disk_size", disk_size),
+    STORE_CONFIG_FIELD("store", struct edge_config, store),
     TEXT("origin", origin),
     TEXT_OPTIONAL("origin_ca_file", origin_ca_file),
     TEXT_OPTIONAL("origin_credential_file", origin_credential_file),
@@ -32,12 +29,14 @@ const cyaml_schema_value_t edge_schema = {
 int edge_check(const void *config, struct err *err)
 {
     const struct edge_config *c = config;
-    uint64_t size = 0;
-    int r = config_size("volume_size", c->volume_size, &size, err);
-    if (r == 0)
-        r = config_size("hot_size", c->hot_size, &size, err);
-    if (r == 0)
-        r = config_size("disk_size", c->disk_size, &size, err);
+    struct store_options store = {.size_max = EDGE_DISK_SIZE_DEFAULT};
+    int r = store_config_apply(&c->store, NULL, &store, err);
+    if (r == 0 && store.size_max == 0)
+        r = err_set(err, -EINVAL, "store: disk_size: an edge's disk tier has a size above 0");
+    for (unsigned i = 0; i < c->store.devices_count && r == 0; i++) {
+        if (c->store.devices[i].cold)
+            r = err_set(err, -EINVAL, "store: devices: a cache has no cold ones");
+    }
     if (r == 0 && !str_starts(str_of(c->origin), STR("http://")) &&
         !str_starts(str_of(c->origin), STR("https://")))
         r = err_set(err, -EINVAL, "origin: '%s' is not a URL", c->origin);

@@ -4,14 +4,16 @@
 #include <stdlib.h>
 #include "base/log.h"
 #include "edge/assets.h"
+#include "edge/before.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
+#include "edge/views.h"
 
-#define EDGE_DRAIN_MS          10000
-#define EDGE_HOT_SIZE_DEFAULT  (UINT64_C(512) << 20)
-#define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
-#define EDGE_FETCH_RETRIES     2
-#define EDGE_STOP_TURN_MS      10
+#define EDGE_DRAIN_MS         10000
+#define EDGE_BODY_MAX         4096 /* nothing here takes a body */
+#define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
+#define EDGE_FETCH_RETRIES    2
+#define EDGE_STOP_TURN_MS     10
 
 static void edge_make_metrics(struct edge *e)
 {
@@ -63,6 +65,8 @@ static void edge_worker_stop(void *arg, void *worker)
     while (w->loads > 0)
         loop_run_once(w->loop, EDGE_STOP_TURN_MS);
     assets_free(w->assets);
+    before_free(w->before);
+    views_free(w->views);
     fetch_free(w->fetch);
     loop_unwatch(w->watch);
     store_worker_free(w->store);
@@ -86,6 +90,10 @@ static int edge_worker_open(struct edge_worker *w)
         r = gate_new(w->edge, &w->gate);
     if (r == 0)
         r = assets_new(w, &w->assets);
+    if (r == 0)
+        r = before_new(w, &w->before);
+    if (r == 0)
+        r = views_new(&w->views);
     return r;
 }
 
@@ -110,18 +118,14 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
 static int edge_open_store(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
+    struct store_device devices[STORE_CONFIG_DEVICES_MAX];
     struct store_options options = {
-        .path = config->store,
         .hot_size = EDGE_HOT_SIZE_DEFAULT,
         .size_max = EDGE_DISK_SIZE_DEFAULT,
         .metrics = e->registry,
         .metric_prefix = "weir_edge",
     };
-    int r = config_size("volume_size", config->volume_size, &options.volume_size, err);
-    if (r == 0)
-        r = config_size("hot_size", config->hot_size, &options.hot_size, err);
-    if (r == 0)
-        r = config_size("disk_size", config->disk_size, &options.size_max, err);
+    int r = store_config_apply(&config->store, devices, &options, err);
     return r < 0 ? r : store_open(&options, err, &e->store);
 }
 
@@ -129,7 +133,12 @@ static int edge_open_admin(struct edge *e, struct err *err)
 {
     struct http_listen listen = http_listen_of(&e->config->admin_listen);
     struct http_options options = {
-        .listens = &listen, .listens_count = 1, .workers = 1, .server_name = "weir-edge"};
+        .listens = &listen,
+        .listens_count = 1,
+        .workers = 1,
+        .body_size_max = EDGE_BODY_MAX,
+        .server_name = "weir-edge",
+    };
     int r = http_server_new(&options, err, &e->admin);
     if (r == 0) {
         r = http_route_status(e->admin, e->registry, NULL, NULL);
@@ -147,6 +156,7 @@ static int edge_open_server(struct edge *e, struct err *err)
         .listens = &listen,
         .listens_count = 1,
         .workers = config->workers,
+        .body_size_max = EDGE_BODY_MAX,
         .server_name = "weir-edge",
         .access_log = config->access_log,
         .metrics = e->registry,

@@ -14,17 +14,16 @@
 #include "fetch/fetch.h"
 #include "http/http_config.h"
 #include "media/title.h"
-#include "store/store.h"
+#include "store/store_config.h"
 #include "token/token.h"
+
+#define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
 
 struct edge_config {
     struct http_listen_config listen;
     struct http_listen_config admin_listen; /* /metrics and /health */
     unsigned workers;
-    char *store;
-    char *volume_size;
-    char *hot_size;
-    char *disk_size;
+    struct store_config store;
     char *origin; /* URL without a path */
     char *origin_ca_file;
     char *origin_credential_file; /* NULL: the origin's reads are open */
@@ -47,6 +46,8 @@ struct edge_metrics {
 
 struct fills;
 struct assets;
+struct before;
+struct views;
 struct gate;
 
 struct edge {
@@ -71,6 +72,8 @@ struct edge_worker {
     struct fetch *fetch;
     struct gate *gate;
     struct assets *assets;
+    struct before *before;
+    struct views *views;
     unsigned loads; /* under way: load.h. The worker stops when there are none */
 };
 

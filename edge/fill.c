@@ -15,6 +15,7 @@ struct fill {
     uint32_t magic;
 #define FILL_MAGIC UINT32_C(0xf1110fed)
     _Atomic uint32_t refs;
+    bool keep; /* on disk, even if nobody asks again */
     struct digest digest;
     struct fills *table;
     struct fill *next; /* in its bucket; under the table's lock */
@@ -347,7 +348,9 @@ static void fill_on_done(void *arg, int res, unsigned status)
     f->state = FILL_DONE;
     fill_post_all(f);
     (void)pthread_mutex_unlock(&f->lock);
-    store_put(f->writer->store, &f->digest, f->blob, STORE_PUT_HOT, fill_on_stored, f);
+    /* What is asked for once only stays off the disk; what the edge itself needs does not. */
+    store_put(f->writer->store, &f->digest, f->blob,
+              STORE_PUT_HOT | (f->keep ? 0u : STORE_PUT_CACHE), fill_on_stored, f);
 }
 
 static int fill_start(struct fill *f)
@@ -393,7 +396,8 @@ static int fill_new(struct edge_worker *w, const struct digest *d, struct fill *
     return 0;
 }
 
-int fills_join(struct edge_worker *w, const struct digest *d, struct fill **ret, bool *ret_started)
+int fills_join(struct edge_worker *w, const struct digest *d, bool keep, struct fill **ret,
+               bool *ret_started)
 {
     struct fills *t = w->edge->fills;
     ASSERT(t->magic == FILLS_MAGIC);
@@ -401,6 +405,7 @@ int fills_join(struct edge_worker *w, const struct digest *d, struct fill **ret,
     int r = fill_new(w, d, &fresh);
     if (r < 0)
         return r;
+    fresh->keep = keep;
     (void)pthread_mutex_lock(&t->lock);
     struct fill **bucket = fills_bucket(t, d);
     struct fill *f = *bucket;

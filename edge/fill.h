@@ -3,11 +3,14 @@
  *
  * Life:    fills_join gives a fill, started or joined -> fill_listen -> fill_read as bytes come ->
  *          fill_unlisten -> fill_unref. A fill leaves the table when its blob is in the store, or
- * when it has failed; readers that hold it go on. Owner:   reference holders. The worker that
- * started it runs the fetch and is the only writer. Threads: joined, read and listened to from any
- * worker; a listener's callback runs on its own loop. Errors:  fill_read: -EAGAIN no more yet,
- * -ENODATA at the end, else why it failed: -ENOENT the origin has no such blob, -EBADMSG it sent
- * other bytes than the digest names, -EIO and fetch.h's. Units:   bytes.
+ *          when it has failed; readers that hold it go on.
+ * Owner:   reference holders. The worker that started it runs the fetch and is the only writer.
+ * Threads: joined, read and listened to from any worker; a listener's callback runs on its own
+ *          loop.
+ * Errors:  fill_read: -EAGAIN no more yet, -ENODATA at the end, else why it failed: -ENOENT the
+ *          origin has no such blob, -EBADMSG it sent other bytes than the digest names, -EIO and
+ *          fetch.h's.
+ * Units:   bytes.
  *
  * The last byte is held back until the digest of all is right, so bytes that are not the blob's are
  * never delivered as a whole one. */
@@ -20,8 +23,9 @@ struct fill_listener;
 MUST_USE int fills_new(struct fills **ret);
 struct fills *fills_free(struct fills *f); /* after the last worker has gone */
 
-/* Joins the fill of d or starts it from w. -EALREADY: it has just been stored, look there again. */
-MUST_USE int fills_join(struct edge_worker *w, const struct digest *d, struct fill **ret,
+/* Joins the fill of d or starts it from w. keep: it goes to the disk tier even if it is never asked
+ * for again. -EALREADY: it has just been stored, look there again. */
+MUST_USE int fills_join(struct edge_worker *w, const struct digest *d, bool keep, struct fill **ret,
                         bool *ret_started);
 
 /* Ends what w has started and waits until the store has answered: before w's store worker goes. */

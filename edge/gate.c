@@ -125,10 +125,15 @@ bool gate_admit(struct gate *g, const struct http_req *req, struct gate_pass *re
                 struct gate_refusal *ret_why)
 {
     ASSERT(g->magic == GATE_MAGIC);
-    *ret = (struct gate_pass){BUF_EMPTY, NULL};
+    *ret = (struct gate_pass){.path = BUF_EMPTY};
     struct str token;
-    int r = token_extract(http_req_path(req), http_req_query(req), http_req_header(req, "cookie"),
+    int r = token_extract(http_req_path(req), http_req_query(req), STR_NONE, &token, &ret->path);
+    if (r == -ENOENT) {
+        buf_clear(&ret->path);
+        ret->by_cookie = true;
+        r = token_extract(http_req_path(req), http_req_query(req), http_req_header(req, "cookie"),
                           &token, &ret->path);
+    }
     struct gate_slot *slot = r < 0 ? NULL : gate_verify(g, token, &r);
     if (slot != NULL)
         r = gate_covers(slot, req, buf_str(&ret->path));

@@ -19,6 +19,7 @@ struct gate_refusal {
 
 struct gate_pass {
     struct buf path;                   /* the request's path without the package */
+    bool by_cookie;                    /* the URL alone does not open it */
     const struct token_claims *claims; /* the gate's; valid for this turn of the loop */
 };
 

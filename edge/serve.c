@@ -8,12 +8,17 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "edge/assets.h"
+#include "edge/before.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
+#include "edge/views.h"
 #include "media/view.h"
 
-#define SERVE_IMMUTABLE "public, max-age=31536000, immutable"
-#define SERVE_VIEW      "public, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
+/* Opened by a cookie, the same URL is closed to others: shared caches keep out of it. */
+#define SERVE_IMMUTABLE     "public, max-age=31536000, immutable"
+#define SERVE_IMMUTABLE_OWN "private, max-age=31536000, immutable"
+#define SERVE_VIEW          "public, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
+#define SERVE_VIEW_OWN      "private, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
 
 struct serve_op {
     uint32_t magic;
@@ -27,8 +32,10 @@ struct serve_op {
     const char *cache_control;
     struct fill *fill;
     struct fill_listener *listener;
-    bool collapsed; /* waits for another's fill */
-    bool replied;   /* the fill is read by the response now */
+    bool is_private; /* the token came by a cookie */
+    bool is_recent;  /* the asset was asked for again */
+    bool collapsed;  /* waits for another's fill */
+    bool replied;    /* the fill is read by the response now */
 };
 
 static void op_free(struct serve_op *op)
@@ -60,6 +67,13 @@ void edge_preflight(struct http_req *req, void *arg)
                     "cmcd-request, cmcd-session, cmcd-status");
     http_res_header(req, "access-control-max-age", "86400");
     http_reply(req, 204, NULL, STR_NONE);
+}
+
+/* A refusal may be wrong a moment later: nobody may keep it. */
+static void serve_refuse(struct http_req *req, const char *code, const char *message)
+{
+    http_res_header(req, "cache-control", "no-store");
+    http_reply_error(req, 403, code, "%s", message);
 }
 
 static void op_fail(struct serve_op *op, int error)
@@ -155,7 +169,7 @@ static void op_on_get(void *arg, int res, struct rbuf *blob)
     if (res != -ENOENT)
         log_warn("reading a cached blob failed, asking the origin: %s", strerror(-res));
     bool started = false;
-    int r = fills_join(w, &op->blob, &op->fill, &started);
+    int r = fills_join(w, &op->blob, false, &op->fill, &started);
     if (r == -EALREADY && res == -ENOENT) {
         store_get(w->store, &op->blob, op_on_get, op);
         return;
@@ -190,45 +204,61 @@ static void op_get_blob(struct serve_op *op)
 
 /* --- views ------------------------------------------------------------------------------------ */
 
+static void op_on_asset(void *arg, int res, const struct asset *asset);
+
 static void op_reply_view(struct serve_op *op, const struct asset *asset)
 {
     struct edge_worker *w = http_req_worker(op->req);
-    struct view v = {0};
-    struct view_options options = {.height_max = op->height_max};
-    int r = view_resolve(asset->now->presentation, str_of(op->rest), &options, &v);
+    struct view_body v = {0};
+    bool is_new = false;
+    struct str rest = str_of(op->rest);
+    int r = views_resolve(w->views, asset->now, rest, op->height_max, &v, &is_new);
+    if (r == -ENOENT && !op->is_recent) {
+        op->is_recent = true; /* another worker may know of a newer edition */
+        assets_want_recent(w->assets, str_of(op->asset), op_on_asset, op);
+        return;
+    }
+    if (r == -ENOENT && asset->before != NULL) /* or the player's manifest is of the older one */
+        r = views_resolve(w->views, asset->before, rest, op->height_max, &v, &is_new);
     if (r < 0) {
         op_fail(op, r);
         return;
     }
     op->type = v.type;
-    op->cache_control = SERVE_VIEW;
+    op->cache_control = op->is_private ? SERVE_VIEW_OWN : SERVE_VIEW;
     if (v.is_blob) {
         op->blob = v.digest;
-        view_clear(&v);
         op_get_blob(op);
         return;
     }
-    metric_add(w->edge->metrics.views, 1);
+    if (is_new)
+        metric_add(w->edge->metrics.views, 1);
     uint64_t age_ms = asset->checked_ms == 0 ? 0 : clock_mono_ms() - asset->checked_ms;
     http_res_header(op->req, "age", "%llu", (unsigned long long)(age_ms / 1000));
     http_res_header(op->req, "cache-status", "weir-edge; hit%s",
                     asset->stale ? "; detail=stale" : "");
-    CLEAN(rbuf_unref) struct rbuf *body = NULL;
-    struct digest d = digest_of(v.text.data, v.text.size);
-    r = rbuf_copy(v.text.data, v.text.size, &body);
-    view_clear(&v);
-    if (r < 0) {
-        op_fail(op, r);
-        return;
-    }
-    struct http_entity e = {.body = body};
-    op_reply(op, &d, &e);
+    struct http_entity e = {.body = v.text};
+    op_reply(op, &v.digest, &e);
+    rbuf_unref(v.text);
     op_free(op);
 }
 
 static bool title_opens(const struct title *t, const struct serve_op *op)
 {
     return t != NULL && title_names(t, &op->blob) && !title_capped(t, &op->blob, op->height_max);
+}
+
+static void op_on_before(void *arg, bool admitted)
+{
+    struct serve_op *op = arg;
+    if (admitted) {
+        op_get_blob(op);
+        return;
+    }
+    const struct edge_worker *w = http_req_worker(op->req);
+    metric_add(w->edge->metrics.refused_scope, 1);
+    serve_refuse(op->req, "TOKEN_SCOPE", "the signed URL does not cover this file");
+    op_free(op);
 }
 
 static void op_on_asset(void *arg, int res, const struct asset *asset)
@@ -243,13 +273,10 @@ static void op_on_asset(void *arg, int res, const struct asset *asset)
         op_reply_view(op, asset);
         return;
     }
-    if (!title_opens(asset->now, op) && !title_opens(asset->before, op)) {
-        metric_add(w->edge->metrics.refused_scope, 1);
-        http_reply_error(op->req, 403, "TOKEN_SCOPE", "the signed URL does not cover this file");
-        op_free(op);
-        return;
-    }
-    op_get_blob(op);
+    if (title_opens(asset->now, op) || title_opens(asset->before, op))
+        op_get_blob(op);
+    else
+        before_ask(w->before, str_of(op->asset), &op->blob, op->height_max, op_on_before, op);
 }
 
 /* Reads "/v/<asset>/<rest>" or "/b/<digest>.<ext>" into op; -ENOENT for anything else. */
@@ -260,7 +287,7 @@ static int op_route(struct serve_op *op, struct str path, const struct token_cla
         int r = view_parse_blob(str_skip(path, strlen("/b/")), &op->blob, &op->type);
         if (r < 0)
             return -ENOENT;
-        op->cache_control = SERVE_IMMUTABLE;
+        op->cache_control = op->is_private ? SERVE_IMMUTABLE_OWN : SERVE_IMMUTABLE;
     } else if (str_starts(path, STR("/v/"))) {
         struct str rest;
         struct str named = str_cut(str_skip(path, strlen("/v/")), '/', &rest);
@@ -291,10 +318,11 @@ static void serve_admitted(struct http_req *req, struct edge_worker *w,
     op->magic = SERVE_OP_MAGIC;
     op->req = http_req_ref(req);
     op->height_max = pass->claims->height_max;
+    op->is_private = pass->by_cookie;
     int r = op_route(op, buf_str(&pass->path), pass->claims);
     if (r == -EACCES) {
         metric_add(w->edge->metrics.refused_scope, 1);
-        http_reply_error(req, 403, "TOKEN_SCOPE", "the signed URL does not cover this path");
+        serve_refuse(req, "TOKEN_SCOPE", "the signed URL does not cover this path");
         op_free(op);
     } else if (r < 0) {
         op_fail(op, r);
@@ -313,8 +341,7 @@ void edge_serve(struct http_req *req, void *arg)
     if (gate_admit(w->gate, req, &pass, &why)) {
         serve_admitted(req, w, &pass);
     } else {
-        http_res_header(req, "cache-control", "no-store");
-        http_reply_error(req, 403, why.code, "%s", why.message);
+        serve_refuse(req, why.code, why.message);
     }
     gate_pass_clear(&pass);
 }

@@ -4,10 +4,12 @@
 #include <inttypes.h>
 #include <libavcodec/avcodec.h>
 #include <libavcodec/bsf.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "ingest/pictures.h"
 #include "ingest/segmenter.h"
+#include "ingest/timeline.h"
 #include "media/codec.h"
 #include "media/media_ff_init.h"
 
@@ -36,6 +38,8 @@ struct copy_track {
     bool has_pending; /* the segmenter holds the segment in front of group */
     int64_t boundary; /* time from which the next key frame starts a segment */
     int64_t end_pts;
+    int64_t floor_pts; /* packets in front of it are covered by what stands there already */
+    bool is_film_start;
     struct buf sample;
 };
 
@@ -44,6 +48,7 @@ struct copy {
     struct copy_track *tracks[PROBE_AUDIOS_MAX + 1]; /* the first: video */
     unsigned tracks_count;
     struct pictures *pictures;
+    struct timeline *timeline;
     AVCodecContext *decoder; /* key frames only, for the pictures */
     AVFrame *frame;
 };
@@ -165,20 +170,27 @@ static int copy_track_new(struct run *run, const char *id, int index, struct err
     return 0;
 }
 
+/* The first packet without its ADTS header carries what the header said, even if the packet itself
+ * is in front of the film's start and left out. */
+static int copy_describe(struct copy_track *t, const AVPacket *p)
+{
+    size_t size = 0;
+    const uint8_t *extra = av_packet_get_side_data(p, AV_PKT_DATA_NEW_EXTRADATA, &size);
+    if (extra == NULL || size == 0 || t->par->extradata != NULL)
+        return 0;
+    t->par->extradata = av_mallocz(size + AV_INPUT_BUFFER_PADDING_SIZE);
+    if (t->par->extradata == NULL)
+        return AVERROR(ENOMEM);
+    memcpy(t->par->extradata, extra, size);
+    t->par->extradata_size = (int)size;
+    return 0;
+}
+
 /* With the first packet: some codecs are described by it. */
 static int copy_init(struct copy_track *t, const AVPacket *first, struct err *err)
 {
     CLEAN_BUF struct buf init = BUF_EMPTY;
     bool by_data = t->par->codec_id == AV_CODEC_ID_AC3 || t->par->codec_id == AV_CODEC_ID_EAC3;
-    size_t size = 0;
-    const uint8_t *extra = av_packet_get_side_data(first, AV_PKT_DATA_NEW_EXTRADATA, &size);
-    if (t->adts != NULL && extra != NULL && size > 0 && t->par->extradata == NULL) {
-        t->par->extradata = av_mallocz(size + AV_INPUT_BUFFER_PADDING_SIZE);
-        if (t->par->extradata == NULL)
-            return err_errno(err, -ENOMEM, "%s", t->run->probe->path);
-        memcpy(t->par->extradata, extra, size);
-        t->par->extradata_size = (int)size;
-    }
     int r = media_ff_init(t->par, t->timescale, by_data ? first : NULL, &init);
     if (r < 0)
         return copy_refuse(t->run, err, "its track", t->track->id);
@@ -192,18 +204,41 @@ static int copy_init(struct copy_track *t, const AVPacket *first, struct err *er
     return work_put_init(t->track, buf_str(&init), err);
 }
 
+/* The NAL unit at *at, without its length; -EBADMSG when there is none: the picture is damaged. */
+static int copy_nal(const struct copy_track *t, const AVPacket *p, size_t *at, uint32_t *ret_size)
+{
+    size_t size = (size_t)p->size;
+    if (t->length_size > size - *at)
+        return -EBADMSG;
+    uint32_t n = 0;
+    for (unsigned i = 0; i < t->length_size; i++)
+        n = n << 8 | p->data[*at + i];
+    *at += t->length_size;
+    if (n == 0 || n > size - *at)
+        return -EBADMSG;
+    *ret_size = n;
+    return 0;
+}
+
+static bool copy_is_whole(const struct copy_track *t, const AVPacket *p)
+{
+    uint32_t n = 0;
+    if (p->size <= 0)
+        return false;
+    if (!t->is_video || t->length_size == 0)
+        return true;
+    for (size_t at = 0; at < (size_t)p->size; at += n)
+        if (copy_nal(t, p, &at, &n) < 0)
+            return false;
+    return true;
+}
+
 /* Lengths of 1 to 3 bytes become 4. */
 static int copy_widen(struct copy_track *t, const AVPacket *p)
 {
-    size_t size = (size_t)p->size;
-    for (size_t at = 0; at < size;) {
-        if (t->length_size > size - at)
-            return -EBADMSG;
-        uint32_t n = 0;
-        for (unsigned i = 0; i < t->length_size; i++)
-            n = n << 8 | p->data[at + i];
-        at += t->length_size;
-        if (n > size - at)
+    uint32_t n = 0;
+    for (size_t at = 0; at < (size_t)p->size;) {
+        if (copy_nal(t, p, &at, &n) < 0)
             return -EBADMSG;
         uint8_t head[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
         buf_put(&t->sample, head, sizeof head);
@@ -269,6 +304,11 @@ static int copy_collect(struct copy_track *t, AVPacket *p, struct err *err)
         g->packets = grown;
         g->cap = cap;
     }
+    for (unsigned i = 0; t->is_video && i < g->count; i++)
+        if (g->packets[i]->pts == p->pts) { /* two pictures at one time: a tick apart */
+            p->pts++;
+            i = UINT_MAX; /* from the first again */
+        }
     g->packets[g->count] = av_packet_alloc();
     if (g->packets[g->count] == NULL)
         return err_errno(err, -ENOMEM, "%s", t->run->probe->path);
@@ -310,12 +350,22 @@ static int copy_packet(struct copy_track *t, AVPacket *p, struct err *err)
     p->duration =
         av_rescale_q(p->duration, t->stream->time_base, (AVRational){1, (int)t->timescale});
     bool is_begun = t->group.count > 0 || t->has_pending;
+    if (!copy_is_whole(t, p)) {
+        if ((p->flags & AV_PKT_FLAG_CORRUPT) == 0) /* else it is counted already */
+            atomic_fetch_add(&t->run->damage.packets, 1);
+        return 0;
+    }
     if (t->is_video && !is_begun && (p->flags & AV_PKT_FLAG_KEY) == 0)
         return 0; /* nothing can be shown before the first key frame */
     if (p->pts < 0 && !t->is_video)
         return 0; /* the encoder's delay: cut off by the source's own edit list as well */
     if (p->pts < 0)
         return copy_refuse(t->run, err, "an edit list cuts its", "first pictures off");
+    if (p->pts < t->floor_pts)
+        return 0;
+    if (t->is_film_start || !t->is_video)
+        t->floor_pts = p->pts + (t->is_video ? 0 : 1);
+    t->is_film_start = false;
     return copy_take(t, p, err);
 }
 
@@ -326,6 +376,8 @@ static int copy_adts(struct copy_track *t, AVPacket *p, struct err *err)
         av = av_bsf_receive_packet(t->adts, p);
         if (av == AVERROR(EAGAIN) || av == AVERROR_EOF)
             return 0;
+        if (av >= 0)
+            av = copy_describe(t, p);
         int r = av < 0 ? av : copy_packet(t, p, err);
         av_packet_unref(p);
         if (av >= 0 && r < 0)
@@ -415,8 +467,28 @@ static int copy_open(struct copy *c, struct err *err)
     return av < 0 ? probe_error(err, p, av, "opening the video decoder") : 0;
 }
 
+/* Where the pictures taken so far end. */
+static int64_t copy_reach(const struct copy_track *t)
+{
+    int64_t reach = t->end_pts;
+    for (unsigned i = 0; i < t->group.count; i++) {
+        const AVPacket *p = t->group.packets[i];
+        reach = MAX(reach, p->pts + MAX(p->duration, INT64_C(1)));
+    }
+    return reach;
+}
+
 static int copy_one(struct copy *c, AVPacket *p, struct err *err)
 {
+    unsigned jumps = timeline_jumps(c->timeline);
+    bool is_jump = timeline_take(c->timeline, p);
+    if (timeline_jumps(c->timeline) != jumps) {
+        int r = run_jumped(c->run, timeline_jumps(c->timeline), err);
+        if (r < 0)
+            return r;
+    }
+    if ((p->flags & AV_PKT_FLAG_CORRUPT) != 0)
+        atomic_fetch_add(&c->run->damage.packets, 1);
     for (unsigned i = 0; i < c->tracks_count; i++) {
         struct copy_track *t = c->tracks[i];
         if (t->stream->index != p->stream_index || t->track->is_done)
@@ -428,6 +500,11 @@ static int copy_one(struct copy *c, AVPacket *p, struct err *err)
             *err = c->run->err;
             return r;
         }
+        /* A jump to a key frame: another film begins, and what it shows in front of that frame
+         * needs pictures that are not here. Elsewhere only the clock is wrong. */
+        t->is_film_start = is_jump && t->is_video && (p->flags & AV_PKT_FLAG_KEY) != 0;
+        if (t->is_film_start)
+            t->floor_pts = copy_reach(t);
         r = t->adts != NULL ? copy_adts(t, p, err) : copy_packet(t, p, err);
         if (r == 0 && t->is_video)
             atomic_store(&c->run->progress->at_ms[0], t->end_pts * 1000 / t->timescale);
@@ -449,9 +526,8 @@ static int copy_check_end(struct copy *c, bool last_corrupt, struct err *err)
         return 0;
     int64_t said =
         av_rescale_q(t->stream->duration, t->stream->time_base, (AVRational){1, (int)t->timescale});
-    int64_t got = t->end_pts;
-    for (unsigned i = 0; i < t->group.count; i++)
-        got = MAX(got, t->group.packets[i]->pts + t->group.packets[i]->duration);
+    said -= av_rescale(timeline_skipped_us(c->timeline), t->timescale, 1000000);
+    int64_t got = copy_reach(t);
     if (said - got <= t->timescale || (said - got) * 50 <= said)
         return 0;
     return err_set(err, -EBADMSG, "%s: is truncated: it says %.1f s and ends after %.1f s", path,
@@ -500,7 +576,9 @@ static int copy_reset(struct copy *c, struct err *err)
 static int copy_once(struct run *run, struct err *err)
 {
     struct copy c = {.run = run};
-    int r = copy_open(&c, err);
+    atomic_store(&run->damage.packets, 0);
+    int r = timeline_new(run->probe, &c.timeline);
+    r = r < 0 ? err_errno(err, r, "%s", run->probe->path) : copy_open(&c, err);
     bool all_done = r == 0 && pictures_tiles_done(c.pictures);
     for (unsigned i = 0; i < c.tracks_count; i++)
         all_done = all_done && c.tracks[i]->track->is_done;
@@ -511,6 +589,7 @@ static int copy_once(struct run *run, struct err *err)
     for (unsigned i = 0; i < c.tracks_count; i++)
         copy_track_free(c.tracks[i]);
     pictures_free(c.pictures);
+    timeline_free(c.timeline);
     avcodec_free_context(&c.decoder);
     av_frame_free(&c.frame);
     return r;
@@ -522,9 +601,14 @@ int copy_film(struct run *run, struct err *err)
     atomic_store(&run->progress->renditions, 1);
     atomic_store(&run->progress->duration_ms, run->probe->duration_us / 1000);
     int r = copy_once(run, err);
+    if (r == 0)
+        r = run_report(run, err);
     if (r != -ESTALE)
         return r;
     /* The reader stands at the end of the file. */
     int av = av_seek_frame(run->probe->format, -1, run->probe->start_us, AVSEEK_FLAG_BACKWARD);
-    return av < 0 ? probe_error(err, run->probe, av, "cannot be read again") : copy_once(run, err);
+    if (av < 0)
+        return probe_error(err, run->probe, av, "cannot be read again");
+    r = copy_once(run, err);
+    return r == 0 ? run_report(run, err) : r;
 }

@@ -9,6 +9,7 @@
 #include "ingest/rendition.h"
 #include "ingest/seek.h"
 #include "ingest/sound.h"
+#include "ingest/timeline.h"
 
 struct encode {
     struct run *run;
@@ -30,6 +31,7 @@ struct encode {
     uint64_t frames;
     int64_t seen_end_us; /* end of the packets read, on the film's clock */
     bool last_packet_corrupt;
+    struct timeline *timeline;
 };
 
 /* --- frames ----------------------------------------------------------------------------------- */
@@ -72,6 +74,9 @@ static int encode_out(struct encode *e, AVFrame *f)
 {
     int64_t pts = encode_pts(e, f);
     e->frames++;
+    bool is_whole = (f->flags & AV_FRAME_FLAG_CORRUPT) == 0 && f->decode_error_flags == 0;
+    if (!is_whole && pts >= e->resume_pts) /* in front of it a seek has torn them, not the film */
+        atomic_fetch_add(&e->run->damage.pictures, 1);
     bool is_wanted = pts >= e->resume_pts || pictures_tile_wanted(e->pictures, pts);
     if (!is_wanted || e->renditions_count == 0) {
         av_frame_unref(f);
@@ -129,14 +134,18 @@ static int encode_decode(struct encode *e, const AVPacket *packet)
     int av = avcodec_send_packet(e->decoder, packet);
     if (av == AVERROR(ENOMEM))
         return encode_fail(e, av, "decoding");
+    if (av < 0 && av != AVERROR_EOF)
+        atomic_fetch_add(&e->run->damage.pictures, 1);
     for (;;) {
         av = avcodec_receive_frame(e->decoder, e->decoded);
         if (av == AVERROR(ENOMEM))
             return encode_fail(e, av, "decoding");
         if (av == AVERROR(EAGAIN) || av == AVERROR_EOF)
             return 0;
-        if (av < 0)
-            continue; /* of this picture only: the decoder goes on with the next */
+        if (av < 0) { /* of this picture only: the decoder goes on with the next */
+            atomic_fetch_add(&e->run->damage.pictures, 1);
+            continue;
+        }
         int r = encode_turn(e, e->decoded);
         if (r < 0)
             return r;
@@ -156,9 +165,27 @@ static void encode_see(struct encode *e, const AVPacket *p)
     e->seen_end_us = MAX(e->seen_end_us, end);
 }
 
+static int encode_jumped(struct encode *e)
+{
+    struct err err;
+    int r = run_jumped(e->run, timeline_jumps(e->timeline), &err);
+    if (r < 0)
+        run_fail(e->run, r, &err);
+    return r;
+}
+
 static int encode_packet(struct encode *e, AVPacket *p)
 {
+    unsigned jumps = timeline_jumps(e->timeline);
+    (void)timeline_take(e->timeline, p);
+    if (timeline_jumps(e->timeline) != jumps) {
+        int r = encode_jumped(e);
+        if (r < 0)
+            return r;
+    }
     encode_see(e, p);
+    if ((p->flags & AV_PKT_FLAG_CORRUPT) != 0)
+        atomic_fetch_add(&e->run->damage.packets, 1);
     if (p->stream_index == e->probe->video.index) {
         e->last_packet_corrupt = (p->flags & AV_PKT_FLAG_CORRUPT) != 0;
         return e->renditions_count > 0 ? encode_decode(e, p) : 0;
@@ -205,6 +232,7 @@ static int encode_check_end(struct encode *e)
         said_us = av_rescale_q(st->duration, st->time_base, AV_TIME_BASE_Q);
     if (e->renditions_count > 0 && strstr(f->iformat->name, "mp4") != NULL)
         got_us = decoded_us;
+    said_us -= timeline_skipped_us(e->timeline);
     int64_t lacking_us = said_us - got_us;
     if (said_us <= 0 || lacking_us <= 1000000 || lacking_us * 50 <= said_us)
         return 0;
@@ -354,7 +382,7 @@ static int encode_seek(struct encode *e, struct err *err)
     for (unsigned i = 0; i < e->sounds_count; i++)
         needs[count++] =
             (struct seek_need){sound_stream(e->sounds[i]), sound_from_us(e->sounds[i])};
-    return seek_before(e->probe, needs, count, err);
+    return run_has_jumps(e->run) ? 0 : seek_before(e->probe, needs, count, err);
 }
 
 static int encode_start(struct encode *e, struct err *err)
@@ -369,7 +397,10 @@ static int encode_start(struct encode *e, struct err *err)
 
 static int encode_run(struct encode *e, struct err *err)
 {
-    int r = pictures_new(e->run, err, &e->pictures);
+    int r = timeline_new(e->probe, &e->timeline);
+    if (r < 0)
+        return err_errno(err, r, "%s", e->probe->path);
+    r = pictures_new(e->run, err, &e->pictures);
     if (r == 0)
         r = encode_open_decoder(e, err);
     if (r == 0)
@@ -420,11 +451,14 @@ int encode_film(struct run *run, struct err *err)
     e->last_pts = -1;
     atomic_store(&run->progress->duration_ms, run->probe->duration_us / 1000);
     int r = encode_run(e, err);
+    if (r == 0)
+        r = run_report(run, err);
     for (unsigned i = 0; i < e->renditions_count; i++)
         rendition_free(e->renditions[i]);
     for (unsigned i = 0; i < e->sounds_count; i++)
         sound_free(e->sounds[i]);
     pictures_free(e->pictures);
+    timeline_free(e->timeline);
     orient_free(e->orient);
     avcodec_free_context(&e->decoder);
     av_frame_free(&e->decoded);

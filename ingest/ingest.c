@@ -10,6 +10,7 @@
 #define INGEST_SEGMENT_MS 4000
 #define INGEST_THREADS    2 /* of the pool: questions to disk and origin */
 #define INGEST_WORKERS    1 /* HTTP: a few requests a second */
+#define INGEST_BODY_MAX   (256u << 10)
 #define INGEST_DRAIN_MS   5000
 
 static unsigned ingest_cores(const struct ingest_config *c)
@@ -65,6 +66,8 @@ static int ingest_serve(struct ingest *i, const struct ingest_config *c, struct 
     struct http_options options = {.listens = &listen,
                                    .listens_count = 1,
                                    .workers = INGEST_WORKERS,
+                                   .body_size_max = INGEST_BODY_MAX,
+                                   .body_secret = &i->secret,
                                    .server_name = "weir-ingest",
                                    .access_log = c->access_log,
                                    .metrics = i->metrics,

@@ -101,6 +101,16 @@ struct job *job_free(struct job *j)
 
 /* --- on disk ---------------------------------------------------------------------------------- */
 
+int job_rename(struct job *j, const char *title)
+{
+    char *copy = title == NULL ? NULL : str_dup(str_of(title));
+    if (copy == NULL)
+        return title == NULL ? 0 : -ENOMEM;
+    free(j->ask.title);
+    j->ask.title = copy;
+    return 0;
+}
+
 static char *job_path(const struct job_settings *s, const char *format, const char *id)
 {
     char name[64];
@@ -115,17 +125,41 @@ static json_t *job_record(const struct job *j)
     char digest[DIGEST_TEXT_SIZE] = "";
     if (j->has_presentation)
         digest_format(&j->presentation, digest);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s*, s:I, s:b, s:s, s:I, s:I, s:I, s:s}", "id", j->id,
-                     "path", j->ask.path, "asset", j->ask.asset, "ladder", j->ask.ladder, "title",
-                     j->ask.title, "created_ms", (json_int_t)j->created_ms, "stopped",
-                     j->state == JOB_STOPPED, "presentation", digest, "generation",
-                     (json_int_t)j->generation, "segments_encoded", (json_int_t)j->encoded,
-                     "segments_reused", (json_int_t)j->reused, "warning", j->warning.text);
+    bool stopped = j->state == JOB_STOPPED || j->is_stop_asked;
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s*, s:I, s:b, s:b, s:s, s:I, s:I, s:I, s:s, s:s*, s:I}", "id",
+        j->id, "path", j->ask.path, "asset", j->ask.asset, "ladder", j->ask.ladder, "title",
+        j->ask.title, "created_ms", (json_int_t)j->created_ms, "stopped", stopped, "discarded",
+        j->is_discarded, "presentation", digest, "generation", (json_int_t)j->generation,
+        "segments_encoded", (json_int_t)j->encoded, "segments_reused", (json_int_t)j->reused,
+        "warning", j->warning.text, "failed", j->is_kept ? j->error.text : NULL, "failed_ms",
+        (json_int_t)j->failed_ms);
+}
+
+static json_t *job_damage(const struct job *j)
+{
+    return json_pack("{s:I, s:I, s:I, s:I}", "packets", (json_int_t)atomic_load(&j->damage.packets),
+                     "pictures", (json_int_t)atomic_load(&j->damage.pictures), "sounds",
+                     (json_int_t)atomic_load(&j->damage.sounds), "jumps",
+                     (json_int_t)atomic_load(&j->damage.jumps));
+}
+
+static void job_read_damage(json_t *o, struct job *j)
+{
+    atomic_uint *const counts[] = {&j->damage.packets, &j->damage.pictures, &j->damage.sounds,
+                                   &j->damage.jumps};
+    static const char *const names[] = {"packets", "pictures", "sounds", "jumps"};
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+        json_int_t n = json_integer_value(json_object_get(o, names[i]));
+        atomic_store(counts[i], (unsigned)MIN(MAX(n, 0), (json_int_t)UINT32_MAX));
+    }
 }
 
 static int job_write(const struct job *j, const char *path, struct err *err)
 {
     json_t *record = path == NULL ? NULL : job_record(j);
+    if (record != NULL)
+        (void)json_object_set_new(record, "damage", job_damage(j)); /* lost: a warning stays */
     char *text = record == NULL ? NULL : json_dumps(record, JSON_COMPACT);
     json_decref(record);
     int r = text == NULL ? -ENOMEM : file_write(path, str_of(text), 0644);
@@ -159,20 +193,27 @@ static int job_read(const char *path, const char *id, struct job **ret, struct e
     json_t *o = json_loadb(text.data != NULL ? text.data : "", text.size, 0, NULL);
     struct job_ask ask = {0};
     struct job *j = NULL;
-    const char *digest = "", *warning = "";
-    json_int_t created = 0, generation = 0, encoded = 0, reused = 0;
-    int stopped = 0;
-    r = json_unpack(o, "{s:s, s:s, s:s, s?s, s:I, s?b, s?s, s?I, s?I, s?I, s?s}", "path", &ask.path,
-                    "asset", &ask.asset, "ladder", &ask.ladder, "title", &ask.title, "created_ms",
-                    &created, "stopped", &stopped, "presentation", &digest, "generation",
-                    &generation, "segments_encoded", &encoded, "segments_reused", &reused,
-                    "warning", &warning) < 0
+    const char *digest = "", *warning = "", *failed = NULL;
+    json_int_t created = 0, generation = 0, encoded = 0, reused = 0, failed_ms = 0;
+    int stopped = 0, discarded = 0;
+    r = json_unpack(o, "{s:s, s:s, s:s, s?s, s:I, s?b, s?b, s?s, s?I, s?I, s?I, s?s, s?s, s?I}",
+                    "path", &ask.path, "asset", &ask.asset, "ladder", &ask.ladder, "title",
+                    &ask.title, "created_ms", &created, "stopped", &stopped, "discarded",
+                    &discarded, "presentation", &digest, "generation", &generation,
+                    "segments_encoded", &encoded, "segments_reused", &reused, "warning", &warning,
+                    "failed", &failed, "failed_ms", &failed_ms) < 0
             ? -EBADMSG
             : job_new(id, &ask, created, &j); /* ask borrows o's texts */
     if (r == 0) {
-        j->state = stopped ? JOB_STOPPED : JOB_QUEUED;
+        j->state = failed != NULL ? JOB_FAILED : stopped ? JOB_STOPPED : JOB_QUEUED;
+        j->stage = failed != NULL ? JOB_UPLOAD : JOB_PROBE;
+        j->is_kept = failed != NULL;
+        j->failed_ms = failed_ms;
+        j->is_discarded = discarded != 0;
+        (void)snprintf(j->error.text, sizeof j->error.text, "%s", failed != NULL ? failed : "");
         j->has_presentation = digest_parse(str_of(digest), &j->presentation) == 0;
         j->generation = (uint64_t)generation;
+        job_read_damage(json_object_get(o, "damage"), j);
         j->encoded = (uint64_t)encoded;
         j->reused = (uint64_t)reused;
         (void)snprintf(j->warning.text, sizeof j->warning.text, "%s", warning);
@@ -289,6 +330,8 @@ json_t *job_show(const struct job *j)
     int r = json_object_set_new(o, "generation",
                                 j->has_presentation ? json_integer((json_int_t)j->generation)
                                                     : json_null());
+    if (r == 0)
+        r = json_object_set_new(o, "damage", job_damage(j));
     if (r == 0 && j->warning.text[0] != 0)
         r = json_object_set_new(o, "warning", json_string(j->warning.text));
     if (r < 0) {

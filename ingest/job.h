@@ -9,7 +9,8 @@
  * Units:   milliseconds.
  *
  * STATE/jobs/<id>/job.json says what was asked, beside it the work; STATE/done/<id>.json is all
- * that is left of a job that is done. A job that failed leaves nothing. */
+ * that is left of a job that is done. A job that failed leaves nothing, unless it failed with its
+ * work made and only the origin or the disk in the way: then its folder is kept for a while. */
 #pragma once
 #include <jansson.h>
 #include "ingest/publish.h"
@@ -40,14 +41,18 @@ struct job {
     bool has_presentation;
     struct digest presentation;
     uint64_t generation;
-    bool is_settling;  /* over, but its files are not in order yet: shown as running */
-    bool is_discarded; /* stop and throw away */
+    bool is_settling;   /* over, but its files are not in order yet: shown as running */
+    bool is_discarded;  /* stop and throw away */
+    bool is_stop_asked; /* by a call, not by the daemon's end: stays stopped after a restart */
+    bool is_kept;       /* failed, but its folder is there to go on from */
+    int64_t failed_ms;  /* when */
     struct job_waiter *waiters;
 
     atomic_bool stop;
     struct run_progress progress;
     struct publish_state publish;
     _Atomic int64_t started_ms; /* when encoding began, by the monotonic clock */
+    struct run_damage damage;   /* of the film; all 0 while it is read */
     struct work *work;          /* while it runs: its counts */
     uint64_t encoded, reused;
 };
@@ -60,6 +65,7 @@ struct job_settings {
 };
 
 void job_ask_clear(struct job_ask *a);
+MUST_USE int job_rename(struct job *j, const char *title); /* copies; NULL: nothing to do */
 
 /* The id of what is asked, from the film's path, size and time and the ladder's content. -errno and
  * a sentence when film or ladder cannot be read. */

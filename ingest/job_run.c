@@ -99,6 +99,10 @@ int job_run(const struct job_run *jr, struct publish_done *ret_done, struct err 
     r = job_run_encode(jr, &run, err);
     if (r == 0)
         r = job_run_publish(jr, &run, &done, err);
+    atomic_store(&j->damage.packets, atomic_load(&run.damage.packets));
+    atomic_store(&j->damage.pictures, atomic_load(&run.damage.pictures));
+    atomic_store(&j->damage.sounds, atomic_load(&run.damage.sounds));
+    atomic_store(&j->damage.jumps, atomic_load(&run.damage.jumps));
     run_clear(&run);
     jr->enter(jr->arg, j, j->stage, NULL); /* work goes */
     if (r == 0)

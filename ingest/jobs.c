@@ -7,9 +7,14 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/heading.h"
 #include "base/log.h"
 
 #define JOBS_KEPT_MAX 1000 /* ended ones that are still shown */
+
+/* Folders of failed jobs that can go on from their finished work: so many, and so long. */
+#define JOBS_FAILED_MAX    8
+#define JOBS_FAILED_AGE_MS (INT64_C(7) * 24 * 3600 * 1000)
 
 struct job_waiter {
     jobs_ended *ended;
@@ -66,7 +71,7 @@ static void jobs_add(struct jobs *s, struct job *j)
     s->count++;
     for (struct job *old = s->first; s->count > JOBS_KEPT_MAX && old != NULL;) {
         struct job *next = old->next;
-        if (jobs_has_ended(old) && old != j && old != s->running) {
+        if (jobs_has_ended(old) && old != j && old != s->running && !old->is_kept) {
             jobs_unlink(s, old);
             job_free(old);
         }
@@ -80,6 +85,30 @@ static struct job *jobs_next_queued(const struct jobs *s)
         if (j->state == JOB_QUEUED)
             return j;
     return NULL;
+}
+
+/* Under the lock. The oldest folders of failed jobs go: those above the number kept, and those that
+ * nobody has come back to for a week. */
+static void jobs_prune(struct jobs *s, int64_t now_ms)
+{
+    for (;;) {
+        struct job *oldest = NULL;
+        unsigned count = 0;
+        for (struct job *j = s->first; j != NULL; j = j->next) {
+            if (!j->is_kept || j == s->running)
+                continue;
+            count++;
+            if (oldest == NULL || j->failed_ms < oldest->failed_ms)
+                oldest = j;
+        }
+        if (oldest == NULL ||
+            (count <= JOBS_FAILED_MAX && now_ms - oldest->failed_ms < JOBS_FAILED_AGE_MS))
+            return;
+        log_info("job %s of %s failed and was not asked for again: its segments go", oldest->id,
+                 oldest->ask.asset);
+        job_remove(&s->settings, oldest->id);
+        oldest->is_kept = false;
+    }
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -104,8 +133,13 @@ static int jobs_take_up(struct jobs *s, struct err *err)
         struct err why = {0};
         if (!jobs_is_id(e->d_name))
             continue;
-        if (job_load(&s->settings, e->d_name, &j, &why) == 0) {
-            log_info("job %s of %s is taken up again", j->id, j->ask.asset);
+        int got = job_load(&s->settings, e->d_name, &j, &why);
+        if (got == 0 && j->is_discarded) { /* the daemon ended while it was being thrown away */
+            job_remove(&s->settings, j->id);
+            job_free(j);
+        } else if (got == 0) {
+            if (j->state == JOB_QUEUED)
+                log_info("job %s of %s is taken up again", j->id, j->ask.asset);
             jobs_add(s, j);
         } else {
             log_warn("%s: thrown away", why.text);
@@ -113,6 +147,7 @@ static int jobs_take_up(struct jobs *s, struct err *err)
         }
     }
     (void)closedir(d); /* it was read only */
+    jobs_prune(s, clock_real_ms());
     return 0;
 }
 
@@ -185,10 +220,13 @@ static struct job_waiter *jobs_ended_now(struct jobs *s, struct job *j, int r,
         j->warning = done->warning;
         metric_add(s->done, 1);
     } else if (r == -ECANCELED) {
-        j->state = s->is_stopping && !j->is_discarded ? JOB_QUEUED : JOB_STOPPED;
+        j->state = s->is_stopping && !j->is_stop_asked ? JOB_QUEUED : JOB_STOPPED;
     } else {
         j->state = JOB_FAILED;
         j->error = *err;
+        /* What was encoded is good: the origin, or room on a disk, was what lacked. */
+        j->is_kept = !j->is_discarded && (j->stage == JOB_UPLOAD || r == -ENOSPC || r == -EDQUOT);
+        j->failed_ms = clock_real_ms();
         metric_add(s->failed, 1);
     }
     metric_add(s->encoded, j->encoded);
@@ -206,11 +244,12 @@ static void jobs_keep(struct jobs *s, struct job *j)
     int r = 0;
     if (j->state == JOB_DONE)
         r = job_save_done(&s->settings, j, &err);
-    if (j->state == JOB_STOPPED && !j->is_discarded)
+    bool is_left = j->state == JOB_STOPPED || (j->state == JOB_FAILED && j->is_kept);
+    if (is_left && !j->is_discarded)
         r = job_save(&s->settings, j, &err);
     if (r < 0)
         log_error("%s", err.text);
-    if (j->state == JOB_DONE || j->state == JOB_FAILED || j->is_discarded)
+    if (j->state == JOB_DONE || (j->state == JOB_FAILED && !j->is_kept) || j->is_discarded)
         job_remove(&s->settings, j->id);
 }
 
@@ -243,6 +282,7 @@ static void jobs_run_one(struct jobs *s, struct job *j)
     pthread_mutex_lock(&s->lock);
     s->running = NULL;
     j->is_settling = false;
+    jobs_prune(s, clock_real_ms());
     json_t *shown = job_show(j);
     if (j->is_discarded && j->state == JOB_STOPPED) {
         jobs_unlink(s, j);
@@ -316,35 +356,42 @@ static int jobs_check(const struct job_ask *ask, struct err *err)
     bool is_named = strcmp(ask->ladder, "auto") == 0 || strcmp(ask->ladder, "copy") == 0;
     if (!is_named && ask->ladder[0] != '/')
         return err_set(err, -EINVAL, "ladder must be auto, copy or a path that starts with /");
-    for (const char *c = ask->title; c != NULL && *c != 0; c++)
-        if ((unsigned char)*c < ' ' || *c == 127)
-            return err_set(err, -EINVAL, "the title holds control characters");
-    if (ask->title != NULL && (ask->title[0] == 0 || strlen(ask->title) > 1000))
-        return err_set(err, -EINVAL, "the title must have 1 to 1000 bytes");
-    return 0;
+    return ask->title == NULL ? 0 : heading_check(str_of(ask->title), err);
+}
+
+/* What publishing again has changed of a done job. */
+static int jobs_take_done(struct job *j, const struct publish_done *done, const char *title)
+{
+    int r = job_rename(j, title);
+    if (r == 0) {
+        j->presentation = done->presentation;
+        j->generation = done->generation;
+        j->warning = done->warning;
+    }
+    return r;
 }
 
 /* A job that is done and known here or by its record: is it still published? 0: yes, *ret. */
-static int jobs_post_done(struct jobs *s, const char *id, json_t **ret, struct err *err)
+static int jobs_post_done(struct jobs *s, const char *id, const char *title, json_t **ret,
+                          struct err *err)
 {
     struct job *j = NULL;
     struct err none;
+    struct publish_done done;
     if (job_load_done(&s->settings, id, &j, &none) < 0)
         return -ENOENT;
-    uint64_t generation;
-    struct err warning = {0};
-    int r = publish_again(&s->settings.remote, j->ask.asset, &j->presentation, &generation,
-                          &warning, err);
+    int r = publish_again(&s->settings.remote, j->ask.asset, &j->presentation, title, &done, err);
     if (r == 0) {
-        j->generation = generation;
-        j->warning = warning;
+        r = jobs_take_done(j, &done, title);
+        r = r < 0 ? err_errno(err, r, "job %s", id) : job_save_done(&s->settings, j, err);
+    }
+    if (r == 0) {
         pthread_mutex_lock(&s->lock);
         struct job *known = jobs_find(s, id);
-        if (known != NULL && known->state == JOB_DONE) {
-            known->generation = generation;
-            known->warning = warning;
-        }
-        *ret = job_show(known != NULL && known->state == JOB_DONE ? known : j);
+        bool is_done = known != NULL && known->state == JOB_DONE;
+        if (is_done)
+            r = jobs_take_done(known, &done, title);
+        *ret = r < 0 ? NULL : job_show(is_done ? known : j);
         if (known == NULL) {
             jobs_add(s, j); /* GET /jobs/<id> finds it now */
             j = NULL;
@@ -367,6 +414,8 @@ static void jobs_again(struct job *j)
     j->error.text[0] = j->warning.text[0] = 0;
     j->has_presentation = false;
     j->is_discarded = false;
+    j->is_stop_asked = false;
+    j->is_kept = false;
     j->encoded = j->reused = 0;
     atomic_store(&j->stop, false);
     atomic_store(&j->progress.renditions, 0);
@@ -384,7 +433,15 @@ static int jobs_queue(struct jobs *s, const char *id, const struct job_ask *ask,
     pthread_mutex_lock(&s->lock);
     struct job *j = jobs_find(s, id);
     bool is_new = j == NULL || jobs_has_ended(j) || j->state == JOB_STOPPED;
-    if (j == NULL) {
+    bool is_renamed =
+        j != NULL && ask->title != NULL && !str_eq(str_of(ask->title), str_of(j->ask.title));
+    if (j != NULL && j == s->running && is_renamed) {
+        is_new = false; /* its thread reads the title */
+        r = err_set(err, -EAGAIN, "the job runs under another title: try again when it has ended");
+    } else if (is_renamed && job_rename(j, ask->title) < 0) {
+        is_new = false;
+        r = err_errno(err, -ENOMEM, "job %s", id);
+    } else if (j == NULL) {
         r = job_new(id, ask, clock_real_ms(), &j);
         if (r == 0)
             jobs_add(s, j);
@@ -395,7 +452,7 @@ static int jobs_queue(struct jobs *s, const char *id, const struct job_ask *ask,
     } else if (is_new) {
         r = err_set(err, -EAGAIN, "the job is just ending: try again");
     }
-    if (r == 0 && is_new)
+    if (r == 0 && (is_new || is_renamed))
         r = job_save(&s->settings, j, err);
     if (r == 0) {
         *ret = job_show(j);
@@ -426,7 +483,7 @@ int jobs_post(struct jobs *s, const struct job_ask *ask, json_t **ret, bool *ret
     bool may_be_done = j == NULL || j->state == JOB_DONE;
     pthread_mutex_unlock(&s->lock);
     if (may_be_done) {
-        r = jobs_post_done(s, id, ret, err);
+        r = jobs_post_done(s, id, ask->title, ret, err);
         if (r != -ENOENT) {
             *ret_is_new = false;
             return r;
@@ -463,6 +520,10 @@ static json_t *jobs_stop_idle(struct jobs *s, struct job *j, bool discard)
 {
     if (j->state == JOB_QUEUED)
         j->state = JOB_STOPPED;
+    if (discard && j->is_kept) {
+        job_remove(&s->settings, j->id);
+        j->is_kept = false;
+    }
     j->is_discarded = discard && j->state == JOB_STOPPED;
     json_t *shown = job_show(j);
     if (j->state == JOB_STOPPED)
@@ -488,7 +549,12 @@ int jobs_delete(struct jobs *s, const char *id, bool discard, jobs_ended *ended,
         *w = (struct job_waiter){ended, arg, j->waiters};
         j->waiters = w;
         j->is_discarded = j->is_discarded || discard;
+        j->is_stop_asked = true;
         atomic_store(&j->stop, true);
+        /* Written now: a daemon that ends before the job has must not take it up again. */
+        struct err err = {0};
+        if (job_save(&s->settings, j, &err) < 0)
+            log_error("%s", err.text);
     } else if (j != NULL) {
         shown = j == s->running ? job_show(j) : jobs_stop_idle(s, j, discard);
     }

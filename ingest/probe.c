@@ -269,6 +269,28 @@ static int probe_index(const struct probe *p, struct err *err)
     return 0;
 }
 
+/* Boxes of the file's top level: more than one index is more than one film. */
+static bool probe_has_more(const char *path)
+{
+    CLEAN(base_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    unsigned indexes = 0;
+    uint8_t head[16];
+    uint64_t size = 0;
+    for (off_t at = 0; fd >= 0 && indexes < 2; at += (off_t)size) {
+        ssize_t got = pread(fd, head, sizeof head, at);
+        if (got < 8)
+            break;
+        size = (uint64_t)head[0] << 24 | (uint64_t)head[1] << 16 | (uint64_t)head[2] << 8 | head[3];
+        if (size == 1 && got == (ssize_t)sizeof head)
+            for (unsigned i = 8; i < sizeof head; i++)
+                size = size << 8 | head[i];
+        if (size < 8 || size > (uint64_t)(INT64_MAX - at))
+            break;
+        indexes += memcmp(head + 4, "moov", 4) == 0 ? 1 : 0;
+    }
+    return indexes > 1;
+}
+
 /* Where the film's clock starts: with the container's. But with the video where that starts only a
  * blink later, because an audio encoder's delay lies in front of it (Matroska and MPEG-TS count it,
  * MP4 does not): a hole in front of the first picture would make players stumble. */
@@ -308,6 +330,7 @@ int probe_open(const char *path, struct probe **ret, struct err *err)
     if (r < 0)
         return r;
     probe_tracks(p);
+    p->has_more = strstr(p->format->iformat->name, "mp4") != NULL && probe_has_more(path);
     p->start_us = probe_start(p);
     p->duration_us = p->format->duration != AV_NOPTS_VALUE ? MAX(p->format->duration, 0) : 0;
     *ret = p;

@@ -59,6 +59,7 @@ struct probe {
     struct probe_text texts[PROBE_TEXTS_MAX];
     unsigned texts_count;
     unsigned bitmaps_count; /* picture subtitles, which are left out */
+    bool has_more;          /* MP4: another film stands behind the first, which nobody reads */
 };
 
 MUST_USE int probe_open(const char *path, struct probe **ret, struct err *err);

@@ -8,6 +8,7 @@
 #include "base/file.h"
 
 #define PUBLISH_THREADS  4
+#define PUBLISH_TRIES    3u
 #define PUBLISH_BATCH    5000 /* digests in one question; the origin takes 10,000 */
 #define PUBLISH_BLOB_MAX ((size_t)64 << 20)
 
@@ -205,8 +206,8 @@ static void publish_tell_catalogue(const struct remote *remote, struct remote_cl
                        "published, but the catalogue does not list it: %.400s", why.text);
 }
 
-static int publish_ref(struct publish *p, struct remote_client *c, const struct presentation *film,
-                       struct publish_done *done, struct err *err)
+static int publish_ref(const struct remote *remote, struct remote_client *c,
+                       const struct presentation *film, struct publish_done *done, struct err *err)
 {
     CLEAN_BUF struct buf bytes = BUF_EMPTY;
     CLEAN(rbuf_unref) struct rbuf *body = NULL;
@@ -220,7 +221,7 @@ static int publish_ref(struct publish *p, struct remote_client *c, const struct 
     if (r == 0)
         r = remote_put_ref(c, film->asset, &done->presentation, &done->generation, err);
     if (r == 0)
-        publish_tell_catalogue(p->remote, c, film, &done->warning);
+        publish_tell_catalogue(remote, c, film, &done->warning);
     return r;
 }
 
@@ -237,13 +238,18 @@ int publish_film(const struct remote *remote, const struct work *w, const struct
         r = remote_client_new(remote, stop, &c);
     if (r < 0)
         (void)err_errno(err, r, "publishing %s", film->asset);
-    if (r == 0)
+    /* What the origin had when we asked, and nothing named, may have been reclaimed since. */
+    for (unsigned i = 0; i < PUBLISH_TRIES && (r == 0 || r == -ENODATA); i++) {
+        atomic_store(&p.next, 0);
         r = publish_ask(c, &p.list, err);
-    if (r == 0)
-        r = publish_send(&p, err);
-    if (r == 0) {
-        atomic_store(&state->is_publishing, true);
-        r = publish_ref(&p, c, film, &done, err);
+        if (r == 0)
+            r = publish_send(&p, err);
+        if (r == 0) {
+            atomic_store(&state->is_publishing, true);
+            r = publish_ref(remote, c, film, &done, err);
+        }
+        if (r == 0)
+            break;
     }
     publish_list_free(&p.list);
     pthread_mutex_destroy(&p.lock);
@@ -266,17 +272,28 @@ static int publish_still_there(struct remote_client *c, const struct presentatio
     return r;
 }
 
+static int publish_rename(struct presentation *film, const char *title, struct err *err)
+{
+    char *copy = str_dup(str_of(title));
+    if (copy == NULL)
+        return err_errno(err, -ENOMEM, "the title of %s", film->asset);
+    free(film->title);
+    film->title = copy;
+    return 0;
+}
+
 int publish_again(const struct remote *remote, const char *asset, const struct digest *presentation,
-                  uint64_t *ret_generation, struct err *ret_warning, struct err *err)
+                  const char *title, struct publish_done *ret, struct err *err)
 {
     CLEAN(remote_client_free) struct remote_client *c = NULL;
     CLEAN(presentation_free) struct presentation *film = NULL;
     CLEAN_BUF struct buf bytes = BUF_EMPTY;
+    struct publish_done done = {.presentation = *presentation};
     struct digest now;
     int r = remote_client_new(remote, NULL, &c);
     if (r < 0)
         return err_errno(err, r, "asking the origin");
-    r = remote_get_ref(c, asset, &now, ret_generation, err);
+    r = remote_get_ref(c, asset, &now, &done.generation, err);
     bool stands = r == 0 && digest_eq(&now, presentation);
     if (r == 0 || r == -ENOENT)
         r = remote_get_blob(c, presentation, &bytes, err);
@@ -284,9 +301,19 @@ int publish_again(const struct remote *remote, const char *asset, const struct d
         r = presentation_parse(buf_str(&bytes), &film, err);
     if (r == 0 && !stands)
         r = publish_still_there(c, film, err);
-    if (r == 0 && !stands)
-        r = remote_put_ref(c, asset, presentation, ret_generation, err);
+    if (r < 0)
+        return r;
+    if (title != NULL && !str_eq(str_of(title), str_of(film->title))) {
+        r = publish_rename(film, title, err);
+        if (r == 0)
+            r = publish_ref(remote, c, film, &done, err);
+    } else {
+        if (!stands)
+            r = remote_put_ref(c, asset, presentation, &done.generation, err);
+        if (r == 0)
+            publish_tell_catalogue(remote, c, film, &done.warning);
+    }
     if (r == 0)
-        publish_tell_catalogue(remote, c, film, ret_warning);
+        *ret = done;
     return r;
 }

@@ -27,7 +27,8 @@ MUST_USE int publish_film(const struct remote *remote, const struct work *w,
                           struct publish_state *state, struct publish_done *ret, struct err *err);
 
 /* Whether the asset shows that presentation; moves the ref back to it when it does not, but the
- * origin still has all its blobs. -ENOENT: it has not. Tells the catalogue in either case. */
+ * origin still has all its blobs. -ENOENT: it has not. A title (NULL: as it is) that differs makes
+ * a new presentation of the same tracks. Tells the catalogue in any case. */
 MUST_USE int publish_again(const struct remote *remote, const char *asset,
-                           const struct digest *presentation, uint64_t *ret_generation,
-                           struct err *ret_warning, struct err *err);
+                           const struct digest *presentation, const char *title,
+                           struct publish_done *ret, struct err *err);

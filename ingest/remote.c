@@ -80,7 +80,11 @@ static int remote_refused(struct remote_client *c, const char *who, unsigned sta
         (void)err_set(err, -EIO, "%s answered %u: %s", who, status, message);
     else
         (void)err_set(err, -EIO, "%s answered %u", who, status);
+    const char *code = json_string_value(json_object_get(json_object_get(root, "error"), "code"));
+    bool is_missing = code != NULL && strcmp(code, "BLOBS_MISSING") == 0;
     json_decref(root);
+    if (is_missing)
+        return -ENODATA;
     return status == 404 ? -ENOENT : -EIO;
 }
 

@@ -25,6 +25,14 @@ struct run_progress {
     _Atomic int64_t duration_ms; /* as expected; the real one at the end */
 };
 
+/* What of a film was not as it should be; kept in the work, for a run that finds it all made. */
+struct run_damage {
+    atomic_uint packets;  /* that the container calls damaged, or whose framing is broken */
+    atomic_uint pictures; /* that could not be decoded, or not wholly */
+    atomic_uint sounds;   /* the same */
+    atomic_uint jumps;    /* of the film's clock */
+};
+
 struct run {
     const struct probe *probe;
     const struct ladder *ladder;
@@ -36,6 +44,7 @@ struct run {
     int error;
     struct err err;
     char notes[RUN_NOTES_SIZE]; /* sentences on what was left out */
+    struct run_damage damage;
     struct queue *queues[RUN_QUEUES_MAX];
     unsigned queues_count;
 };
@@ -46,3 +55,10 @@ void run_queue(struct run *r, struct queue *q); /* to be aborted on failure; sta
 void run_fail(struct run *r, int error, const struct err *err);
 int run_failed(struct run *r); /* the first error, -ECANCELED when asked to stop, or 0 */
 void run_note(struct run *r, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* A jump of the film's clock was met: remembered at once, for a later run must not seek past it. */
+MUST_USE int run_jumped(struct run *r, unsigned jumps, struct err *err);
+bool run_has_jumps(const struct run *r);
+
+/* All is read: damage becomes notes, and numbers of the work. */
+MUST_USE int run_report(struct run *r, struct err *err);

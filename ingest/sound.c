@@ -399,10 +399,14 @@ static int sound_frame(struct sound *s)
 static int sound_decode(struct sound *s, const AVPacket *packet)
 {
     int av = avcodec_send_packet(s->decoder, packet);
-    if (av < 0 && av != AVERROR_EOF)
+    if (av < 0 && av != AVERROR_EOF) {
+        atomic_fetch_add(&s->run->damage.sounds, 1);
         return av == AVERROR(ENOMEM) ? sound_fail(s, av, "decoding") : 0;
+    }
     for (;;) {
         av = avcodec_receive_frame(s->decoder, s->decoded);
+        if (av < 0 && av != AVERROR(EAGAIN) && av != AVERROR_EOF)
+            atomic_fetch_add(&s->run->damage.sounds, 1);
         if (av < 0)
             return av == AVERROR(ENOMEM) ? sound_fail(s, av, "decoding") : 0;
         int code = sound_frame(s);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <libavcodec/avcodec.h>
 #include <stdlib.h>
+#include "ingest/timeline.h"
 
 #define TEXT_CUES_MAX     200000
 #define TEXT_LAST_MS      5000 /* a cue without an end and without a successor */
@@ -272,8 +273,10 @@ static int text_read(struct run *run, AVFormatContext *f, struct text_reader *re
                      unsigned count)
 {
     AVPacket *p = av_packet_alloc();
-    int r = p == NULL ? -ENOMEM : 0;
+    CLEAN(timeline_free) struct timeline *timeline = NULL;
+    int r = p == NULL ? -ENOMEM : timeline_new(run->probe, &timeline);
     while (r == 0 && av_read_frame(f, p) >= 0) { /* an end that comes early was seen before */
+        (void)timeline_take(timeline, p);
         for (unsigned i = 0; r == 0 && i < count; i++)
             if (readers[i].text->index == p->stream_index && readers[i].decoder != NULL)
                 r = text_packet(&readers[i], p);
@@ -322,7 +325,8 @@ int text_extract(struct run *run, uint64_t duration_ms, struct err *err)
     r = probe_reopen(run->probe, &f, err);
     if (r < 0)
         return r;
-    for (unsigned i = 0; i < f->nb_streams; i++)
+    /* Where the clock jumps is seen by pictures and sound only. */
+    for (unsigned i = 0; i < f->nb_streams && !run_has_jumps(run); i++)
         f->streams[i]->discard = AVDISCARD_ALL;
     for (unsigned i = 0; r == 0 && i < count; i++) {
         f->streams[readers[i].text->index]->discard = AVDISCARD_DEFAULT;

@@ -5,11 +5,9 @@
 static const cyaml_schema_field_t origin_fields[] = {
     HTTP_LISTEN_FIELD("listen", struct origin_config, listen),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct origin_config, workers),
-    CYAML_FIELD_STRING_PTR("store", CYAML_FLAG_POINTER, struct origin_config, store, 1, 4096),
-    CYAML_FIELD_STRING_PTR("volume_size", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                           struct origin_config, volume_size, 1, 32),
-    CYAML_FIELD_STRING_PTR("hot_size", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                           struct origin_config, hot_size, 1, 32),
+    STORE_CONFIG_FIELD("store", struct origin_config, store),
+    TIER_BUCKET_FIELD("bucket", struct origin_config, bucket),
+    TIER_SIBLINGS_FIELD("siblings", struct origin_config, siblings),
     CYAML_FIELD_STRING_PTR("publish_credential_file", CYAML_FLAG_POINTER, struct origin_config,
                            publish_credential_file, 1, 4096),
     CYAML_FIELD_STRING_PTR("read_credential_file", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
@@ -21,13 +19,32 @@ static const cyaml_schema_field_t origin_fields[] = {
 const cyaml_schema_value_t origin_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct origin_config, origin_fields)};
 
+/* Made and thrown away: that finds out what is wrong with them. */
+static int origin_check_tiers(const struct origin_config *c, struct err *err)
+{
+    struct store_tier *bucket = NULL, *siblings = NULL;
+    int r = tier_bucket_open(c->bucket, err, &bucket);
+    if (r == 0)
+        r = tier_siblings_open(c->siblings, err, &siblings);
+    if (bucket != NULL)
+        bucket->ops->free(bucket);
+    if (siblings != NULL)
+        siblings->ops->free(siblings);
+    return r;
+}
+
 int origin_check(const void *config, struct err *err)
 {
     const struct origin_config *c = config;
-    uint64_t size = 0;
-    int r = config_size("volume_size", c->volume_size, &size, err);
+    struct store_options store = {0};
+    int r = store_config_apply(&c->store, NULL, &store, err);
+    if (r == 0 && store.size_max > 0)
+        r = err_set(err, -EINVAL,
+                    "store: disk_size: an origin gives nothing up, only an edge has one");
+    if (r == 0 && store.durability != STORE_LOCAL && c->bucket == NULL)
+        r = err_set(err, -EINVAL, "store: durability: %s needs a bucket", c->store.durability);
     if (r == 0)
-        r = config_size("hot_size", c->hot_size, &size, err);
+        r = origin_check_tiers(c, err);
     if (r == 0)
         r = http_listen_check("listen", &c->listen, err);
     struct secret s = {0};

@@ -34,6 +34,8 @@ void origin_reply_store_error(struct http_req *req, int error)
         {-ENOSPC, 507, "STORE_FULL", "the store is full"},
         {-EBADMSG, 502, "BLOB_DAMAGED", "the stored bytes are damaged and will not be served"},
         {-ESTALE, 409, "REF_MOVED", "the ref has another generation than expected"},
+        {-EIO, 502, "BLOB_AWAY", "what holds the blob cannot be read now"},
+        {-EHOSTDOWN, 503, "BUCKET_AWAY", "the bucket does not answer, try again"},
         {-EAGAIN, 503, "BUSY", "too many requests are under way, try again"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -108,16 +110,28 @@ static int origin_add_routes(struct origin *o)
 
 static int origin_open_store(struct origin *o, const struct origin_config *config, struct err *err)
 {
+    struct store_device devices[STORE_CONFIG_DEVICES_MAX];
     struct store_options options = {
-        .path = config->store,
+        .links = presentation_links,
         .hot_size = ORIGIN_HOT_SIZE_DEFAULT,
         .metrics = o->metrics,
         .metric_prefix = "weir_origin",
     };
-    int r = config_size("volume_size", config->volume_size, &options.volume_size, err);
+    int r = store_config_apply(&config->store, devices, &options, err);
     if (r == 0)
-        r = config_size("hot_size", config->hot_size, &options.hot_size, err);
-    return r < 0 ? r : store_open(&options, err, &o->store);
+        r = tier_bucket_open(config->bucket, err, &o->bucket);
+    if (r == 0)
+        r = tier_siblings_open(config->siblings, err, &o->siblings);
+    if (r < 0)
+        return r;
+    struct err why = {{0}};
+    /* One that is away now may come back: an origin starts without it. */
+    if (o->bucket != NULL && o->bucket->ops->check(o->bucket, &why) < 0)
+        log_warn("the bucket %s is not there: %s", config->bucket->name, why.text);
+    options.remote = o->bucket;
+    options.remote_shared = config->bucket != NULL && config->bucket->shared;
+    options.peer = o->siblings;
+    return store_open(&options, err, &o->store);
 }
 
 static int origin_open_server(struct origin *o, const struct origin_config *config, struct err *err)
@@ -128,6 +142,7 @@ static int origin_open_server(struct origin *o, const struct origin_config *conf
         .listens_count = 1,
         .workers = config->workers,
         .body_size_max = STORE_BLOB_MAX,
+        .body_secret = &o->publish,
         .server_name = "weir-origin",
         .access_log = config->access_log,
         .metrics = o->metrics,
@@ -170,7 +185,7 @@ int origin_start(const struct origin_config *config, struct err *err, struct ori
         origin_stop(o);
         return r;
     }
-    log_info("serving %s on %s port %u", config->store, config->listen.address,
+    log_info("serving %s on %s port %u", config->store.path, config->listen.address,
              (unsigned)origin_port(o));
     *ret = o;
     return 0;
@@ -190,6 +205,10 @@ void origin_stop(struct origin *o)
         http_server_drain(o->server, ORIGIN_DRAIN_MS);
     http_server_free(o->server);
     store_close(o->store);
+    if (o->bucket != NULL)
+        o->bucket->ops->free(o->bucket);
+    if (o->siblings != NULL)
+        o->siblings->ops->free(o->siblings);
     metrics_free(o->metrics);
     secret_clear(&o->publish);
     secret_clear(&o->read);

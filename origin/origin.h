@@ -10,9 +10,10 @@
 #include "base/config.h"
 #include "base/metrics.h"
 #include "base/secret.h"
+#include "fetch/tier_config.h"
 #include "http/http_config.h"
 #include "media/title.h"
-#include "store/store.h"
+#include "store/store_config.h"
 
 #define ORIGIN_MISSING_MAX     10000 /* digests in one POST /missing */
 #define ORIGIN_BLOBS_NAMED_MAX 100   /* missing blobs listed in one answer */
@@ -21,9 +22,9 @@
 struct origin_config {
     struct http_listen_config listen;
     unsigned workers;
-    char *store;
-    char *volume_size;
-    char *hot_size;
+    struct store_config store;
+    struct tier_bucket_config *bucket;     /* NULL: none */
+    struct tier_siblings_config *siblings; /* NULL: none */
     char *publish_credential_file;
     char *read_credential_file; /* NULL: reading is open */
     bool access_log;
@@ -38,6 +39,7 @@ struct origin {
     struct secret publish;
     struct secret read; /* size 0: open */
     struct metrics *metrics;
+    struct store_tier *bucket, *siblings; /* outlive the store */
     struct store *store;
     struct http_server *server;
     struct metric *published;

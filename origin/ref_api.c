@@ -103,7 +103,12 @@ static void ref_on_moved(void *arg, int res)
 {
     struct ref_op *op = arg;
     struct origin_worker *w = http_req_worker(op->req);
-    if (res < 0) {
+    if (res == -ENOENT) {
+        /* Reclaimed since we looked: nothing named it. The client asks what is missing and sends it
+         * once more. */
+        http_reply_error(op->req, 422, "BLOBS_MISSING",
+                         "the presentation names blobs that are not stored");
+    } else if (res < 0) {
         origin_reply_store_error(op->req, res);
     } else {
         metric_add(w->origin->published, 1);

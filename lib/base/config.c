@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include "base/file.h"
 
+#define CONFIG_SECONDS_MAX (UINT64_C(100) * 366 * 86400)
+
 #define CONFIG_SIZE_MAX ((size_t)1 << 20)
 
 /* What libcyaml said while loading: its first error line, and the innermost place it names. */
@@ -129,5 +131,19 @@ int config_size(const char *key, const char *text, uint64_t *ret, struct err *er
     int r = str_to_size(str_of(text), ret);
     if (r < 0)
         return err_set(err, r, "%s: '%s' is not a size such as 64M or 2G", key, text);
+    return 0;
+}
+
+int config_seconds(const char *key, const char *text, uint32_t *ret, struct err *err)
+{
+    uint64_t s = 0;
+    if (text == NULL)
+        return 0;
+    int r = str_to_seconds(str_of(text), &s);
+    if (r < 0)
+        return err_set(err, r, "%s: '%s' is not a time such as 30s, 12h or 7d", key, text);
+    if (s > CONFIG_SECONDS_MAX)
+        return err_set(err, -ERANGE, "%s: '%s' is more than 100 years", key, text);
+    *ret = (uint32_t)s;
     return 0;
 }

@@ -23,3 +23,6 @@ void config_free(const cyaml_schema_value_t *schema, void *config);
 
 /* "64M" and the like; *ret keeps its default when text is NULL. */
 MUST_USE int config_size(const char *key, const char *text, uint64_t *ret, struct err *err);
+
+/* "30d" and the like; at most 100 years. */
+MUST_USE int config_seconds(const char *key, const char *text, uint32_t *ret, struct err *err);

@@ -125,3 +125,29 @@ int str_to_size(struct str s, uint64_t *ret)
     }
     return -EINVAL;
 }
+
+int str_to_seconds(struct str s, uint64_t *ret)
+{
+    ASSERT(ret != NULL);
+    size_t digits = 0;
+    while (digits < s.size && s.data[digits] >= '0' && s.data[digits] <= '9')
+        digits++;
+    uint64_t value = 0;
+    int r = str_to_u64((struct str){s.data, digits}, &value);
+    if (r < 0)
+        return r;
+    static const struct {
+        struct str unit;
+        uint64_t seconds;
+    } units[] = {{STR(""), 1}, {STR("s"), 1}, {STR("m"), 60}, {STR("h"), 3600}, {STR("d"), 86400}};
+    struct str unit = str_skip(s, digits);
+    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+        if (!str_eq(unit, units[i].unit))
+            continue;
+        if (value > UINT64_MAX / units[i].seconds)
+            return -ERANGE;
+        *ret = value * units[i].seconds;
+        return 0;
+    }
+    return -EINVAL;
+}

@@ -40,3 +40,5 @@ MUST_USE int str_to_u64(struct str s, uint64_t *ret); /* decimal digits only, wh
 
 /* "64K", "10MiB", "2G", "512": powers of 1024. */
 MUST_USE int str_to_size(struct str s, uint64_t *ret);
+/* "90", "90s", "5m", "24h", "30d": seconds. */
+MUST_USE int str_to_seconds(struct str s, uint64_t *ret);

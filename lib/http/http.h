@@ -23,6 +23,7 @@
 
 struct http_server;
 struct http_req;
+struct secret;
 
 struct http_listen {
     const char *address;   /* "127.0.0.1", "::" */
@@ -36,6 +37,10 @@ struct http_options {
     unsigned listens_count;
     unsigned workers;        /* 0: one per core */
     uint64_t body_size_max;  /* a larger request body is answered 413; 0: 1 MiB */
+    uint64_t body_total_max; /* of all bodies that are being received; 0: the larger of 256 MiB
+                              * and four bodies. Beyond it the largest is answered 503 */
+    const struct secret *body_secret; /* bodies above 64 KiB need this credential, else 401 before
+                                       * they are read; NULL: anyone's are read. HTTP/1 only */
     uint32_t idle_ms;        /* a connection without a request; over HTTP/1 also the time a request
                               * may take to arrive, body included; and a client that takes nothing
                               * of its answer; 0: 60 s */

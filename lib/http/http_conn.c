@@ -37,6 +37,7 @@ void http__conn_open(struct http_worker *w, h2o_socket_t *sock)
     w->conns = c;
     sock->on_close.cb = http_conn_on_close;
     sock->on_close.data = c;
+    http__guard_start(w);
     metric_change(w->server->figures.connections, 1);
     metric_add(w->server->figures.connections_total, 1);
 }

@@ -70,6 +70,7 @@ struct http_server {
     unsigned tls_retired_count;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* of a worker's state */
+    struct http_server *left_next;
 };
 
 struct http_handler { /* what the library keeps for us */
@@ -95,6 +96,8 @@ struct http_conn {
     h2o_socket_t *sock;
     uint64_t cancels_since_ms;
     unsigned cancels;
+    bool is_served, is_refused; /* http_guard.c */
+    h2o_socket_cb library_read;
 };
 
 enum http_worker_state {
@@ -124,6 +127,10 @@ struct http_worker {
     unsigned free_count;
     unsigned live; /* requests with references */
     struct loop_timer drain_timer;
+    struct loop_timer guard_timer;
+    bool guard_runs;
+    _Atomic uint64_t body_bytes; /* of bodies that are here, or coming */
+    uint64_t flush_until_ms;     /* what is answered at the stop goes out until then */
     atomic_bool draining;
     atomic_uint busy; /* requests under way, as counted while draining */
     bool stopping;
@@ -230,6 +237,11 @@ void *http__worker_main(void *arg);
 void http__worker_drain(void *arg); /* posted */
 void http__worker_stop(void *arg);  /* posted */
 void http__worker_tls(void *arg);   /* posted */
+
+/* http_guard.c: bodies on their way in. */
+void http__guard_start(struct http_worker *w); /* with each connection */
+void http__guard_stop(struct http_worker *w);
+uint64_t http__guard_total(uint64_t total_max, uint64_t body_size_max);
 
 /* http_recycle.c: memory that the library keeps for each thread and never frees. */
 void http__recycle_learn(struct http_worker *w, h2o_req_t *h2o);

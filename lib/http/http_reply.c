@@ -161,6 +161,10 @@ void http_reply_error(struct http_req *req, unsigned status, const char *code, c
     va_start(list, format);
     int n = vsnprintf(text, sizeof text, format, list); /* a longer message is cut */
     va_end(list);
+    bool may_come = status == 502 || status == 503; /* what lacks may be there a moment later */
+    if (may_come && h2o_find_header_by_str(&req->h2o->res.headers, "retry-after",
+                                           strlen("retry-after"), -1) < 0)
+        http__add_header(req, "retry-after", STR("1"));
     CLEAN_BUF struct buf body = BUF_EMPTY;
     buf_puts(&body, "{\"error\":{\"code\":");
     buf_put_json_string(&body, str_of(code));

@@ -8,8 +8,10 @@
  *
  * After that every accessor answers STR_NONE and every reply does nothing. */
 #include "http/http_priv.h"
+#include <errno.h>
 #include <stdlib.h>
 #include "base/clock.h"
+#include "http/http_strict.h"
 #include "http/http_text.h"
 
 #define HTTP_ENV_NAME "weir" /* h2o_req_t has no room for a pointer of ours but its environment */
@@ -216,6 +218,22 @@ static void http_req_dispatch(struct http_server *s, struct http_req *req)
     http_reply_error(req, 405, "METHOD_NOT_ALLOWED", "This path does not take this method");
 }
 
+/* The library has read the head, and it is still at the front of the socket's buffer. A head that
+ * is not where it should be is not passed on unchecked. */
+static int http_req_strict(const struct http_req *req, const char **ret_why)
+{
+    h2o_req_t *h2o = req->h2o;
+    if (h2o->version >= 0x200)
+        return 0;
+    const h2o_socket_t *sock = h2o->conn->callbacks->get_socket(h2o->conn);
+    struct str head = sock == NULL || sock->input == NULL
+                          ? STR_NONE
+                          : (struct str){sock->input->bytes, sock->input->size};
+    struct str method = {h2o->input.method.base, h2o->input.method.len};
+    *ret_why = "The request's head cannot be checked";
+    return str_starts(head, method) ? http_strict_check(head, ret_why) : -EBADMSG;
+}
+
 int http__on_req(h2o_handler_t *self, h2o_req_t *h2o)
 {
     struct http_handler *handler = (struct http_handler *)(void *)self;
@@ -227,7 +245,11 @@ int http__on_req(h2o_handler_t *self, h2o_req_t *h2o)
         return 0;
     }
     (void)http_req_ref(req); /* an answer without a byte can end the request at once */
-    if (w->stopping)
+    const char *why = NULL;
+    if (http_req_strict(req, &why) < 0) {
+        h2o->http1_is_persistent = 0; /* where the next request would begin nobody knows */
+        http_reply_error(req, 400, "BAD_REQUEST", "%s", why);
+    } else if (w->stopping)
         http_reply_error(req, 503, "STOPPING", "The server is stopping");
     else
         http_req_dispatch(handler->server, req);

@@ -87,6 +87,8 @@ static int http_server_init(struct http_server *s, const struct http_options *o,
         return err_set(err, -ENOMEM, "out of memory");
     if (s->options.body_size_max == 0)
         s->options.body_size_max = HTTP_BODY_SIZE_DEFAULT;
+    s->options.body_total_max =
+        http__guard_total(s->options.body_total_max, s->options.body_size_max);
     if (s->options.idle_ms == 0)
         s->options.idle_ms = HTTP_IDLE_MS_DEFAULT;
     s->workers_count = o->workers != 0 ? o->workers : http_server_cores();
@@ -361,12 +363,31 @@ void http_server_drain(struct http_server *s, uint32_t wait_ms)
     http_server_join(s);
 }
 
+/* Servers that a handler has outlived: their memory stays, reachable, for it may still touch it. */
+static pthread_mutex_t http_left_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct http_server *http_left;
+
+static bool http_server_is_held(const struct http_server *s)
+{
+    for (unsigned i = 0; s->workers != NULL && i < s->workers_count; i++)
+        if (s->workers[i].live > 0)
+            return true;
+    return false;
+}
+
 struct http_server *http_server_free(struct http_server *s)
 {
     if (s == NULL)
         return NULL;
     http_server_check(s);
     http_server_drain(s, 0);
+    if (http_server_is_held(s)) {
+        (void)pthread_mutex_lock(&http_left_lock);
+        s->left_next = http_left;
+        http_left = s;
+        (void)pthread_mutex_unlock(&http_left_lock);
+        return NULL;
+    }
     http_server_free_workers(s);
     if (s->conf_made)
         h2o_config_dispose(&s->conf);

@@ -16,6 +16,8 @@
 #define HTTP_STOP_TURN_MS  10
 #define HTTP_STOP_WAIT_MS  2000 /* sockets are shut down by then: this is for the stack below us */
 #define HTTP_DRAIN_TURN_MS 10
+#define HTTP_FLUSH_TURN_MS 5
+#define HTTP_FLUSH_WAIT_MS 1000 /* for the last answers to leave */
 
 /* --- accepting -------------------------------------------------------------------------------- */
 
@@ -141,10 +143,36 @@ static struct http_req *http_worker_next_unfinished(struct http_worker *w)
     return NULL;
 }
 
+/* Whether the library still has an answer, or a part of one, that is not with the kernel. */
+static bool http_worker_is_sending(const struct http_worker *w)
+{
+    for (const struct http_req *req = w->active; req != NULL; req = req->next)
+        if (req->answered)
+            return true;
+    for (const struct http_conn *c = w->conns; c != NULL; c = c->next)
+        if (h2o_socket_is_writing(c->sock))
+            return true;
+    return false;
+}
+
+static void http_worker_on_flush_timer(void *arg)
+{
+    struct http_worker *w = arg;
+    if (http_worker_is_sending(w) && clock_mono_ms() < w->flush_until_ms) {
+        loop_timer_start(w->loop, &w->drain_timer, HTTP_FLUSH_TURN_MS, http_worker_on_flush_timer,
+                         w);
+        return;
+    }
+    for (struct http_conn *c = w->conns; c != NULL; c = c->next)
+        http__conn_cut(c);
+    loop_stop(w->loop);
+}
+
 void http__worker_stop(void *arg)
 {
     struct http_worker *w = arg;
     w->stopping = true;
+    http__guard_stop(w);
     loop_timer_stop(&w->drain_timer);
     http_worker_close_listeners(w);
     for (struct http_req *req; (req = http_worker_next_unfinished(w)) != NULL;) {
@@ -153,9 +181,9 @@ void http__worker_stop(void *arg)
         else
             http__body_abort(req);
     }
-    for (struct http_conn *c = w->conns; c != NULL; c = c->next)
-        http__conn_cut(c);
-    loop_stop(w->loop);
+    w->flush_until_ms = clock_mono_ms() + HTTP_FLUSH_WAIT_MS;
+    /* Not before the next turns: HTTP/2 writes its frames from a timer. */
+    loop_timer_start(w->loop, &w->drain_timer, HTTP_FLUSH_TURN_MS, http_worker_on_flush_timer, w);
 }
 
 static void http_worker_wait_conns(struct http_worker *w)
@@ -193,11 +221,13 @@ static void http_worker_close(struct http_worker *w)
     if (w->loop == NULL)
         return;
     http_worker_dispose_context(w);
-    if (w->conns == NULL)
-        w->loop = loop_free(w->loop);
     http__recycle_free(w);
     http__req_free_all(w);
-    ASSERT(w->live == 0); /* a handler has lost a reference */
+    if (w->live > 0) /* their holders may come back at any time: loop and worker stay for them */
+        log_error("worker %u: %u requests are still with their handlers at the stop: left behind",
+                  w->index, w->live);
+    else if (w->conns == NULL)
+        w->loop = loop_free(w->loop);
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */

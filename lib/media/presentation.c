@@ -220,3 +220,32 @@ void presentation_blobs(const struct presentation *p, presentation_each *each, v
             return;
     }
 }
+
+struct presentation_linking {
+    presentation_link *each;
+    void *arg;
+    int res;
+};
+
+static bool presentation_link_blob(void *arg, const struct digest *d, uint32_t size)
+{
+    struct presentation_linking *l = arg;
+    (void)size;
+    l->res = l->each(l->arg, d);
+    return l->res >= 0;
+}
+
+int presentation_links(void *arg, const uint8_t *bytes, uint32_t size, presentation_link *each,
+                       void *each_arg)
+{
+    struct presentation_linking l = {.each = each, .arg = each_arg};
+    struct presentation *p = NULL;
+    struct err err = {{0}};
+    (void)arg;
+    int r = presentation_parse((struct str){(const char *)bytes, size}, &p, &err);
+    if (r < 0)
+        return r == -ENOMEM ? r : -EBADMSG;
+    presentation_blobs(p, presentation_link_blob, &l);
+    presentation_free(p);
+    return MIN(l.res, 0);
+}

@@ -96,3 +96,9 @@ MUST_USE int presentation_parse(struct str bytes, struct presentation **ret, str
 /* Calls each for every blob that p names (inits, segments, pictures), some perhaps twice. */
 typedef bool presentation_each(void *arg, const struct digest *d, uint32_t size);
 void presentation_blobs(const struct presentation *p, presentation_each *each, void *arg);
+
+/* The same from the bytes of a presentation, for a store that must know what keeps a blob alive;
+ * ends when each returns < 0, with that. -EBADMSG: they are none. arg is not used. */
+typedef int presentation_link(void *each_arg, const struct digest *d);
+MUST_USE int presentation_links(void *arg, const uint8_t *bytes, uint32_t size,
+                                presentation_link *each, void *each_arg);

@@ -9,11 +9,12 @@
  *
  * Both sides run the same check: what we write we can read, and the other way round. */
 #pragma once
+#include "base/heading.h"
 #include "media/presentation.h"
 
 #define PRESENTATION_VERSION       1
 #define PRESENTATION_ASSET_MAX     128
-#define PRESENTATION_TITLE_MAX     1024
+#define PRESENTATION_TITLE_MAX     HEADING_SIZE_MAX
 #define PRESENTATION_NAME_MAX      256
 #define PRESENTATION_CODEC_MAX     64
 #define PRESENTATION_LANGUAGE_MAX  35 /* RFC 5646 section 4.4.1 */

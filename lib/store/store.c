@@ -229,8 +229,7 @@ static int store_count_names(struct store *s, const struct store_options *o, boo
     return counted ? 0 : store_recount(s, wait_s, ret_counts, err);
 }
 
-static int store_start_commit(struct store *s, const struct store_options *o, uint64_t volume_size,
-                              struct err *err)
+static int store_start_commit(struct store *s, const struct store_options *o, struct err *err)
 {
     bool counts = false;
     int r = store_count_names(s, o, &counts, err);
@@ -240,7 +239,7 @@ static int store_start_commit(struct store *s, const struct store_options *o, ui
                                .index = s->index,
                                .volumes = s->volumes,
                                .hot = s->hot,
-                               .volume_size = volume_size,
+                               .volume_size = s->volume_size,
                                .size_max = o->size_max,
                                .counts = counts,
                                .uploads = o->remote != NULL && o->durability != STORE_LOCAL,
@@ -297,8 +296,8 @@ static int store_open_learning(struct store *s, const struct store_options *o)
 
 static int store_open_parts(struct store *s, const struct store_options *o, struct err *err)
 {
-    uint64_t volume_size = 0;
-    int r = store_volume_size(o, &volume_size, err);
+    int r = store_volume_size(o, &s->volume_size, err);
+    s->size_max = o->size_max;
     if (r == 0 && o->durability != STORE_LOCAL && o->remote == NULL)
         r = err_set(err, -EINVAL, "durability beyond this host needs a remote tier");
     if (r == 0 && !o->read_only)
@@ -315,7 +314,7 @@ static int store_open_parts(struct store *s, const struct store_options *o, stru
         return err_errno(err, r, "making the RAM tier");
     if (o->read_only)
         return 0;
-    r = store_start_commit(s, o, volume_size, err);
+    r = store_start_commit(s, o, err);
     if (r < 0)
         return r;
     r = keeper_start(s, o, &s->keeper);

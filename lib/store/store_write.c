@@ -162,12 +162,22 @@ static void store_put_compared(void *arg, int res, struct rbuf *there)
         store_write_end(x, -EEXIST);
 }
 
-/* Whether a cache keeps the blob off its disk until it is asked for once more. */
+/* Whether another volume would fit without giving one up. */
+static bool store_has_room(const struct store *s)
+{
+    struct volume_sums sums;
+    volume_sums(s->volumes, NULL, &sums);
+    return sums.size + 2 * s->volume_size <= s->size_max;
+}
+
+/* Whether a cache keeps the blob off its disk until it is asked for once more: not while there is
+ * room for everything. */
 static bool store_put_refused(struct store_write *x)
 {
     struct store *s = x->worker->store;
-    if (s->admit == NULL || (x->flags & STORE_PUT_CACHE) == 0 ||
-        admit_ask(s->admit, &x->commit.digest))
+    if (s->admit == NULL || (x->flags & STORE_PUT_CACHE) == 0)
+        return false;
+    if (admit_ask(s->admit, &x->commit.digest) || store_has_room(s))
         return false;
     rbuf_mark(x->blob);
     hot_insert(s->hot, &x->commit.digest, x->blob);
@@ -200,7 +210,7 @@ void store_put(struct store_worker *w, const struct digest *d, struct rbuf *blob
         store_write_end(x, -EINVAL);
         return;
     }
-    bool has = store_has(w, d);
+    bool has = store_indexed(w, d);
     struct rbuf *hot = hot_look(w->store->hot, d);
     bool differs = hot != NULL && !store_same(hot, blob);
     bool known = hot != NULL && has;

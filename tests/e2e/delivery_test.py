@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a published film to bytes at the edge: every rendition whole, tokens enforced, failures borne."""
 import json
+import os
 import pathlib
 import re
 import signal
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 import urllib.parse
 
@@ -162,14 +164,75 @@ class Delivery(unittest.TestCase):
             if code == "TOKEN_SCOPE" and ".." in url:
                 self.assertIn(answer.status, (403, 404), url)
                 continue
-            self.assertEqual(answer.status, 403, url)
+            self.assertEqual((answer.status, answer.headers["Cache-Control"]), (403, "no-store"), url)
             if code != "TOKEN_INVALID":
                 self.assertEqual(answer.code, code, url)
         for how in ({"url": strip(playlists[0]) + f"?URISigningPackage={token}"},
                     {"url": strip(playlists[0]), "Cookie": f"a=b; URISigningPackage={token}"}):
-            self.assertEqual(self.weir.get(how.pop("url"), **how).status, 200)
+            answer = self.weir.get(how.pop("url"), **how)
+            self.assertEqual((answer.status, answer.headers["Cache-Control"].split(",")[0]), (200, "private" if how else "public"))
+        by_cookie = self.weir.get(strip(blobs[0]), Cookie=f"URISigningPackage={token}")
+        self.assertEqual((by_cookie.status, by_cookie.headers["Cache-Control"].split(",")[0]), (200, "private"))
         self.assertNotIn(token, self.weir.log("edge"))
         self.assertNotIn(token, self.weir.log("origin"))
+
+    def test_published_again_and_again(self):
+        """Who plays an older edition goes on with it, also over a restart of the edge; nobody gets more."""
+        weir = Weir()
+        try:
+            weir.start()
+            editions = []
+            for n in range(4):
+                film = pathlib.Path(self.folder.name) / f"edition-{n}.mkv"
+                subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", f"testsrc2=size=320x{180 + 2 * n}:rate=25:duration=4",
+                                "-c:v", "libx264", "-preset", "ultrafast", film], check=True)
+                weir.publish(film, "film", "--ladder", "copy")
+                until = time.monotonic() + 30
+                url = weir.sign("film", "--view", "presentation.json")
+                while f"v{180 + 2 * n}" not in weir.get(url).body.decode():
+                    self.assertLess(time.monotonic(), until, "the edge does not notice the new edition")
+                    time.sleep(0.2)
+                # Every worker asks by itself; one that is behind learns by a view that it lacks.
+                variant = weir.sign("film", "--view", f"v{180 + 2 * n}/index.m3u8")
+                self.assertEqual({weir.get(variant).status for _ in range(20)}, {200})
+                while not all(f"v{180 + 2 * n}" in weir.get(url).body.decode() for _ in range(20)):
+                    self.assertLess(time.monotonic(), until, "a worker does not notice the new edition")
+                    time.sleep(0.2)
+                editions.append(weir.signed_paths("film")[1])
+            weir.publish(self.film, "other", "--ladder", "copy")
+            foreign = [b.rsplit("/", 1)[1] for b in weir.signed_paths("other")[1]]
+
+            def check():
+                for blobs in editions:
+                    self.assertEqual({weir.get(b).status for b in blobs}, {200})
+                base = editions[0][0].rsplit("/", 1)[0]
+                for name in foreign:
+                    answer = weir.get(f"{base}/{name}")
+                    self.assertEqual((answer.status, answer.code, answer.headers["Cache-Control"]), (403, "TOKEN_SCOPE", "no-store"))
+            check()
+            weir.kill("edge")
+            weir.start("edge")
+            check()
+            weir.run("remove", "film", check=True)
+            until = time.monotonic() + 30
+            while weir.get(editions[0][0]).status != 404:
+                self.assertLess(time.monotonic(), until, "a removed film is still served")
+                time.sleep(0.2)
+        finally:
+            weir.close()
+
+    def test_views_are_rendered_once(self):
+        weir = self.weir
+        url = weir.sign("film", "--view", "manifest.mpd")
+        first = weir.get(url)
+        before = weir.metric("edge", "weir_edge_views_total")
+        for _ in range(40):
+            again = weir.get(url)
+            self.assertEqual((again.body, again.headers["ETag"]), (first.body, first.headers["ETag"]))
+        cores = len(os.sched_getaffinity(0))
+        self.assertLess(weir.metric("edge", "weir_edge_views_total") - before, cores, "at most once in each worker")
+        capped = weir.get(weir.sign("film", "--height-max", "360", "--view", "manifest.mpd"))
+        self.assertNotEqual(capped.body, first.body)
 
     def test_height_cap(self):
         capped = self.weir.sign("film", "--height-max", "360")

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -18,8 +19,9 @@
 #define DEV_READY_MS   30000
 #define DEV_STOP_MS    15000
 #define DEV_POLL_MS    100
-#define DEV_RESTART_MS 1000 /* between the end of a daemon and its next start */
-#define DEV_QUICK_MS   3000 /* a daemon that ends sooner than this after its start does not work */
+#define DEV_RESTART_MS 1000  /* between the end of a daemon and its next start; doubled each time */
+#define DEV_PAUSE_MS   30000 /* ... up to this, while it ends soon after its starts */
+#define DEV_QUICK_MS   3000  /* a daemon that ends sooner than this after its start does not work */
 
 static const char dev_usage[] =
     "usage: weirctl dev [--state FOLDER] [--free-ports]\n"
@@ -37,6 +39,7 @@ struct dev_daemon {
     pid_t pid;           /* 0: not running */
     uint64_t started_ms; /* 0: never */
     uint64_t ended_ms;
+    unsigned quick_ends; /* in a row */
 };
 
 struct dev {
@@ -44,6 +47,7 @@ struct dev {
     char folder[PATH_MAX]; /* of the programs: where weirctl is, or the build's folder beside it */
     sigset_t signals;
     struct dev_daemon daemons[4];
+    bool is_ready; /* all have been, once */
 };
 
 /* A build has each program in a folder of its own part; an installation has all in one. */
@@ -107,8 +111,8 @@ static void dev_say_end(const struct dev *d, const struct dev_daemon *daemon, in
     (void)fprintf(stderr, ", see %s/logs/%s.log\n", d->state, daemon->name + strlen("weir-"));
 }
 
-/* Takes note of daemons that have ended. With say, an end is news; -ECHILD when one ended so soon
- * that starting it again makes no sense. */
+/* Takes note of daemons that have ended. With say, an end is news; -ECHILD when one ended that was
+ * only just started: it cannot run as it is configured. */
 static int dev_reap(struct dev *d, bool say, struct err *err)
 {
     int r = 0;
@@ -121,7 +125,9 @@ static int dev_reap(struct dev *d, bool say, struct err *err)
         daemon->ended_ms = clock_mono_ms();
         if (say)
             dev_say_end(d, daemon, status);
-        if (say && daemon->ended_ms - daemon->started_ms < DEV_QUICK_MS)
+        bool is_quick = daemon->ended_ms - daemon->started_ms < DEV_QUICK_MS;
+        daemon->quick_ends = is_quick ? daemon->quick_ends + 1 : 0;
+        if (say && is_quick && !d->is_ready)
             r = err_set(err, -ECHILD, "%s does not stay up", daemon->name);
     }
     return r;
@@ -132,7 +138,8 @@ static int dev_restart(struct dev *d, struct err *err)
     uint64_t now_ms = clock_mono_ms();
     for (size_t i = 0; i < ARRAY_LEN(d->daemons); i++) {
         struct dev_daemon *daemon = &d->daemons[i];
-        if (daemon->pid != 0 || now_ms - daemon->ended_ms < DEV_RESTART_MS)
+        uint64_t pause_ms = (uint64_t)DEV_RESTART_MS << MIN(daemon->quick_ends, 5U);
+        if (daemon->pid != 0 || now_ms - daemon->ended_ms < MIN(pause_ms, (uint64_t)DEV_PAUSE_MS))
             continue;
         (void)fprintf(stderr, "weirctl: starting %s again\n", daemon->name);
         int r = dev_start(d, daemon, err);
@@ -218,6 +225,7 @@ static int dev_run(struct dev *d, const struct ctl_settings *s, struct err *err)
         r = dev_start(d, &d->daemons[i], err);
     if (r == 0)
         r = dev_wait_ready(d, s, err);
+    d->is_ready = r == 0;
     if (r == 0) {
         printf("page     %s/\nedge     %s\norigin   %s\ningest   %s\nlogs     %s/logs\nready\n",
                s->control_url, s->edge_url, s->origin_url, s->ingest_url, d->state);
@@ -267,6 +275,29 @@ int ctl_init(int argc, char **argv)
     return r < 0 ? ctl_fail(&err) : 0;
 }
 
+/* Two that run on one folder would fight over its ports and files. The kernel drops the lock with
+ * the process. */
+static int dev_lock(const char *state, int *ret_fd, struct err *err)
+{
+    char path[PATH_MAX];
+    int r = file_mkdirs(state);
+    if (r < 0)
+        return err_errno(err, r, "making %s", state);
+    int size = snprintf(path, sizeof path, "%s/lock", state);
+    if (size < 0 || (size_t)size >= sizeof path)
+        return err_set(err, -ENAMETOOLONG, "%s: the path is too long", state);
+    CLEAN(base_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return err_errno(err, -errno, "opening %s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK
+                   ? err_set(err, -EBUSY, "another weirctl dev runs on %s already", state)
+                   : err_errno(err, -errno, "locking %s", path);
+    *ret_fd = fd;
+    fd = -1;
+    return 0;
+}
+
 int ctl_dev(int argc, char **argv)
 {
     const char *state = "state";
@@ -292,7 +323,10 @@ int ctl_dev(int argc, char **argv)
     (void)sigaddset(&d.signals, SIGHUP);
     (void)sigaddset(&d.signals, SIGCHLD);
     (void)sigprocmask(SIG_BLOCK, &d.signals, NULL);
-    r = dev_make(state, free_ports, d.folder, sizeof d.folder, &err);
+    CLEAN(base_close) int lock = -1;
+    r = dev_lock(state, &lock, &err);
+    if (r == 0)
+        r = dev_make(state, free_ports, d.folder, sizeof d.folder, &err);
     if (r == 0)
         r = ctl_settings_load(state, &s, &err);
     if (r == 0)

@@ -32,7 +32,7 @@ int main(int argc, char **argv)
         printf("weirctl %s\n", WEIR_VERSION);
         return 0;
     }
-    if (argc >= 2 && strcmp(argv[1], "--help") == 0) {
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         main_usage(stdout);
         return 0;
     }

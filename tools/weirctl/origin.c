@@ -139,7 +139,9 @@ static int remove_run(struct fetch_client *client, const struct ctl_settings *s,
     if (r == 0)
         r = origin_call(client, "DELETE", s->origin_url, ref.data, s->publish.text, &at_origin,
                         &root, err);
-    if (r == 0 && at_origin != 204 && !(at_origin == 404 && at_control == 204))
+    if (r == 0 && at_origin == 404)
+        r = err_set(err, -ENOENT, "there is no asset '%s' on the origin", asset);
+    else if (r == 0 && at_origin != 204)
         r = origin_refused(root, "the origin refused", err);
     json_decref(root);
     secret_clear(&admin);
@@ -162,7 +164,9 @@ int ctl_remove(int argc, char **argv)
     struct err err = {0};
     struct ctl_settings s = {0};
     struct fetch_client *client = NULL;
-    r = origin_open(state, &s, &client, &err);
+    r = ctl_asset_check(asset, &err);
+    if (r == 0)
+        r = origin_open(state, &s, &client, &err);
     if (r == 0)
         r = remove_run(client, &s, asset, &err);
     fetch_client_free(client);
@@ -221,7 +225,9 @@ int ctl_sign(int argc, char **argv)
     }
     struct err err = {0};
     struct ctl_settings s = {0};
-    r = ctl_settings_load(state, &s, &err);
+    r = ctl_asset_check(asset, &err);
+    if (r == 0)
+        r = ctl_settings_load(state, &s, &err);
     if (r == 0)
         r = sign_run(&s, asset, view, seconds, height_max, &err);
     ctl_settings_clear(&s);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/heading.h"
 #include "fetch/fetch.h"
 
 #define PUBLISH_POLL_MS    200
@@ -29,9 +30,15 @@ static const char publish_usage[] =
 
 static volatile sig_atomic_t publish_interrupted;
 
+/* The first asks ingest to stop the job and waits for that; the second waits for nothing. */
 static void publish_on_signal(int number)
 {
+    static const char text[] = "\nweirctl: ended at once; the job may go on\n";
     (void)number;
+    if (publish_interrupted) {
+        (void)!write(STDERR_FILENO, text, sizeof text - 1); /* there is nobody else to tell */
+        _exit(130);
+    }
     publish_interrupted = 1;
 }
 
@@ -166,12 +173,12 @@ static int publish_follow(struct publish *p, const char *id, const char *file, i
     for (bool stopping = false;;) {
         json_t *job = NULL;
         bool stop_now = publish_interrupted && !stopping;
-        stopping = stopping || stop_now;
         int r = publish_call(p, stop_now ? "DELETE" : "GET", path, NULL, &job, err);
         if (r < 0 && ++lost >= PUBLISH_LOST_MAX)
             return r;
         if (r == 0) {
             lost = 0;
+            stopping = stopping || stop_now; /* a stop that did not arrive is asked for again */
             if (p->terminal)
                 publish_bar(p, job);
             else
@@ -198,10 +205,18 @@ static int publish_start(struct publish *p, const char *file, const char *asset,
     bool named = strcmp(ladder, "auto") == 0 || strcmp(ladder, "copy") == 0;
     if (!named && realpath(ladder, ladder_path) == NULL)
         return err_errno(err, -errno, "ladder %s", ladder);
+    if (title != NULL) {
+        int bad = heading_check(str_of(title), err);
+        if (bad < 0)
+            return bad;
+    }
     json_t *body = json_pack("{s:s, s:s, s:s}", "path", path, "asset", asset, "ladder",
                              named ? ladder : ladder_path);
-    if (body != NULL && title != NULL)
-        (void)json_object_set_new(body, "title", json_string(title));
+    if (body != NULL && title != NULL &&
+        json_object_set_new(body, "title", json_string(title)) < 0) {
+        json_decref(body);
+        return err_set(err, -ENOMEM, "out of memory");
+    }
     if (body == NULL)
         return err_set(err, -EINVAL, "a name is not UTF-8");
     json_t *job = NULL;

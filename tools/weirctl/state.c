@@ -149,24 +149,46 @@ static int state_settings(const struct state *s, struct err *err)
     return r;
 }
 
+/* "key: "path"": quoted as JSON is, which YAML reads: names may hold colons, quotes and hashes. */
+static void state_put_path(const struct state *s, const char *key, const char *name, struct buf *b)
+{
+    CLEAN_BUF struct buf path = BUF_EMPTY;
+    buf_printf(&path, "%s%s", s->root, name);
+    buf_printf(b, "%s: ", key);
+    if (buf_error(&path) < 0)
+        b->error = buf_error(&path);
+    buf_put_json_string(b, buf_str(&path));
+    buf_putc(b, '\n');
+}
+
+static int state_put_config(const struct state *s, const char *name, const struct buf *b,
+                            struct err *err)
+{
+    int r = buf_error(b);
+    return r < 0 ? err_errno(err, r, "making %s", name) : state_put(s, name, buf_str(b), 0644, err);
+}
+
 static void state_put_listen(const struct state *s, const char *key, uint16_t port, bool tls,
                              struct buf *b)
 {
     buf_printf(b, "%s:\n  address: 127.0.0.1\n  port: %u\n", key, port);
-    if (tls)
-        buf_printf(b, "  cert_file: %s/tls/cert.pem\n  key_file: %s/tls/key.pem\n", s->root,
-                   s->root);
+    if (tls) {
+        state_put_path(s, "  cert_file", "/tls/cert.pem", b);
+        state_put_path(s, "  key_file", "/tls/key.pem", b);
+    }
 }
 
 static int state_config_origin(const struct state *s, struct err *err)
 {
     CLEAN_BUF struct buf b = BUF_EMPTY;
     state_put_listen(s, "listen", s->ports.origin, false, &b);
-    buf_printf(&b, "store: %s/origin\nhot_size: 128M\n", s->root);
-    buf_printf(&b, "publish_credential_file: %s/secrets/publish\n", s->root);
-    buf_printf(&b, "read_credential_file: %s/secrets/read\n", s->root);
+    buf_puts(&b, "store:\n");
+    state_put_path(s, "  path", "/origin", &b);
+    buf_puts(&b, "  hot_size: 128M\n");
+    state_put_path(s, "publish_credential_file", "/secrets/publish", &b);
+    state_put_path(s, "read_credential_file", "/secrets/read", &b);
     buf_puts(&b, "access_log: true\n");
-    return state_put(s, "config/origin.yaml", buf_str(&b), 0644, err);
+    return state_put_config(s, "config/origin.yaml", &b, err);
 }
 
 static int state_config_edge(const struct state *s, struct err *err)
@@ -174,26 +196,28 @@ static int state_config_edge(const struct state *s, struct err *err)
     CLEAN_BUF struct buf b = BUF_EMPTY;
     state_put_listen(s, "listen", s->ports.edge, true, &b);
     state_put_listen(s, "admin_listen", s->ports.edge_admin, false, &b);
-    buf_printf(&b, "store: %s/edge\nvolume_size: 256M\nhot_size: 256M\ndisk_size: 4G\n", s->root);
+    buf_puts(&b, "store:\n");
+    state_put_path(s, "  path", "/edge", &b);
+    buf_puts(&b, "  volume_size: 256M\n  hot_size: 256M\n  disk_size: 4G\n");
     buf_printf(&b, "origin: http://127.0.0.1:%u\n", s->ports.origin);
-    buf_printf(&b, "origin_credential_file: %s/secrets/read\n", s->root);
-    buf_printf(&b, "token_ring_file: %s/secrets/token-ring.json\n", s->root);
+    state_put_path(s, "origin_credential_file", "/secrets/read", &b);
+    state_put_path(s, "token_ring_file", "/secrets/token-ring.json", &b);
     buf_puts(&b, "access_log: true\n");
-    return state_put(s, "config/edge.yaml", buf_str(&b), 0644, err);
+    return state_put_config(s, "config/edge.yaml", &b, err);
 }
 
 static int state_config_ingest(const struct state *s, struct err *err)
 {
     CLEAN_BUF struct buf b = BUF_EMPTY;
     state_put_listen(s, "listen", s->ports.ingest, false, &b);
-    buf_printf(&b, "credential_file: %s/secrets/publish\n", s->root);
-    buf_printf(&b, "state: %s/ingest\n", s->root);
+    state_put_path(s, "credential_file", "/secrets/publish", &b);
+    state_put_path(s, "state", "/ingest", &b);
     buf_printf(&b, "origin_url: http://127.0.0.1:%u\n", s->ports.origin);
-    buf_printf(&b, "publish_credential_file: %s/secrets/publish\n", s->root);
+    state_put_path(s, "publish_credential_file", "/secrets/publish", &b);
     buf_printf(&b, "control_url: https://localhost:%u\n", s->ports.control);
-    buf_printf(&b, "admin_credential_file: %s/secrets/admin\n", s->root);
-    buf_printf(&b, "ca_file: %s/tls/ca.pem\n", s->root);
-    return state_put(s, "config/ingest.yaml", buf_str(&b), 0644, err);
+    state_put_path(s, "admin_credential_file", "/secrets/admin", &b);
+    state_put_path(s, "ca_file", "/tls/ca.pem", &b);
+    return state_put_config(s, "config/ingest.yaml", &b, err);
 }
 
 /* The page's files: beside the programs of an installation, or in the build's control folder. */
@@ -222,12 +246,14 @@ static int state_config_control(const struct state *s, struct err *err)
         return r;
     state_put_listen(s, "listen", s->ports.control, true, &b);
     state_put_listen(s, "admin_listen", s->ports.control_admin, false, &b);
-    buf_printf(&b, "db: %s/control/weir.db\n", s->root);
-    buf_printf(&b, "token_ring_file: %s/secrets/token-ring.json\n", s->root);
-    buf_printf(&b, "admin_credential_file: %s/secrets/admin\n", s->root);
+    state_put_path(s, "db", "/control/weir.db", &b);
+    state_put_path(s, "token_ring_file", "/secrets/token-ring.json", &b);
+    state_put_path(s, "admin_credential_file", "/secrets/admin", &b);
     buf_printf(&b, "edge_url: https://localhost:%u\n", s->ports.edge);
-    buf_printf(&b, "web_folder: %s\n", web);
-    return state_put(s, "config/control.yaml", buf_str(&b), 0644, err);
+    buf_puts(&b, "web_folder: ");
+    buf_put_json_string(&b, str_of(web));
+    buf_putc(&b, '\n');
+    return state_put_config(s, "config/control.yaml", &b, err);
 }
 
 int ctl_state_make(const char *folder, const char *program, bool free_ports, struct err *err)
@@ -238,6 +264,10 @@ int ctl_state_make(const char *folder, const char *program, bool free_ports, str
         return err_errno(err, r, "making %s", folder);
     if (realpath(folder, s.root) == NULL)
         return err_errno(err, -errno, "finding %s", folder);
+    json_t *text = json_string(s.root); /* refuses what is not UTF-8, as YAML and JSON do */
+    if (text == NULL)
+        return err_set(err, -EINVAL, "the path of %s is not UTF-8", folder);
+    json_decref(text);
     CLEAN(base_free) char *settings = file_join(s.root, "weirctl.json");
     CLEAN(base_free) char *tls = file_join(s.root, "tls");
     if (settings == NULL || tls == NULL)

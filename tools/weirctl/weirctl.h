@@ -14,7 +14,10 @@ ctl_command ctl_publish, ctl_assets, ctl_remove, ctl_sign, ctl_init, ctl_dev;
 /* Prints "weirctl: sentence" and returns 1. */
 int ctl_fail(const struct err *err);
 
-/* --- options: "--name value" pairs and bare words ----------------------------------------------
+/* -EINVAL with a sentence. */
+MUST_USE int ctl_asset_check(const char *asset, struct err *err);
+
+/* --- options: "--name value", "--name=value", and bare words ------------------------------------
  */
 
 struct ctl_option {
@@ -24,7 +27,7 @@ struct ctl_option {
 };
 
 /* Bare words go to words (at most words_max); *ret_words counts them. Returns 0, or 2 after saying
- * what is wrong, or 3 after printing the usage (--help). */
+ * what is wrong, or 3 after printing the usage (--help, -h). */
 MUST_USE int ctl_parse(int argc, char **argv, const char *usage, const struct ctl_option *options,
                        size_t options_count, const char **words, size_t words_max,
                        size_t *ret_words);

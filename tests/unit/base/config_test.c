@@ -80,12 +80,38 @@ static void config_test_sizes(void **state)
     assert_non_null(strstr(err.text, "hot_size"));
 }
 
+static void config_test_seconds(void **state)
+{
+    (void)state;
+    uint32_t s = 7;
+    struct err err = {0};
+    assert_int_equal(config_seconds("after", NULL, &s, &err), 0);
+    assert_int_equal(s, 7);
+    const struct {
+        const char *text;
+        uint32_t seconds;
+    } good[] = {{"0", 0}, {"90", 90}, {"90s", 90}, {"5m", 300}, {"24h", 86400}, {"30d", 2592000}};
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        assert_int_equal(config_seconds("after", good[i].text, &s, &err), 0);
+        assert_int_equal(s, good[i].seconds);
+    }
+    const char *const bad[] = {"", "d", "-1s", "1 d", "3w", "1.5h", "99999999999999999999"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        assert_true(config_seconds("after", bad[i], &s, &err) < 0);
+        assert_non_null(strstr(err.text, "after"));
+    }
+    assert_int_equal(config_seconds("after", "40000d", &s, &err), -ERANGE);
+    assert_int_equal(config_seconds("after", "99999999999999999d", &s, &err), -ERANGE);
+    assert_int_equal(s, 2592000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(config_test_good),
         cmocka_unit_test(config_test_bad),
         cmocka_unit_test(config_test_sizes),
+        cmocka_unit_test(config_test_seconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch/fetch.h"
 #include "fetch_test_util.h"
+#include <sched.h>
 
 static struct loop *loop_make(void)
 {
@@ -263,6 +264,61 @@ static void a_circuit_closes_by_a_probe(void **state)
     (void)loop_free(l);
 }
 
+/* Two connections fail, the third waits for *arg before it answers as all later ones do. */
+struct slow {
+    atomic_bool go;
+};
+
+static void serve_slowly_back(int fd, int index, void *arg)
+{
+    struct slow *slow = arg;
+    while (index == 2 && !atomic_load(&slow->go))
+        (void)sched_yield();
+    if (index >= 2)
+        script_say(fd, OK_ANSWER);
+}
+
+/* While one request finds out whether the host is back the others wait with it. */
+static void a_probe_is_waited_for(void **state)
+{
+    (void)state;
+    struct loop *l = loop_make();
+    struct fetch *f =
+        fetch_make(l, (struct fetch_options){.breaker_failures = 2, .breaker_ms = 20});
+    struct slow slow = {false};
+    struct script s = {.serve = serve_slowly_back, .arg = &slow};
+    script_start(&s);
+    const char *url = url_of("http", s.port, "/x");
+    struct got g[6] = {{0}};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(got_get(l, f, url).res, -ECONNRESET);
+    do { /* refused until the time of a probe has come */
+        g[0] = (struct got){0};
+        struct fetch_request q = got_request(&g[0], url);
+        assert_int_equal(fetch_start(f, &q, &g[0].op), 0);
+        while (g[0].dones == 0 && atomic_load(&s.connections) < 3)
+            loop_run_once(l, 10);
+    } while (g[0].dones > 0);
+    for (int i = 1; i < 6; i++) {
+        struct fetch_request q = got_request(&g[i], url);
+        assert_int_equal(fetch_start(f, &q, &g[i].op), 0);
+    }
+    for (int i = 0; i < 20; i++)
+        loop_run_once(l, 5);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(g[i].dones, 0);
+    assert_int_equal(atomic_load(&s.connections), 3); /* none of them has tried */
+    atomic_store(&slow.go, true);
+    for (int i = 0; i < 6; i++) {
+        got_wait(l, &g[i]);
+        assert_int_equal(g[i].res, 0);
+        buf_free(&g[i].body);
+    }
+    script_stop(&s);
+    (void)fetch_free(f);
+    (void)loop_free(l);
+}
+
 static void a_unix_socket_is_an_upstream_too(void **state)
 {
     (void)state;
@@ -443,6 +499,7 @@ int main(void)
         cmocka_unit_test(what_may_be_repeated_is_tried_again),
         cmocka_unit_test(a_circuit_opens_for_a_host_that_fails),
         cmocka_unit_test(a_circuit_closes_by_a_probe),
+        cmocka_unit_test(a_probe_is_waited_for),
         cmocka_unit_test(a_unix_socket_is_an_upstream_too),
         cmocka_unit_test(cancelling_from_callbacks_is_safe),
         cmocka_unit_test(on_data_ends_it_with_its_own_error),

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "fetch/fetch.h"
 #include "ingest/ingest.h"
+#include "ingest/job.h"
 #include "origin/origin.h"
 
 #define QUIET  "ffmpeg -nostdin -v error -y "
@@ -31,9 +32,7 @@ static void jobs_start_origin(uint16_t port)
     char address[] = "127.0.0.1", size[] = "16M";
     struct origin_config c = {.listen = {.address = address, .port = port},
                               .workers = 1,
-                              .store = store,
-                              .volume_size = size,
-                              .hot_size = size,
+                              .store = {.path = store, .volume_size = size, .hot_size = size},
                               .publish_credential_file = secret};
     struct err err = {0};
     int r = origin_start(&c, &err, &jobs_origin);
@@ -203,6 +202,33 @@ static void jobs_test_publish(void **state)
     json_decref(job);
 }
 
+/* A new title of the same film is published without encoding anything. */
+static void jobs_test_renamed(void **state)
+{
+    (void)state;
+    json_t *job = NULL, *ref = NULL, *film = NULL;
+    char body[512], path[64];
+    (void)snprintf(body, sizeof body,
+                   "{\"path\":\"%s/film.mp4\",\"asset\":\"first\",\"ladder\":\"%s/l.yaml\","
+                   "\"title\":\"Another \xc3\xa4\"}",
+                   film_dir, film_dir);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(jobs_call(ingest_port(jobs_ingest), "POST", "/jobs", body, &job), 200);
+        assert_string_equal(jobs_text(job, "title"), "Another \xc3\xa4");
+        assert_int_equal(jobs_call(jobs_origin_port, "GET", "/ref/first", NULL, &ref), 200);
+        assert_string_equal(jobs_text(ref, "presentation"), jobs_text(job, "presentation"));
+        (void)snprintf(path, sizeof path, "/blob/%s", jobs_text(ref, "presentation"));
+        assert_int_equal(jobs_call(jobs_origin_port, "GET", path, NULL, &film), 200);
+        assert_string_equal(jobs_text(film, "title"), "Another \xc3\xa4");
+        json_decref(job);
+        json_decref(ref);
+        json_decref(film);
+        ingest_stop(jobs_ingest); /* the record knows the new one as well */
+        jobs_start_ingest(NULL);
+    }
+    assert_int_equal(jobs_count_files("jobs"), 0);
+}
+
 static void jobs_test_refused(void **state)
 {
     (void)state;
@@ -220,6 +246,8 @@ static void jobs_test_refused(void **state)
         {"{\"path\":\"/nowhere\",\"asset\":\"../x\"}", 422, "JOB_INVALID"},
         {"{\"path\":\"/nowhere\",\"asset\":\".x\"}", 422, "JOB_INVALID"},
         {"{\"path\":\"/nowhere\",\"asset\":\"a\",\"title\":\"\"}", 422, "JOB_INVALID"},
+        {"{\"path\":\"/nowhere\",\"asset\":\"a\",\"title\":\"a\\nb\"}", 422, "JOB_INVALID"},
+        {"{\"path\":\"/nowhere\",\"asset\":\"a\",\"title\":\"\xff\"}", 400, "BODY_INVALID"},
         {"{\"path\":\"/etc/passwd\",\"asset\":\"a\",\"ladder\":\"best\"}", 422, "JOB_INVALID"},
         {"{\"path\":\"/nowhere\",\"asset\":\"a\"}", 422, "SOURCE_UNREADABLE"},
     };
@@ -264,6 +292,66 @@ static void jobs_test_failed(void **state)
     json_decref(ref);
 }
 
+/* Films by number under one ladder: posts it and waits for its end. */
+static json_t *jobs_run_film(const char *asset, const char *state)
+{
+    json_t *job = NULL;
+    assert_int_equal(jobs_post_film("film.mp4", asset, "l.yaml", &job), 202);
+    CLEAN(base_free) char *id = jobs_id(job);
+    job = jobs_wait(id);
+    assert_string_equal(jobs_text(job, "state"), state);
+    return job;
+}
+
+static void jobs_restart_origin(const char *secret)
+{
+    uint16_t port = jobs_origin_port;
+    origin_stop(jobs_origin);
+    film_run("printf '%s\n' > secret", secret);
+    jobs_start_origin(port);
+    film_run("printf '" SECRET "\n' > secret");
+}
+
+/* What is encoded outlives an upload that the origin refuses, and a restart behind it; only so many
+ * folders are kept. */
+static void jobs_test_upload_failed(void **state)
+{
+    (void)state;
+    json_t *job = NULL;
+    jobs_restart_origin("a secret that nobody knows");
+    job = jobs_run_film("refused", "failed");
+    assert_non_null(strstr(jobs_text(job, "error"), "the origin answered"));
+    json_decref(job);
+    assert_true(jobs_count_files("jobs/*/work/blobs") >= 6);
+    ingest_stop(jobs_ingest);
+    jobs_start_ingest(NULL);
+    assert_int_equal(jobs_call(ingest_port(jobs_ingest), "GET", "/jobs", NULL, &job), 200);
+    json_t *first = json_array_get(json_object_get(job, "jobs"), 0);
+    assert_string_equal(jobs_text(first, "state"), "failed");
+    assert_non_null(strstr(jobs_text(first, "error"), "the origin answered"));
+    json_decref(job);
+    char name[16];
+    for (unsigned i = 0; i < 8; i++) {
+        (void)snprintf(name, sizeof name, "refused-%u", i);
+        json_decref(jobs_run_film(name, "failed"));
+    }
+    CLEAN(base_free) char *kept = film_ask("ls ingest/jobs | wc -l");
+    assert_string_equal(kept, "8");
+    jobs_restart_origin(SECRET);
+    job = jobs_run_film("refused-0", "done");
+    assert_int_equal(json_integer_value(json_object_get(job, "segments_encoded")), 0);
+    assert_int_equal(json_integer_value(json_object_get(job, "segments_reused")), 6);
+    json_decref(job);
+    job = jobs_run_film("refused", "done"); /* its folder was the oldest: it went */
+    assert_int_equal(json_integer_value(json_object_get(job, "segments_encoded")), 6);
+    json_decref(job);
+    for (unsigned i = 1; i < 8; i++) {
+        (void)snprintf(name, sizeof name, "refused-%u", i);
+        json_decref(jobs_run_film(name, "done"));
+    }
+    assert_int_equal(jobs_count_files("jobs"), 0);
+}
+
 /* Stopped, the job keeps what it has; the same question goes on from it; discarded, it is gone. */
 static void jobs_test_stop(void **state)
 {
@@ -306,6 +394,46 @@ static void jobs_test_stop(void **state)
     assert_int_equal(jobs_count_files("jobs"), 0);
 }
 
+/* A stop that was asked for stands, also when the daemon ends before the job has. */
+static void jobs_test_stop_and_end(void **state)
+{
+    (void)state;
+    json_t *job = NULL;
+    char path[80];
+    assert_int_equal(jobs_post_film("long.mp4", "halted", "l.yaml", &job), 202);
+    CLEAN(base_free) char *id = jobs_id(job);
+    (void)snprintf(path, sizeof path, "/jobs/%s", id);
+    while (jobs_count_files("jobs/*/work/blobs") < 2)
+        jobs_nap();
+    film_run("(curl -s -X DELETE -H 'Authorization: Bearer " SECRET "' -o /dev/null "
+             "http://127.0.0.1:%u%s &) >/dev/null 2>&1; "
+             "until grep -q '\"stopped\":true' ingest/jobs/%s/job.json; do :; done",
+             ingest_port(jobs_ingest), path, id);
+    ingest_stop(jobs_ingest);
+    jobs_start_ingest(NULL);
+    assert_int_equal(jobs_call(ingest_port(jobs_ingest), "GET", path, NULL, &job), 200);
+    assert_string_equal(jobs_text(job, "state"), "stopped");
+    json_decref(job);
+    (void)snprintf(path, sizeof path, "/jobs/%s?discard=1", id);
+    assert_int_equal(jobs_call(ingest_port(jobs_ingest), "DELETE", path, NULL, &job), 200);
+    json_decref(job);
+    assert_int_equal(jobs_count_files("jobs"), 0);
+    /* What a kill -9 leaves between the asking and the end. */
+    char record[] = "/film", auto_ladder[] = "auto";
+    struct job_settings settings = {.state = film_dir};
+    struct job_ask ask = {.path = record, .asset = record + 1, .ladder = auto_ladder};
+    struct job *j = NULL, *read = NULL;
+    struct err err = {0};
+    assert_int_equal(job_new(id, &ask, 1, &j), 0);
+    j->state = JOB_RUNNING;
+    j->is_stop_asked = true;
+    assert_int_equal(job_save(&settings, j, &err), 0);
+    assert_int_equal(job_load(&settings, id, &read, &err), 0);
+    assert_int_equal(read->state, JOB_STOPPED);
+    job_free(read);
+    job_free(j);
+}
+
 /* A daemon that ends in the middle takes its job up again by itself. */
 static void jobs_test_taken_up(void **state)
 {
@@ -343,9 +471,11 @@ static void jobs_test_no_control(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(jobs_test_publish),  cmocka_unit_test(jobs_test_refused),
-        cmocka_unit_test(jobs_test_failed),   cmocka_unit_test(jobs_test_stop),
-        cmocka_unit_test(jobs_test_taken_up), cmocka_unit_test(jobs_test_no_control),
+        cmocka_unit_test(jobs_test_publish),       cmocka_unit_test(jobs_test_renamed),
+        cmocka_unit_test(jobs_test_refused),       cmocka_unit_test(jobs_test_failed),
+        cmocka_unit_test(jobs_test_upload_failed), cmocka_unit_test(jobs_test_stop),
+        cmocka_unit_test(jobs_test_stop_and_end),  cmocka_unit_test(jobs_test_taken_up),
+        cmocka_unit_test(jobs_test_no_control),
     };
     return cmocka_run_group_tests(tests, jobs_setup, jobs_teardown);
 }
