@@ -83,7 +83,8 @@ void commit_failed_on(struct commit *c, struct volume_device *d, int res)
         log_warn("that %s failed could not be noted", d->folder);
 }
 
-static int commit_write(struct commit *c, struct commit_batch *b)
+/* *ret_again: a device is left alone now, and there is another one that the batch may go to. */
+static int commit_write(struct commit *c, struct commit_batch *b, bool *ret_again)
 {
     int first = 0;
     memset(c->write_res, 0, sizeof c->write_res);
@@ -99,6 +100,7 @@ static int commit_write(struct commit *c, struct commit_batch *b)
         /* After a failed sync nobody knows which bytes are down. */
         if (r < 0 && r != -ENOSPC)
             commit_failed_on(c, v->device, r);
+        *ret_again = *ret_again || (r < 0 && atomic_load(&v->device->failed));
         first = first == 0 ? r : first;
     }
     return first;
@@ -141,11 +143,31 @@ static void commit_unwrite_refs(struct commit *c, struct commit_batch *b)
     }
 }
 
+static void commit_group(struct commit *c, struct commit_batch *b, struct commit_op *list);
+
+/* Nothing of it is in the index: all of it is looked at and placed anew. Ends, for each time there
+ * is a device less. */
+static void commit_again(struct commit *c, struct commit_batch *b)
+{
+    struct commit_op *list = NULL;
+    for (unsigned i = b->count; i > 0; i--) {
+        b->ops[i - 1]->next = list;
+        list = b->ops[i - 1];
+    }
+    b->count = 0;
+    memset(b->end, 0, sizeof b->end);
+    commit_group(c, b, list);
+}
+
 void commit_run(struct commit *c, struct commit_batch *b)
 {
     uint64_t began_us = clock_mono_us();
-    bool any = false;
-    int r = commit_write(c, b);
+    bool any = false, again = false;
+    int r = commit_write(c, b, &again);
+    if (r < 0 && again && b->may_move) {
+        commit_again(c, b);
+        return;
+    }
     if (r < 0)
         commit_fail(b, true, r);
     for (unsigned i = 0; i < b->count; i++)
@@ -265,6 +287,7 @@ static void *commit_thread(void *arg)
             b = calloc(1, sizeof *b);
         commit_renew(c);
         if (b != NULL) {
+            b->may_move = true;
             commit_group(c, b, list);
             continue;
         }

@@ -41,6 +41,7 @@ struct commit_rows {
 struct commit_batch {
     struct commit_op *ops[COMMIT_BATCH_MAX];
     unsigned count;
+    bool may_move; /* to another device, where the one that it was written to fails */
     /* Of the newest volume of each kind with this batch in it; 0: nothing placed yet. */
     uint64_t end[FORMAT_DEVICE_KINDS];
     struct commit_rows rows;

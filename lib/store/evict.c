@@ -258,6 +258,7 @@ static void evict_close_volume(struct commit *c, const struct volume *v)
 static int evict_create(struct commit *c, enum format_device_kind kind, uint64_t size)
 {
     struct index_volume row = {.size = size, .end = FORMAT_RECORDS};
+    bool left = false;
     int r = 0;
     struct volume_device *d = evict_choose_device(c, kind, size, &r);
     if (d == NULL)
@@ -268,9 +269,9 @@ static int evict_create(struct commit *c, enum format_device_kind kind, uint64_t
     r = index_run(c->options.index, evict_create_row, &row);
     if (r < 0)
         return r;
-    r = volume_create(c->options.volumes, c->queue, &row);
+    r = volume_create(c->options.volumes, c->queue, &row, &left);
     if (r < 0) {
-        int forgot = evict_delete_row(c->options.index, row.id);
+        int forgot = left ? 0 : evict_delete_row(c->options.index, row.id);
         (void)forgot; /* if not: the next start removes it */
         if (r != -ENOSPC && r != -ENOMEM)
             commit_failed_on(c, d, r);
@@ -287,7 +288,7 @@ static int evict_make(struct commit *c, enum format_device_kind kind, uint64_t s
     unsigned devices = volume_devices(c->options.volumes);
     for (;;) {
         int r = evict_create(c, kind, size);
-        if (r == -EIO && devices-- > 1)
+        if (r < 0 && r != -ENOSPC && r != -ENOMEM && devices-- > 1)
             continue; /* it is left alone now: another one may work */
         if (r != -ENOSPC)
             return r;

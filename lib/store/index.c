@@ -89,6 +89,19 @@ int index_delete_row(struct index_txn *t, enum index_db db, MDB_val key)
 
 /* --- readers ---------------------------------------------------------------------------------- */
 
+/* size 0: what another process has made it. */
+static int index_resize(struct index *x, uint64_t size)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    for (struct index_reader *r = x->readers; r != NULL; r = r->next)
+        (void)pthread_mutex_lock(&r->lock);
+    int e = index_err(mdb_env_set_mapsize(x->env, size));
+    for (struct index_reader *r = x->readers; r != NULL; r = r->next)
+        (void)pthread_mutex_unlock(&r->lock);
+    (void)pthread_mutex_unlock(&x->lock);
+    return e;
+}
+
 int index_reader_new(struct index *x, struct index_reader **ret)
 {
     struct index_reader *r = calloc(1, sizeof *r);
@@ -98,7 +111,14 @@ int index_reader_new(struct index *x, struct index_reader **ret)
     r->index = x;
     (void)pthread_mutex_init(&r->lock, NULL); /* does not fail on Linux with default attributes */
     (void)pthread_mutex_lock(&x->lock);
-    int e = index_err(mdb_txn_begin(x->env, NULL, MDB_RDONLY, &r->txn));
+    int e = mdb_txn_begin(x->env, NULL, MDB_RDONLY, &r->txn);
+    for (unsigned i = 0; e == MDB_MAP_RESIZED && i < INDEX_TRIES_MAX; i++) {
+        (void)pthread_mutex_unlock(&x->lock);
+        int grown = index_resize(x, 0);
+        (void)pthread_mutex_lock(&x->lock);
+        e = grown < 0 ? -grown : mdb_txn_begin(x->env, NULL, MDB_RDONLY, &r->txn);
+    }
+    e = index_err(e);
     if (e == 0) {
         mdb_txn_reset(r->txn);
         r->next = x->readers;
@@ -133,19 +153,6 @@ struct index_reader *index_reader_free(struct index_reader *r)
     return NULL;
 }
 
-/* size 0: what another process has made it. */
-static int index_resize(struct index *x, uint64_t size)
-{
-    (void)pthread_mutex_lock(&x->lock);
-    for (struct index_reader *r = x->readers; r != NULL; r = r->next)
-        (void)pthread_mutex_lock(&r->lock);
-    int e = index_err(mdb_env_set_mapsize(x->env, size));
-    for (struct index_reader *r = x->readers; r != NULL; r = r->next)
-        (void)pthread_mutex_unlock(&r->lock);
-    (void)pthread_mutex_unlock(&x->lock);
-    return e;
-}
-
 uint64_t index_map_size(struct index *x)
 {
     MDB_envinfo info = {0};
@@ -160,7 +167,7 @@ int index_read_begin(struct index_reader *r)
     ASSERT(r->magic == INDEX_READER_MAGIC);
     (void)pthread_mutex_lock(&r->lock);
     int e = mdb_txn_renew(r->txn);
-    if (e == MDB_MAP_RESIZED) {
+    for (unsigned i = 0; e == MDB_MAP_RESIZED && i < INDEX_TRIES_MAX; i++) {
         /* The process that writes has a larger map by now. */
         (void)pthread_mutex_unlock(&r->lock);
         int grown = index_resize(r->index, 0);
@@ -300,6 +307,18 @@ int index_set_last_volume(struct index_txn *t, uint32_t id)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
+/* To read, while there are no readers yet; the process that writes may make the map larger. */
+static int index_begin_first(struct index *x, MDB_txn **ret)
+{
+    int e = mdb_txn_begin(x->env, NULL, MDB_RDONLY, ret);
+    for (unsigned i = 0; e == MDB_MAP_RESIZED && i < INDEX_TRIES_MAX; i++) {
+        e = mdb_env_set_mapsize(x->env, 0);
+        if (e == 0)
+            e = mdb_txn_begin(x->env, NULL, MDB_RDONLY, ret);
+    }
+    return index_err(e);
+}
+
 static int index_make(struct index_txn *t, void *arg)
 {
     struct index *x = t->index;
@@ -327,7 +346,7 @@ static int index_make(struct index_txn *t, void *arg)
 static int index_look(struct index *x)
 {
     MDB_txn *txn = NULL;
-    int r = index_err(mdb_txn_begin(x->env, NULL, MDB_RDONLY, &txn));
+    int r = index_begin_first(x, &txn);
     if (r < 0)
         return r;
     for (unsigned i = 0; i < INDEX_DBS && r == 0; i++)
@@ -349,7 +368,7 @@ static int index_check(struct index *x, const char *path, struct err *err)
     MDB_stat stat;
     MDB_dbi meta;
     uint32_t version = 0;
-    int r = index_err(mdb_txn_begin(x->env, NULL, MDB_RDONLY, &txn));
+    int r = index_begin_first(x, &txn);
     if (r < 0)
         return err_errno(err, r, "reading the index %s", path);
     r = index_err(mdb_stat(txn, 1 /* LMDB's own root, which lists the databases */, &stat));

@@ -160,6 +160,7 @@ struct index_volume {
 
 MUST_USE int index_put_volume(struct index_txn *t, const struct index_volume *v);
 MUST_USE int index_delete_volume(struct index_txn *t, uint32_t id);
+MUST_USE int index_find_volume(struct index_reader *r, uint32_t id, struct index_volume *ret);
 typedef int index_volume_each(void *arg, const struct index_volume *v); /* < 0 ends the walk */
 MUST_USE int index_volumes(struct index_reader *r, index_volume_each *each, void *arg);
 
@@ -190,6 +191,8 @@ MUST_USE int index_get_errand(struct index_txn *t, const struct digest *d,
                               enum index_errand_kind *ret);
 MUST_USE int index_put_errand(struct index_txn *t, const struct index_errand *e);
 MUST_USE int index_delete_errand(struct index_txn *t, const struct digest *d);
+MUST_USE int index_find_errand(struct index_reader *r, const struct digest *d,
+                               enum index_errand_kind *ret);
 /* At most max, behind `after` (NULL: from the first). */
 MUST_USE int index_errands(struct index_reader *r, const struct digest *after, unsigned max,
                            struct index_errand *out, unsigned *ret_count);

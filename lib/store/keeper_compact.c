@@ -79,6 +79,7 @@ static bool compact_choose(struct keeper *k)
             best = gain;
             k->compact.volume = id;
             k->compact.from = 0;
+            k->compact.stuck = false;
         }
         volume_unref(v);
     }
@@ -131,7 +132,7 @@ static int compact_some(struct keeper *k, unsigned *ret_count, bool *ret_stuck)
         int moved = compact_move(k, extent, &k->ops[pushed]);
         x->from = extent->offset + FORMAT_ALIGN;
         if (moved < 0) {
-            *ret_stuck = *ret_stuck || moved != -ESTALE;
+            x->stuck = x->stuck || moved != -ESTALE; /* the rest of it may well be moved */
             continue;
         }
         bytes += k->ops[pushed].commit.length;
@@ -181,12 +182,17 @@ enum keeper_step keeper_compact_step(struct keeper *k)
     }
     if (r < 0 || stuck) {
         log_warn("volume %08x cannot be emptied now: %s", id,
-                 r < 0 ? strerror(-r) : "some of it is damaged, or there is no room");
+                 r < 0 ? strerror(-r) : "there is no room for it");
         compact_skip(k, id);
         return KEEPER_IDLE;
     }
     if (count > 0)
         return KEEPER_MORE;
+    if (k->compact.stuck) {
+        log_warn("volume %08x stays: some of it cannot be read", id);
+        compact_skip(k, id);
+        return KEEPER_IDLE;
+    }
     r = compact_drop(k);
     if (r < 0) {
         compact_skip(k, id);

@@ -7,7 +7,8 @@
 #include "base/log.h"
 #include "store/keeper_priv.h"
 
-#define MOVE_RECORDS   64u
+#define MOVE_RECORDS   64u /* of a step, and at most: */
+#define MOVE_BYTES     (UINT64_C(8) << 20)
 #define MOVE_SWEEP_US  (UINT64_C(60) * 1000000)
 #define MOVE_HIGH      0.95 /* of the capacity; emptied down to: */
 #define MOVE_LOW       0.90
@@ -128,7 +129,10 @@ static bool move_consider(struct keeper *k, const struct index_extent *x, struct
     if (demote)
         k->place.tiers[PLACE_WARM].used -= MIN(b.size, k->place.tiers[PLACE_WARM].used);
     (void)pthread_mutex_unlock(&k->lock);
-    return demote && move_demote(k, &x->digest, &e, op) == 0;
+    if (!demote || move_demote(k, &x->digest, &e, op) < 0)
+        return false;
+    k->move.debt += b.size;
+    return true;
 }
 
 static unsigned move_some(struct keeper *k)
@@ -137,7 +141,7 @@ static unsigned move_some(struct keeper *k)
     unsigned count = 0, pushed = 0;
     if (index_extents(k->reader, x->volume, x->from, MOVE_RECORDS, k->extents, &count) < 0)
         count = 0;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count && x->debt < MOVE_BYTES; i++) {
         x->from = k->extents[i].offset + FORMAT_ALIGN;
         if (move_consider(k, &k->extents[i], &k->ops[pushed]))
             keeper_push(k, &k->ops[pushed++]);
@@ -201,8 +205,10 @@ enum keeper_step keeper_move_step(struct keeper *k)
         move_look(k, false);
         return KEEPER_MORE;
     }
-    if (x->pass == 2 && !keeper_may(k, &k->work, UINT64_C(1) << 20))
+    /* What the step before has moved is paid for now: only then is it known how much it was. */
+    if (x->debt > 0 && !keeper_may(k, &k->work, x->debt))
         return KEEPER_BUSY;
+    x->debt = 0;
     if (!x->within)
         move_next_volume(k);
     else

@@ -44,15 +44,16 @@ static void scrub_record(struct keeper *k, const struct digest *d, const struct 
     rbuf_unref(record);
     store_count(&s->counts.scrubbed_bytes, s->metrics.scrubbed_bytes,
                 format_record_size(e->length));
-    if (r != -EBADMSG)
+    if (r != -EBADMSG && r != -EIO)
         return;
     /* Its space may have been given back while it was read. */
     if (index_find(k->reader, d, &now) < 0 || now.volume != e->volume || now.offset != e->offset)
         return;
-    if (!flagged) {
-        log_warn("volume %08x is damaged at %llu", e->volume, (unsigned long long)e->offset);
+    if (!flagged)
+        log_warn("volume %08x is damaged at %llu: %s", e->volume, (unsigned long long)e->offset,
+                 r == -EIO ? "it cannot be read" : "it has other bytes");
+    if (!flagged && r == -EBADMSG)
         store_quarantine(s, d, e);
-    }
     scrub_repair(s, d, e);
 }
 

@@ -125,6 +125,8 @@ static int store_open_volume(void *arg, const struct index_volume *row)
     }
     if (r != -ENOENT)
         return r;
+    if (o->options->read_only)
+        return 0; /* the process that writes has just given it up, or is making it */
     /* The row of a volume that was never made, or of one already unlinked; a cache may lose any. */
     if (row->blobs > 0 && !is_cache)
         return err_set(o->err, -EBADMSG,

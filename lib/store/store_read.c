@@ -233,6 +233,23 @@ static void store_read_done(struct io_op *io, int res)
     }
 }
 
+/* A volume that the process which writes has made since we opened the store. */
+static struct volume *store_read_follow(struct store *s, struct index_reader *reader, uint32_t id)
+{
+    struct index_volume row;
+    struct io_queue *q = NULL;
+    struct err err;
+    if (s->commit != NULL)
+        return NULL; /* nobody else makes any */
+    int r = index_find_volume(reader, id, &row);
+    if (r == 0)
+        r = io_queue_new(s->io, 1, -1, &q); /* the worker's own would call back from within */
+    if (r == 0)
+        r = volume_open(s->volumes, q, &row, true, &err);
+    io_queue_free(q);
+    return r == 0 || r == -EEXIST ? volume_get(s->volumes, id) : NULL;
+}
+
 /* The entry, and a reference to its volume; entry.volume 0: no device has it. */
 static int store_read_find(struct store_read *x)
 {
@@ -247,6 +264,8 @@ static int store_read_find(struct store_read *x)
         if (e->volume == 0)
             return -EIO; /* the remote tier has it */
         struct volume *v = volume_get(w->store->volumes, e->volume);
+        if (v == NULL)
+            v = store_read_follow(w->store, w->reader, e->volume);
         if (v == NULL)
             continue; /* evicted or compacted since the look-up, or away with its device */
         if (e->offset < FORMAT_RECORDS || e->offset >= v->size ||

@@ -155,6 +155,8 @@ static bool store_same(const struct rbuf *a, const struct rbuf *b)
 static void store_put_compared(void *arg, int res, struct rbuf *there)
 {
     struct store_write *x = arg;
+    /* Then the tier gets it anew; were it still said to have it, a demotion would lose the blob. */
+    x->commit.remote_bad = res == -EBADMSG || res == -EIO;
     if (res < 0)
         store_put_record(x); /* damaged, unreadable or just evicted: this put repairs it */
     else if (store_same(there, x->blob))

@@ -7,7 +7,8 @@
  * Owner:   the table holds one reference to each; the file is closed by the last volume_unref.
  * Threads: volume_get, volume_unref, volume_hit: any. end, blobs, bytes, flags and changes of the
  *          table: the committer only.
- * Errors:  -errno; -ENODEV: its device is not there; -EBADMSG, -EPROTONOSUPPORT, -ESTALE (another
+ * Errors:  -errno; -ENODEV: its device is not there; -EIO: its file cannot be read, which
+ *          is kept in mind; -EBADMSG, -EPROTONOSUPPORT, -ESTALE (another
  *          store's) with the sentence in err.
  * Units:   bytes. */
 #pragma once
@@ -48,13 +49,14 @@ unsigned volume_devices(struct volume_table *t);
 struct volume_device *volume_device(struct volume_table *t, unsigned i); /* i < volume_devices */
 struct volume_device *volume_device_by_id(struct volume_table *t, uint32_t id); /* or NULL */
 
-/* row: what the index says. The header must agree. q: reads it. */
+/* row: what the index says. The header must agree. q: reads it. -EEXIST: it is open. */
 MUST_USE int volume_open(struct volume_table *t, struct io_queue *q, const struct index_volume *row,
                          bool read_only, struct err *err);
 
-/* A file of row->size bytes under its final name, header and name durable. -ENOSPC. */
+/* A file of row->size bytes under its final name, header and name durable. -ENOSPC. *ret_left: it
+ * failed, and yet left the file, so that its row must stay. */
 MUST_USE int volume_create(struct volume_table *t, struct io_queue *q,
-                           const struct index_volume *row);
+                           const struct index_volume *row, bool *ret_left);
 
 /* Refuses files in the folders that look like volumes but are none of ours, removes what a crash
  * left half made. Call once all volumes of the index are open. */
