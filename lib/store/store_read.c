@@ -236,18 +236,18 @@ static void store_read_done(struct io_op *io, int res)
 /* A volume that the process which writes has made since we opened the store. */
 static struct volume *store_read_follow(struct store *s, struct index_reader *reader, uint32_t id)
 {
-    struct index_volume row;
+    struct volume_opening v = {.res = 0};
     struct io_queue *q = NULL;
-    struct err err;
     if (s->commit != NULL)
         return NULL; /* nobody else makes any */
-    int r = index_find_volume(reader, id, &row);
+    int r = index_find_volume(reader, id, &v.row);
     if (r == 0)
         r = io_queue_new(s->io, 1, -1, &q); /* the worker's own would call back from within */
-    if (r == 0)
-        r = volume_open(s->volumes, q, &row, true, &err);
+    if (r < 0)
+        return NULL;
+    volume_open(s->volumes, q, &v, 1, true);
     io_queue_free(q);
-    return r == 0 || r == -EEXIST ? volume_get(s->volumes, id) : NULL;
+    return v.res == 0 || v.res == -EEXIST ? volume_get(s->volumes, id) : NULL;
 }
 
 /* The entry, and a reference to its volume; entry.volume 0: no device has it. */
