@@ -8,6 +8,7 @@
 #include "store/store_priv.h"
 
 #define STORE_READ_TRIES 4u /* of a look-up that meets a copy just moved, evicted or reclaimed */
+#define STORE_READ_LARGE (UINT32_C(256) << 10)
 
 struct store_waiter {
     struct store_event event; /* for an answer that needs no read */
@@ -213,6 +214,9 @@ static void store_read_issue(struct store_read *x);
 static void store_read_done(struct io_op *io, int res)
 {
     struct store_read *x = CONTAINER_OF(io, struct store_read, io);
+    /* Verifying a large one takes as long as the disk takes for some: what was begun goes first. */
+    if (io->size >= STORE_READ_LARGE)
+        io_flush(x->worker->queue);
     if (res == 0)
         res = store_read_check(x);
     if (res == -ENODATA)
@@ -303,7 +307,8 @@ static void store_read_issue(struct store_read *x)
                            .offset = x->entry.offset,
                            .done = store_read_done};
     io_submit(w->queue, &x->io);
-    io_flush(w->queue);
+    if (!w->polling)
+        io_flush(w->queue); /* else at the end of the poll, for all that it begins */
 }
 
 static int store_read_start(struct store_worker *w, const struct digest *d, struct store_waiter *y)
