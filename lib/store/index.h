@@ -69,6 +69,8 @@ struct index_entry {
 };
 
 MUST_USE int index_find(struct index_reader *r, const struct digest *d, struct index_entry *ret);
+/* -ENOENT: one of them, at least, is not there. */
+MUST_USE int index_find_all(struct index_reader *r, const struct digest *digests, uint32_t count);
 MUST_USE int index_get(struct index_txn *t, const struct digest *d, struct index_entry *ret);
 MUST_USE int index_put(struct index_txn *t, const struct digest *d, const struct index_entry *e);
 MUST_USE int index_delete(struct index_txn *t, const struct digest *d);
