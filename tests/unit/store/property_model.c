@@ -217,9 +217,8 @@ void model_done(struct model *m, const struct model_op *op, int res)
             model_move(m, n, MODEL_NONE);
         break;
     case MODEL_READ:
+        /* What may be absent may come back while its space is not given back: by a rebuild. */
         model_expect(m->things[op->thing].is, res);
-        if (res < 0)
-            m->things[op->thing].is = MODEL_ABSENT;
         break;
     case MODEL_SETTLE:
         assert_int_equal(res, 0);
@@ -352,9 +351,10 @@ void model_check(struct model *m, struct store *s, struct store_worker *w)
     model_check_refs(m, w);
     for (uint32_t i = 0; i < MODEL_THINGS; i++) {
         struct model_op read = {.kind = MODEL_READ, .thing = i};
-        model_done(m, &read, model_do(m, s, w, &read));
-        if (m->things[i].is == MODEL_MAYBE)
-            m->things[i].is = MODEL_PRESENT; /* settled: it does not go by itself */
+        int r = model_do(m, s, w, &read);
+        model_done(m, &read, r);
+        /* Settled: it neither goes nor comes by itself. */
+        m->things[i].is = r == 0 ? MODEL_PRESENT : MODEL_ABSENT;
     }
     assert_int_equal(store_blob_list(w, model_each_blob, &listed), 0);
     uint64_t live = model_live(m, &blobs);
