@@ -190,8 +190,12 @@ static void model_settle(struct model *m, uint32_t seconds)
 }
 
 /* The answer that there must have been, where there is only one. */
-static void model_expect(enum model_is is, int res)
+static void model_expect(const struct model *m, const struct model_op *op, enum model_is is,
+                         int res)
 {
+    if ((is == MODEL_PRESENT && res != 0) || (is == MODEL_ABSENT && res != -ENOENT))
+        print_message("seed %d: op %d of thing %u and name %u gave %d\n", (int)m->seed, op->kind,
+                      op->thing, op->name, res);
     if (is == MODEL_MAYBE)
         assert_true(res == 0 || res == -ENOENT);
     else
@@ -207,18 +211,18 @@ void model_done(struct model *m, const struct model_op *op, int res)
         model_put(m, &m->things[op->thing]);
         break;
     case MODEL_REF:
-        model_expect(model_film_is(m, op->thing), res);
+        model_expect(m, op, model_film_is(m, op->thing), res);
         if (res == 0)
             model_move(m, n, op->thing);
         break;
     case MODEL_DELETE:
-        model_expect(n->film == MODEL_NONE ? MODEL_ABSENT : MODEL_PRESENT, res);
+        model_expect(m, op, n->film == MODEL_NONE ? MODEL_ABSENT : MODEL_PRESENT, res);
         if (res == 0)
             model_move(m, n, MODEL_NONE);
         break;
     case MODEL_READ:
         /* What may be absent may come back while its space is not given back: by a rebuild. */
-        model_expect(m->things[op->thing].is, res);
+        model_expect(m, op, m->things[op->thing].is, res);
         break;
     case MODEL_SETTLE:
         assert_int_equal(res, 0);
