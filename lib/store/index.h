@@ -39,8 +39,8 @@ struct index_reader *index_reader_free(struct index_reader *r);
 typedef int index_body(struct index_txn *t, void *arg);
 MUST_USE int index_run(struct index *x, index_body *body, void *arg);
 
-/* Whether the disk is full and what the index has in reserve runs out: nothing new may come in then,
- * so that there is enough to make room with. By who may call index_run. */
+/* Whether the disk is full and what the index has in reserve runs out: nothing new may come in
+ * then, so that there is enough to make room with. By who may call index_run. */
 bool index_room_low(struct index *x);
 
 /* Each start of a store is an epoch; taken and made durable by this call. */

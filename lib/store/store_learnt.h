@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store_learnt: what a cache learnt of what is asked for, kept over a restart: which blobs were read
- * since they were written, and which names were asked for lately.
+/* store_learnt: what a cache learnt of what is asked for, kept over a restart: which blobs were
+ * read since they were written, and which names were asked for lately.
  *
  * Life:    store_learnt_load once while the store opens, store_learnt_save once while it closes.
  * Owner:   -
