@@ -138,9 +138,9 @@ static void model_hold(struct model *m, uint32_t film)
 
 static void model_let_go(struct model *m, uint32_t film)
 {
-    struct model_film *f = &m->films[film];
-    if (film == MODEL_NONE || --f->holds > 0)
+    if (film == MODEL_NONE || --m->films[film].holds > 0)
         return;
+    const struct model_film *f = &m->films[film];
     model_unname(m, &m->things[MODEL_BLOBS + film]);
     for (uint32_t i = 0; i < f->count; i++)
         model_unname(m, &m->things[f->links[i]]);
