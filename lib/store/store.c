@@ -336,7 +336,7 @@ static int store_open_parts(struct store *s, const struct store_options *o, stru
         s->learnt = file_join(o->path, STORE_FILE_LEARNT);
         if (s->learnt == NULL)
             return err_errno(err, -ENOMEM, "opening the store %s", o->path);
-        store_learnt_load(s, s->learnt);
+        store_learnt_load(s, s->learnt, o->size_max);
     }
     r = keeper_start(s, o, &s->keeper);
     return r < 0 ? err_errno(err, r, "starting the keeper of %s", o->path) : 0;

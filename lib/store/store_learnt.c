@@ -2,7 +2,10 @@
 #include "store/store_learnt.h"
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <xxhash.h>
 #include "base/file.h"
 #include "base/log.h"
@@ -18,8 +21,9 @@ struct learnt_disk {
     uint32_t volumes;
     uint8_t store_id[FORMAT_ID_SIZE];
     uint64_t admit_size;
-    uint8_t reserved[16]; /* zero */
-    uint64_t checksum;    /* XXH3-64 of what follows, seeded with XXH3-64 of the 56 bytes before */
+    uint64_t size; /* of all that follows; the file may be longer */
+    uint8_t reserved[8];
+    uint64_t checksum; /* XXH3-64 of what follows, seeded with XXH3-64 of the 56 bytes before */
 };
 static_assert(offsetof(struct learnt_disk, admit_size) == 32, "docs/format-cache.md");
 static_assert(offsetof(struct learnt_disk, checksum) == 56, "docs/format-cache.md");
@@ -36,6 +40,29 @@ static uint64_t learnt_checksum(const struct learnt_disk *head, const void *rest
 {
     XXH64_hash_t seed = XXH3_64bits(head, offsetof(struct learnt_disk, checksum));
     return XXH3_64bits_withSeed(rest, size, seed);
+}
+
+/* A cache that fills its disk would find no room for the file when it closes: its blocks are taken
+ * beforehand, and it is written in place. One that is torn is not whole, and no loss. */
+static void learnt_take_room(const struct store *s, const char *path, uint64_t size_max)
+{
+    uint64_t size = sizeof(struct learnt_disk) + size_max / FORMAT_ALIGN / 8;
+    size += s->admit != NULL ? admit_export_size(s->admit) : 0;
+    size += size / 8; /* heads of volumes, and words that are not full */
+    CLEAN(base_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0 || fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)MIN(size, LEARNT_SIZE_MAX)) != 0)
+        log_debug("there may be no room to save what the cache learns: %s", strerror(errno));
+}
+
+static int learnt_write(const char *path, struct str bytes)
+{
+    CLEAN(base_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return -errno;
+    int r = file_write_all(fd, bytes.data, bytes.size);
+    if (r == 0 && fsync(fd) != 0)
+        r = -errno;
+    return r;
 }
 
 /* --- saving ----------------------------------------------------------------------------------- */
@@ -103,9 +130,10 @@ void store_learnt_save(const struct store *s, const char *path)
         r = buf_error(&out);
     if (r == 0) {
         const char *rest = out.data + sizeof head;
+        head.size = htole64(out.size - sizeof head);
         head.checksum = htole64(learnt_checksum(&head, rest, out.size - sizeof head));
         memcpy(out.data, &head, sizeof head);
-        r = file_write(path, buf_str(&out), 0644);
+        r = learnt_write(path, buf_str(&out));
     }
     if (r < 0)
         log_warn("what the cache learnt could not be saved in %s: %s", path, strerror(-r));
@@ -164,6 +192,9 @@ static int learnt_check(const struct store *s, struct learnt_rest *x, struct lea
         return -EBADMSG;
     if (le32toh(ret->version) != LEARNT_VERSION)
         return -EPROTONOSUPPORT;
+    if (le64toh(ret->size) > x->size)
+        return -EBADMSG;
+    x->size = (size_t)le64toh(ret->size);
     if (le64toh(ret->checksum) != learnt_checksum(ret, x->at, x->size))
         return -EBADMSG;
     return memcmp(ret->store_id, index_store_id(s->index), FORMAT_ID_SIZE) == 0 ? 0 : -ESTALE;
@@ -192,9 +223,12 @@ static int learnt_load(struct store *s, const char *path)
     return r;
 }
 
-void store_learnt_load(struct store *s, const char *path)
+void store_learnt_load(struct store *s, const char *path, uint64_t size_max)
 {
-    int r = learnt_load(s, path);
-    if (r < 0 && r != -ENOENT)
+    struct stat st;
+    bool any = stat(path, &st) == 0 && st.st_size > 0;
+    int r = any ? learnt_load(s, path) : 0;
+    if (r < 0)
         log_warn("what the cache learnt is lost, %s cannot be used: %s", path, strerror(-r));
+    learnt_take_room(s, path, size_max);
 }

@@ -11,5 +11,6 @@
 #pragma once
 #include "store/store_priv.h"
 
-void store_learnt_load(struct store *s, const char *path); /* of the file */
+/* path: of the file; size_max: what the cache may grow to. */
+void store_learnt_load(struct store *s, const char *path, uint64_t size_max);
 void store_learnt_save(const struct store *s, const char *path);

@@ -143,6 +143,31 @@ static void full_test_cache(void **state)
     full_free(&x);
 }
 
+/* What it learnt is saved there too: the file had its room from the start. */
+static void full_test_cache_learns(void **state)
+{
+    (void)state;
+    struct full x;
+    struct digest d;
+    full_new(&x, "64");
+    x.f.options.size_max = 1 << 30;
+    x.f.options.volume_size = 4 << 20;
+    x.f.options.hot_size = 1 << 20;
+    fixture_open(&x.f);
+    cache_goes_on(&x, 0, 900);
+    full_fill(&x);
+    struct rbuf *b = fixture_blob(5000, SIZE, &d);
+    assert_int_equal(fixture_put(x.f.worker, &d, b, STORE_PUT_CACHE), 0);
+    assert_false(store_has(x.f.worker, &d));
+    fixture_close(&x.f);
+    full_fill(&x);
+    fixture_open(&x.f);
+    assert_int_equal(fixture_put(x.f.worker, &d, b, STORE_PUT_CACHE), 0);
+    assert_true(store_has(x.f.worker, &d)); /* it remembers */
+    rbuf_unref(b);
+    full_free(&x);
+}
+
 /* The index grows by refs alone: a cache gives volumes for it too. */
 static void full_test_cache_index(void **state)
 {
@@ -300,9 +325,9 @@ static bool may_mount(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(full_test_cache),   cmocka_unit_test(full_test_cache_index),
-        cmocka_unit_test(full_test_origin),  cmocka_unit_test(full_test_origin_index),
-        cmocka_unit_test(full_test_workers),
+        cmocka_unit_test(full_test_cache),        cmocka_unit_test(full_test_cache_learns),
+        cmocka_unit_test(full_test_cache_index),  cmocka_unit_test(full_test_origin),
+        cmocka_unit_test(full_test_origin_index), cmocka_unit_test(full_test_workers),
     };
     if (!may_mount()) {
         (void)fprintf(stderr, "no mount of our own: skipped\n");
