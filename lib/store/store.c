@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "store/commit_priv.h"
 #include "store/store_devices.h"
+#include "store/store_learnt.h"
 #include "store/store_priv.h"
 #include "store/store_recount.h"
 
@@ -332,6 +333,12 @@ static int store_open_parts(struct store *s, const struct store_options *o, stru
     r = store_start_commit(s, o, err);
     if (r < 0)
         return r;
+    if (s->is_cache) {
+        s->learnt = file_join(o->path, STORE_FILE_LEARNT);
+        if (s->learnt == NULL)
+            return err_errno(err, -ENOMEM, "opening the store %s", o->path);
+        store_learnt_load(s, s->learnt, o->size_max);
+    }
     r = keeper_start(s, o, &s->keeper);
     return r < 0 ? err_errno(err, r, "starting the keeper of %s", o->path) : 0;
 }
@@ -378,6 +385,9 @@ struct store *store_close(struct store *s)
         (void)nanosleep(&moment, NULL);
     s->commit = commit_stop(s->commit);
     s->keeper = keeper_free(keeper);
+    if (s->learnt != NULL)
+        store_learnt_save(s, s->learnt);
+    free(s->learnt);
     hot_free(s->hot);
     heat_free(s->heat);
     admit_free(s->admit);

@@ -27,6 +27,7 @@
 #define STORE_FOLDER_INDEX "index"
 #define STORE_FOLDER_WARM  "warm"
 #define STORE_FILE_LOCK    "lock"
+#define STORE_FILE_LEARNT  "learnt"
 
 struct store_metrics {
     struct metric *hits_hot, *hits_warm, *hits_cold, *hits_remote, *misses, *damaged, *repaired;
@@ -63,6 +64,7 @@ struct store {
     bool is_cache;
     uint64_t volume_size, size_max;
     bool reclaims; /* what names each blob is counted, all of it */
+    char *learnt;  /* where a cache keeps what it learnt; NULL: nowhere */
     int lock_fd;   /* flock: one process, one store */
     _Atomic unsigned workers;
     _Atomic uint64_t reading, read_bytes; /* in the foreground: under way; since start */

@@ -35,7 +35,7 @@ struct volume {
     uint64_t size;
     struct volume_device *device;
     struct index_volume row; /* as the index has it; the committer's */
-    _Atomic uint64_t *hits;  /* a bit for each FORMAT_ALIGN bytes: read since start? */
+    _Atomic uint64_t *hits;  /* a bit for each FORMAT_ALIGN bytes: read since it was written? */
 };
 
 /* The store's id is copied. */
@@ -85,6 +85,10 @@ MUST_USE int volume_wipe_tail(const struct volume *v, struct io_queue *q);
 
 void volume_hit(struct volume *v, uint64_t offset);
 bool volume_was_hit(const struct volume *v, uint64_t offset);
+/* The same as words of bits: bit i of word w for page 64 w + i. */
+uint32_t volume_hit_words(const struct volume *v);
+uint64_t volume_hits(const struct volume *v, uint32_t word);
+void volume_add_hits(struct volume *v, uint32_t word, uint64_t bits);
 
 /* Sums over the table, or over one device (NULL: all); any thread. */
 struct volume_sums {
