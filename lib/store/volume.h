@@ -80,6 +80,10 @@ MUST_USE int volume_remove(struct volume_table *t, uint32_t id);
 MUST_USE int volume_read_blob(struct volume_table *t, struct io_queue *q, const struct digest *d,
                               const struct index_entry *e, struct rbuf **ret);
 
+/* Whether a ref's record is whole and of that name. -EBADMSG; -ENOENT as above. */
+MUST_USE int volume_check_ref(struct volume_table *t, struct io_queue *q, uint32_t volume,
+                              const struct index_extent *x);
+
 void volume_hit(struct volume *v, uint64_t offset);
 bool volume_was_hit(const struct volume *v, uint64_t offset);
 
