@@ -58,7 +58,8 @@ struct store_options {
 
     const struct store_device *devices; /* none: one, path/warm */
     unsigned devices_count;
-    bool read_only; /* beside a daemon that has it open: gets and lists, nothing else */
+    bool read_only; /* beside a daemon that has it open: gets and lists, nothing else. Once in a
+                       process: LMDB allows no more */
 
     struct store_tier *remote; /* a bucket; NULL: none. Borrowed until store_close */
     bool remote_shared;        /* other stores name blobs in it: nothing is removed there */

@@ -387,6 +387,36 @@ int volume_read_blob(struct volume_table *t, struct io_queue *q, const struct di
     return 0;
 }
 
+static int volume_check_ref_page(const uint8_t *page, uint32_t volume, const struct index_extent *x)
+{
+    struct format_record head;
+    struct store_ref ref;
+    struct str name;
+    if (format_record_read(page, FORMAT_ALIGN, &head) < 0 || head.kind != x->kind ||
+        head.volume != volume || head.offset != x->offset ||
+        format_record_size(head.length) > FORMAT_ALIGN ||
+        format_payload_check(page, head.length) < 0 ||
+        format_ref_read(page + format_payload_offset(head.length), head.length, &name, &ref) < 0)
+        return -EBADMSG;
+    return str_eq(name, str_of(x->name)) ? 0 : -EBADMSG;
+}
+
+int volume_check_ref(struct volume_table *t, struct io_queue *q, uint32_t volume,
+                     const struct index_extent *x)
+{
+    struct volume *v = volume_get(t, volume);
+    uint8_t *page = v != NULL ? aligned_alloc(FORMAT_ALIGN, FORMAT_ALIGN) : NULL;
+    int r = v == NULL ? -ENOENT : -ENOMEM;
+    static_assert(FORMAT_REF_MAX + 64 + 8 <= FORMAT_ALIGN, "a ref's record is one page");
+    if (page != NULL)
+        r = io_run(q, IO_READ, v->fd, page, FORMAT_ALIGN, x->offset);
+    if (page != NULL && r == 0)
+        r = volume_check_ref_page(page, volume, x);
+    free(page);
+    volume_unref(v);
+    return r == -ENODATA ? -EBADMSG : r;
+}
+
 static int volume_read_header(struct volume_table *t, struct io_queue *q, int fd,
                               struct format_volume *ret, struct err *err)
 {

@@ -83,6 +83,10 @@ MUST_USE int volume_read_blob(struct volume_table *t, struct io_queue *q, const 
 /* No records behind v->row.end any more; before anything is written there. */
 MUST_USE int volume_wipe_tail(const struct volume *v, struct io_queue *q);
 
+/* Whether a ref's record is whole and of that name. -EBADMSG; -ENOENT as above. */
+MUST_USE int volume_check_ref(struct volume_table *t, struct io_queue *q, uint32_t volume,
+                              const struct index_extent *x);
+
 void volume_hit(struct volume *v, uint64_t offset);
 bool volume_was_hit(const struct volume *v, uint64_t offset);
 /* The same as words of bits: bit i of word w for page 64 w + i. */
