@@ -299,7 +299,7 @@ static void entry_ask(struct assets_entry *e)
         entry_fall_back(e, r);
 }
 
-void assets_want(struct assets *a, struct str name, assets_cb *cb, void *arg)
+static struct assets_entry *assets_wait(struct assets *a, struct str name, assets_cb *cb, void *arg)
 {
     ASSERT(a->magic == ASSETS_MAGIC);
     ASSERT(store_name_ok(name));
@@ -307,11 +307,32 @@ void assets_want(struct assets *a, struct str name, assets_cb *cb, void *arg)
     struct assets_waiter *waiter = e == NULL ? NULL : calloc(1, sizeof *waiter);
     if (waiter == NULL) {
         cb(arg, -ENOMEM, NULL);
-        return;
+        return NULL;
     }
     *waiter = (struct assets_waiter){e->waiters, cb, arg};
     e->waiters = waiter;
     e->used = ++a->clock;
+    return e;
+}
+
+void assets_want_recent(struct assets *a, struct str name, assets_cb *cb, void *arg)
+{
+    struct assets_entry *e = assets_wait(a, name, cb, arg);
+    if (e == NULL || e->asking)
+        return;
+    uint64_t now_ms = clock_mono_ms();
+    uint64_t known_ms = MAX(e->asset.checked_ms, e->asked_ms);
+    if (e->asset.now != NULL && known_ms != 0 && now_ms - known_ms < ASSETS_RECENT_MS)
+        entry_answer(e, 0);
+    else
+        entry_ask(e);
+}
+
+void assets_want(struct assets *a, struct str name, assets_cb *cb, void *arg)
+{
+    struct assets_entry *e = assets_wait(a, name, cb, arg);
+    if (e == NULL)
+        return;
     uint64_t ttl_ms = a->worker->edge->config->ref_ttl_ms;
     if (ttl_ms == 0)
         ttl_ms = ASSETS_TTL_MS_DEFAULT;

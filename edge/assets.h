@@ -17,6 +17,7 @@
 
 #define ASSETS_MAX            4096 /* that a worker remembers; the least used go first */
 #define ASSETS_STALE_MS       10000
+#define ASSETS_RECENT_MS      250
 #define ASSETS_TTL_MS_DEFAULT 2000
 
 struct asset {
@@ -32,3 +33,7 @@ struct assets *assets_free(struct assets *a);
 /* cb may run before assets_want returns; asset is lent for the call, NULL when res < 0. */
 typedef void assets_cb(void *arg, int res, const struct asset *asset);
 void assets_want(struct assets *a, struct str name, assets_cb *cb, void *arg);
+
+/* The same, but what is older than ASSETS_RECENT_MS waits for the origin's word: for a view that is
+ * not in what this worker knows, while another worker may have given out a newer manifest. */
+void assets_want_recent(struct assets *a, struct str name, assets_cb *cb, void *arg);

@@ -33,6 +33,7 @@ struct serve_op {
     struct fill *fill;
     struct fill_listener *listener;
     bool is_private; /* the token came by a cookie */
+    bool is_recent;  /* the asset was asked for again */
     bool collapsed;  /* waits for another's fill */
     bool replied;    /* the fill is read by the response now */
 };
@@ -203,12 +204,22 @@ static void op_get_blob(struct serve_op *op)
 
 /* --- views ------------------------------------------------------------------------------------ */
 
+static void op_on_asset(void *arg, int res, const struct asset *asset);
+
 static void op_reply_view(struct serve_op *op, const struct asset *asset)
 {
     struct edge_worker *w = http_req_worker(op->req);
     struct view_body v = {0};
     bool is_new = false;
-    int r = views_resolve(w->views, asset->now, str_of(op->rest), op->height_max, &v, &is_new);
+    struct str rest = str_of(op->rest);
+    int r = views_resolve(w->views, asset->now, rest, op->height_max, &v, &is_new);
+    if (r == -ENOENT && !op->is_recent) {
+        op->is_recent = true; /* another worker may know of a newer edition */
+        assets_want_recent(w->assets, str_of(op->asset), op_on_asset, op);
+        return;
+    }
+    if (r == -ENOENT && asset->before != NULL) /* or the player's manifest is of the older one */
+        r = views_resolve(w->views, asset->before, rest, op->height_max, &v, &is_new);
     if (r < 0) {
         op_fail(op, r);
         return;

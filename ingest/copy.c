@@ -170,20 +170,27 @@ static int copy_track_new(struct run *run, const char *id, int index, struct err
     return 0;
 }
 
+/* The first packet without its ADTS header carries what the header said, even if the packet itself
+ * is in front of the film's start and left out. */
+static int copy_describe(struct copy_track *t, const AVPacket *p)
+{
+    size_t size = 0;
+    const uint8_t *extra = av_packet_get_side_data(p, AV_PKT_DATA_NEW_EXTRADATA, &size);
+    if (extra == NULL || size == 0 || t->par->extradata != NULL)
+        return 0;
+    t->par->extradata = av_mallocz(size + AV_INPUT_BUFFER_PADDING_SIZE);
+    if (t->par->extradata == NULL)
+        return AVERROR(ENOMEM);
+    memcpy(t->par->extradata, extra, size);
+    t->par->extradata_size = (int)size;
+    return 0;
+}
+
 /* With the first packet: some codecs are described by it. */
 static int copy_init(struct copy_track *t, const AVPacket *first, struct err *err)
 {
     CLEAN_BUF struct buf init = BUF_EMPTY;
     bool by_data = t->par->codec_id == AV_CODEC_ID_AC3 || t->par->codec_id == AV_CODEC_ID_EAC3;
-    size_t size = 0;
-    const uint8_t *extra = av_packet_get_side_data(first, AV_PKT_DATA_NEW_EXTRADATA, &size);
-    if (t->adts != NULL && extra != NULL && size > 0 && t->par->extradata == NULL) {
-        t->par->extradata = av_mallocz(size + AV_INPUT_BUFFER_PADDING_SIZE);
-        if (t->par->extradata == NULL)
-            return err_errno(err, -ENOMEM, "%s", t->run->probe->path);
-        memcpy(t->par->extradata, extra, size);
-        t->par->extradata_size = (int)size;
-    }
     int r = media_ff_init(t->par, t->timescale, by_data ? first : NULL, &init);
     if (r < 0)
         return copy_refuse(t->run, err, "its track", t->track->id);
@@ -369,6 +376,8 @@ static int copy_adts(struct copy_track *t, AVPacket *p, struct err *err)
         av = av_bsf_receive_packet(t->adts, p);
         if (av == AVERROR(EAGAIN) || av == AVERROR_EOF)
             return 0;
+        if (av >= 0)
+            av = copy_describe(t, p);
         int r = av < 0 ? av : copy_packet(t, p, err);
         av_packet_unref(p);
         if (av >= 0 && r < 0)

@@ -95,6 +95,24 @@ static void blob_on_get(void *arg, int res, struct rbuf *blob)
     blob_op_free(op);
 }
 
+/* RFC 8586: another origin asks, because it lacks the blob. It must not be asked in turn. */
+static bool blob_asked_by_origin(const struct http_req *req)
+{
+    struct str rest = http_req_header(req, "cdn-loop");
+    while (rest.size > 0) {
+        const char *comma = memchr(rest.data, ',', rest.size);
+        size_t size = comma != NULL ? (size_t)(comma - rest.data) : rest.size;
+        struct str id = str_trim((struct str){rest.data, size});
+        const char *semicolon = memchr(id.data, ';', id.size);
+        if (semicolon != NULL)
+            id = str_trim((struct str){id.data, (size_t)(semicolon - id.data)});
+        if (str_eq_nocase(id, STR("weir")))
+            return true;
+        rest = str_skip(rest, MIN(size + 1, rest.size));
+    }
+    return false;
+}
+
 static void blob_get(struct http_req *req, const struct digest *d, const char *type)
 {
     struct origin_worker *w = http_req_worker(req);
@@ -102,7 +120,10 @@ static void blob_get(struct http_req *req, const struct digest *d, const char *t
     if (op == NULL)
         return;
     op->type = type;
-    store_get(w->store, d, blob_on_get, op);
+    if (blob_asked_by_origin(req))
+        store_get_local(w->store, d, blob_on_get, op);
+    else
+        store_get(w->store, d, blob_on_get, op);
 }
 
 void origin_get_blob(struct http_req *req, void *arg)

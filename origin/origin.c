@@ -34,6 +34,8 @@ void origin_reply_store_error(struct http_req *req, int error)
         {-ENOSPC, 507, "STORE_FULL", "the store is full"},
         {-EBADMSG, 502, "BLOB_DAMAGED", "the stored bytes are damaged and will not be served"},
         {-ESTALE, 409, "REF_MOVED", "the ref has another generation than expected"},
+        {-EIO, 502, "BLOB_AWAY", "what holds the blob cannot be read now"},
+        {-EHOSTDOWN, 503, "BUCKET_AWAY", "the bucket does not answer, try again"},
         {-EAGAIN, 503, "BUSY", "too many requests are under way, try again"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -116,7 +118,20 @@ static int origin_open_store(struct origin *o, const struct origin_config *confi
         .metric_prefix = "weir_origin",
     };
     int r = store_config_apply(&config->store, devices, &options, err);
-    return r < 0 ? r : store_open(&options, err, &o->store);
+    if (r == 0)
+        r = tier_bucket_open(config->bucket, err, &o->bucket);
+    if (r == 0)
+        r = tier_siblings_open(config->siblings, err, &o->siblings);
+    if (r < 0)
+        return r;
+    struct err why = {{0}};
+    /* One that is away now may come back: an origin starts without it. */
+    if (o->bucket != NULL && o->bucket->ops->check(o->bucket, &why) < 0)
+        log_warn("the bucket %s is not there: %s", config->bucket->name, why.text);
+    options.remote = o->bucket;
+    options.remote_shared = config->bucket != NULL && config->bucket->shared;
+    options.peer = o->siblings;
+    return store_open(&options, err, &o->store);
 }
 
 static int origin_open_server(struct origin *o, const struct origin_config *config, struct err *err)
@@ -190,6 +205,10 @@ void origin_stop(struct origin *o)
         http_server_drain(o->server, ORIGIN_DRAIN_MS);
     http_server_free(o->server);
     store_close(o->store);
+    if (o->bucket != NULL)
+        o->bucket->ops->free(o->bucket);
+    if (o->siblings != NULL)
+        o->siblings->ops->free(o->siblings);
     metrics_free(o->metrics);
     secret_clear(&o->publish);
     secret_clear(&o->read);

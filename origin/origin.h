@@ -10,6 +10,7 @@
 #include "base/config.h"
 #include "base/metrics.h"
 #include "base/secret.h"
+#include "fetch/tier_config.h"
 #include "http/http_config.h"
 #include "media/title.h"
 #include "store/store_config.h"
@@ -22,6 +23,8 @@ struct origin_config {
     struct http_listen_config listen;
     unsigned workers;
     struct store_config store;
+    struct tier_bucket_config *bucket;     /* NULL: none */
+    struct tier_siblings_config *siblings; /* NULL: none */
     char *publish_credential_file;
     char *read_credential_file; /* NULL: reading is open */
     bool access_log;
@@ -36,6 +39,7 @@ struct origin {
     struct secret publish;
     struct secret read; /* size 0: open */
     struct metrics *metrics;
+    struct store_tier *bucket, *siblings; /* outlive the store */
     struct store *store;
     struct http_server *server;
     struct metric *published;

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
+#ifdef WEIR_XXH_DISPATCH
+#include <xxh_x86dispatch.h> /* AVX2 or AVX-512 where the processor has them */
+#endif
 #include "base/enc.h"
 
 struct digest_state {

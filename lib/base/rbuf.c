@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/rbuf.h"
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/arena.h"
+
+#define RBUF_ARENA_MIN (UINT32_C(32) << 10) /* smaller ones are malloc's */
+#define RBUF_IDLE_MAX  (UINT64_C(64) << 20)
 
 struct rbuf {
     uint32_t magic;
@@ -14,7 +19,25 @@ struct rbuf {
     uint32_t offset;    /* where the bytes that count begin */
     uint32_t used_size; /* offset + used_size <= cap_size; changes only while refs == 1 */
     uint8_t *data;
+    struct arena_block block; /* data is in it; size 0: data is malloc's */
 };
+
+static struct arena *rbuf_arena; /* NULL: malloc for all */
+static pthread_once_t rbuf_arena_once = PTHREAD_ONCE_INIT;
+
+static void rbuf_arena_make(void)
+{
+#ifndef WEIR_POOL_PASSTHROUGH /* a sanitizer shall see each use after the end */
+    (void)!arena_new(RBUF_IDLE_MAX, &rbuf_arena);
+#endif
+}
+
+void rbuf_idle_max(uint64_t size)
+{
+    (void)pthread_once(&rbuf_arena_once, rbuf_arena_make);
+    if (rbuf_arena != NULL)
+        arena_set_idle_max(rbuf_arena, size);
+}
 
 static void rbuf_check(const struct rbuf *b)
 {
@@ -39,10 +62,15 @@ int rbuf_new(uint32_t cap_size, struct rbuf **ret)
     struct rbuf *b = calloc(1, sizeof *b);
     if (b == NULL)
         return -ENOMEM;
-    /* Small ones are not worth a page: a playlist of 2 KiB would cost 8. */
-    size_t align = cap_size >= RBUF_ALIGN ? RBUF_ALIGN : 64;
-    size_t whole = (cap_size + align - 1) / align * align;
-    b->data = aligned_alloc(align, whole);
+    (void)pthread_once(&rbuf_arena_once, rbuf_arena_make);
+    if (cap_size >= RBUF_ARENA_MIN && rbuf_arena != NULL &&
+        arena_alloc(rbuf_arena, cap_size, &b->block) == 0)
+        b->data = b->block.data;
+    if (b->data == NULL) {
+        /* Small ones are not worth a page: a playlist of 2 KiB would cost 8. */
+        size_t align = cap_size >= RBUF_ALIGN ? RBUF_ALIGN : 64;
+        b->data = aligned_alloc(align, (cap_size + align - 1) / align * align);
+    }
     if (b->data == NULL) {
         free(b);
         return -ENOMEM;
@@ -112,7 +140,7 @@ uint32_t rbuf_size(const struct rbuf *b)
 uint32_t rbuf_cap(const struct rbuf *b)
 {
     rbuf_check(b);
-    return b->cap_size;
+    return MAX(b->cap_size, b->block.size);
 }
 
 struct rbuf *rbuf_ref(struct rbuf *b)
@@ -133,7 +161,10 @@ struct rbuf *rbuf_unref(struct rbuf *b)
     ASSERT(before > 0);
     if (before == 1) {
         MAGIC_CLEAR(b);
-        free(b->data);
+        if (b->block.size > 0)
+            arena_free_block(rbuf_arena, &b->block);
+        else
+            free(b->data);
         free(b);
     }
     return NULL;

@@ -4,7 +4,6 @@
  * own callbacks: what users do there (start, cancel) is noted and done when it has returned. */
 #include "fetch/fetch.h"
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -135,13 +134,6 @@ static int fetch_on_timeout(CURLM *multi, long timeout_ms, void *arg)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static CURLcode fetch_global_result;
-
-static void fetch_global_init(void)
-{
-    fetch_global_result = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 static void fetch_defaults(struct fetch_options *o)
 {
     if (o->connect_ms == 0)
@@ -185,11 +177,10 @@ static int fetch_init(struct fetch *f)
 
 int fetch_new(struct loop *loop, const struct fetch_options *options, struct fetch **ret)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     ASSERT(loop != NULL);
-    (void)pthread_once(&once, fetch_global_init); /* cannot fail with a valid once */
-    if (fetch_global_result != CURLE_OK)
-        return -EIO;
+    int r = fetch__global();
+    if (r < 0)
+        return r;
     struct fetch *f = calloc(1, sizeof *f);
     if (f == NULL)
         return -ENOMEM;
@@ -199,7 +190,7 @@ int fetch_new(struct loop *loop, const struct fetch_options *options, struct fet
     if (options != NULL)
         f->options = *options;
     fetch_defaults(&f->options);
-    int r = fetch_init(f);
+    r = fetch_init(f);
     if (r < 0) {
         (void)fetch_free(f);
         return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One attempt's settings, and what the library tells of it. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include "base/id.h"
 #include "fetch/fetch_priv.h"
@@ -43,6 +44,41 @@ int fetch__result_of(CURLcode code)
     }
 }
 
+static CURLcode fetch_global_result;
+
+static void fetch_global_init(void)
+{
+    fetch_global_result = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+int fetch__global(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, fetch_global_init); /* cannot fail with a valid once */
+    return fetch_global_result == CURLE_OK ? 0 : -EIO;
+}
+
+uint64_t fetch__backoff_ms(unsigned tries, uint64_t first_ms, uint64_t max_ms)
+{
+    uint64_t full = MIN(first_ms << MIN(tries - 1, 16u), max_ms);
+    uint32_t random;
+    id_random(&random, sizeof random); /* so that many do not come back all at once */
+    return full / 2 + random % (full / 2 + 1);
+}
+
+uint64_t fetch__easy_moved(CURL *easy)
+{
+    curl_off_t down = 0;
+    curl_off_t up = 0;
+    long head = 0;
+    long request = 0;
+    (void)curl_easy_getinfo(easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+    (void)curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &up);
+    (void)curl_easy_getinfo(easy, CURLINFO_HEADER_SIZE, &head);
+    (void)curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request);
+    return (uint64_t)down + (uint64_t)up + (uint64_t)head + (uint64_t)request;
+}
+
 /* --- what comes in ---------------------------------------------------------------------------- */
 
 static void fetch_easy_head_line(struct fetch_op *op, struct str line)
@@ -68,7 +104,7 @@ static int fetch_easy_give_head(struct fetch_op *op)
         return 0; /* 100 Continue and the like: the answer is still to come */
     op->status = (unsigned)code;
     op->head_given = true;
-    fetch__host_answers(op->host, op);
+    fetch_circuit_answers(&op->host->circuit, op);
     if (op->on_head == NULL)
         return 0;
     const struct fetch_head head = {op->status, op->size, str_of(op->media_type)};
@@ -185,28 +221,33 @@ static bool fetch_easy_set_method(struct fetch_op *op)
     return curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, op->method) == CURLE_OK;
 }
 
-static bool fetch_easy_set_connection(struct fetch_op *op)
+bool fetch__easy_base(CURL *e, const char *url, const char *ca_file, uint32_t connect_ms)
 {
-    CURL *e = op->easy;
-    const struct fetch_options *o = &op->fetch->options;
-    bool is_https = str_starts(str_of(op->url), STR("https:"));
+    bool is_https = str_starts(str_of(url), STR("https:"));
     /* Refused for a handle that still has the buffer of its last transfer, which is as large. */
     (void)curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 128L << 10);
-    return curl_easy_setopt(e, CURLOPT_URL, op->url) == CURLE_OK &&
+    return curl_easy_setopt(e, CURLOPT_URL, url) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_USERAGENT, "weir/" WEIR_VERSION) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_PROXY, "") == CURLE_OK && /* none from the environment */
            curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
-           curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_ms) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_PIPEWAIT, is_https ? 1L : 0L) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
-           (o->ca_file == NULL || curl_easy_setopt(e, CURLOPT_CAINFO, o->ca_file) == CURLE_OK) &&
+           (ca_file == NULL || curl_easy_setopt(e, CURLOPT_CAINFO, ca_file) == CURLE_OK);
+}
+
+static bool fetch_easy_set_connection(struct fetch_op *op)
+{
+    const struct fetch_options *o = &op->fetch->options;
+    return fetch__easy_base(op->easy, op->url, o->ca_file, o->connect_ms) &&
            (op->unix_socket == NULL ||
-            curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, op->unix_socket) == CURLE_OK);
+            curl_easy_setopt(op->easy, CURLOPT_UNIX_SOCKET_PATH, op->unix_socket) == CURLE_OK);
 }
 
 int fetch__easy_set(struct fetch_op *op)
@@ -220,7 +261,6 @@ int fetch__easy_set(struct fetch_op *op)
     op->media_type[0] = '\0';
     bool ok = curl_easy_setopt(e, CURLOPT_PRIVATE, op) == CURLE_OK &&
               curl_easy_setopt(e, CURLOPT_ERRORBUFFER, op->error_text) == CURLE_OK &&
-              curl_easy_setopt(e, CURLOPT_USERAGENT, "weir/" WEIR_VERSION) == CURLE_OK &&
               curl_easy_setopt(e, CURLOPT_HTTPHEADER, op->headers) == CURLE_OK &&
               curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, fetch_easy_on_header) == CURLE_OK &&
               curl_easy_setopt(e, CURLOPT_HEADERDATA, op) == CURLE_OK &&

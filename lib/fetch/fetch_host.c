@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A circuit for each upstream (scheme, host, port, or the socket's path):
- *
- *   closed --breaker_failures in a row--> open --breaker_ms--> one probe --answer--> closed
- *                                           ^----------------------|--failure
- * While open, requests are refused without a try. While the probe is under way they wait for what
- * it meets: the head of any answer closes the circuit. */
+/* A circuit for each upstream: scheme, host, port, or the socket's path. */
 #include <errno.h>
 #include <stdlib.h>
-#include "base/clock.h"
 #include "fetch/fetch_priv.h"
 
 static int fetch_host_key(const char *url, const char *unix_socket, struct buf *out)
@@ -52,7 +46,7 @@ static void fetch_hosts_trim(struct fetch *f)
 {
     for (struct fetch_host **at = &f->hosts; *at != NULL;) {
         struct fetch_host *h = *at;
-        if (h->failures > 0 || fetch_host_in_use(f, h)) {
+        if (h->circuit.failures > 0 || fetch_host_in_use(f, h)) {
             at = &h->next;
             continue;
         }
@@ -82,55 +76,13 @@ int fetch__host_of(struct fetch *f, const char *url, const char *unix_socket,
     if (h == NULL)
         return -ENOMEM;
     h->key = buf_take(&key);
+    h->circuit.failures_max = f->options.breaker_failures;
+    h->circuit.open_ms = f->options.breaker_ms;
     h->next = f->hosts;
     f->hosts = h;
     f->hosts_count++;
     *ret = h;
     return 0;
-}
-
-bool fetch__host_admits(struct fetch *f, struct fetch_host *h, const struct fetch_op *op)
-{
-    (void)f;
-    if (!h->is_open)
-        return true;
-    if (h->probe != NULL || clock_mono_ms() < h->open_until_ms)
-        return false;
-    h->probe = op;
-    return true;
-}
-
-void fetch__host_result(struct fetch *f, struct fetch_host *h, const struct fetch_op *op,
-                        bool answered)
-{
-    bool was_probe = h->probe == op;
-    fetch__host_forget(h, op);
-    if (answered) {
-        h->failures = 0;
-        h->is_open = false;
-        return;
-    }
-    if (h->failures < UINT32_MAX)
-        h->failures++;
-    if (was_probe || (!h->is_open && h->failures >= f->options.breaker_failures)) {
-        h->is_open = true;
-        h->open_until_ms = clock_mono_ms() + f->options.breaker_ms;
-    }
-}
-
-void fetch__host_answers(struct fetch_host *h, const struct fetch_op *op)
-{
-    if (h->probe != op)
-        return;
-    h->probe = NULL;
-    h->failures = 0;
-    h->is_open = false;
-}
-
-void fetch__host_forget(struct fetch_host *h, const struct fetch_op *op)
-{
-    if (h->probe == op)
-        h->probe = NULL;
 }
 
 void fetch__hosts_free(struct fetch *f)

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
-#include "base/id.h"
 #include "fetch/fetch_priv.h"
 
 static void fetch_op_begin(void *arg);
@@ -54,7 +53,7 @@ void fetch__op_free(struct fetch_op *op)
     fetch_op_check(op);
     fetch_op_drop_easy(op);
     if (op->host != NULL)
-        fetch__host_forget(op->host, op);
+        fetch_circuit_forget(&op->host->circuit, op);
     curl_slist_free_all(op->headers);
     (void)rbuf_unref(op->body);
     free(op->method);
@@ -75,21 +74,12 @@ static void fetch_op_finish(struct fetch_op *op, int res)
     op->is_done = true;
     fetch_op_unlink(op);
     fetch_op_drop_easy(op);
-    fetch__host_forget(op->host, op);
+    fetch_circuit_forget(&op->host->circuit, op);
     op->host = NULL; /* on_done may start others, and that may forget hosts */
     (void)snprintf(f->error_text, sizeof f->error_text, "%s", op->error_text);
     if (op->on_done != NULL)
         op->on_done(op->arg, res, op->status);
     fetch__op_free(op);
-}
-
-static uint64_t fetch_backoff_ms(unsigned tries)
-{
-    uint64_t full =
-        MIN((uint64_t)FETCH_BACKOFF_MS << MIN(tries - 1, 16u), (uint64_t)FETCH_BACKOFF_MS_MAX);
-    uint32_t random;
-    id_random(&random, sizeof random); /* so that many edges do not come back all at once */
-    return full / 2 + random % (full / 2 + 1);
 }
 
 static bool fetch_op_may_retry(const struct fetch_op *op, int res)
@@ -104,9 +94,9 @@ static void fetch_op_ended(struct fetch_op *op, int res)
     struct fetch *f = op->fetch;
     if (op->callback_result < 0) {
         res = op->callback_result;
-        fetch__host_forget(op->host, op); /* our own doing says nothing of the host */
+        fetch_circuit_forget(&op->host->circuit, op); /* our own doing says nothing of the host */
     } else if (res != -ENOMEM) {
-        fetch__host_result(f, op->host, op, res == 0);
+        fetch_circuit_result(&op->host->circuit, op, res == 0);
     }
     if (!fetch_op_may_retry(op, res)) {
         fetch_op_finish(op, res);
@@ -114,7 +104,8 @@ static void fetch_op_ended(struct fetch_op *op, int res)
     }
     op->last_result = res;
     fetch_op_drop_easy(op);
-    loop_timer_start(f->loop, &op->timer, fetch_backoff_ms(op->tries), fetch_op_begin, op);
+    uint64_t wait_ms = fetch__backoff_ms(op->tries, FETCH_BACKOFF_MS, FETCH_BACKOFF_MS_MAX);
+    loop_timer_start(f->loop, &op->timer, wait_ms, fetch_op_begin, op);
 }
 
 void fetch__op_attempt_ended(struct fetch_op *op, CURLcode code)
@@ -131,26 +122,13 @@ void fetch__op_attempt_ended(struct fetch_op *op, CURLcode code)
 
 /* --- an attempt ------------------------------------------------------------------------------- */
 
-static uint64_t fetch_op_moved(const struct fetch_op *op)
-{
-    curl_off_t down = 0;
-    curl_off_t up = 0;
-    long head = 0;
-    long request = 0;
-    (void)curl_easy_getinfo(op->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
-    (void)curl_easy_getinfo(op->easy, CURLINFO_SIZE_UPLOAD_T, &up);
-    (void)curl_easy_getinfo(op->easy, CURLINFO_HEADER_SIZE, &head);
-    (void)curl_easy_getinfo(op->easy, CURLINFO_REQUEST_SIZE, &request);
-    return (uint64_t)down + (uint64_t)up + (uint64_t)head + (uint64_t)request;
-}
-
 static void fetch_op_on_stall_timer(void *arg)
 {
     struct fetch_op *op = arg;
     struct fetch *f = op->fetch;
     fetch_op_check(op);
     uint64_t now = clock_mono_ms();
-    uint64_t moved = fetch_op_moved(op);
+    uint64_t moved = fetch__easy_moved(op->easy);
     if (moved != op->moved) {
         op->moved = moved;
         op->moved_ms = now;
@@ -199,8 +177,8 @@ static void fetch_op_begin(void *arg)
     struct fetch *f = op->fetch;
     fetch_op_check(op);
     ASSERT(f->in_library == 0);
-    bool admitted = fetch__host_admits(f, op->host, op);
-    if (!admitted && op->host->probe != NULL) {
+    bool admitted = fetch_circuit_admits(&op->host->circuit, op);
+    if (!admitted && op->host->circuit.probe != NULL) {
         uint64_t now_ms = clock_mono_ms();
         if (op->waits_until_ms == 0)
             op->waits_until_ms = now_ms + FETCH_PROBE_WAIT_MS;
@@ -217,7 +195,7 @@ static void fetch_op_begin(void *arg)
     op->tries++;
     int r = fetch_op_run(op);
     if (r < 0) {
-        fetch__host_forget(op->host, op);
+        fetch_circuit_forget(&op->host->circuit, op);
         fetch_op_finish(op, r);
     }
 }

@@ -11,6 +11,7 @@
 #pragma once
 #include <curl/curl.h>
 #include "fetch/fetch.h"
+#include "fetch/fetch_circuit.h"
 
 #define FETCH_RETRIES_MAX     10
 #define FETCH_BACKOFF_MS      50 /* doubled for each retry, half of it at random */
@@ -25,10 +26,7 @@
 struct fetch_host { /* fetch_host.c: one upstream's circuit */
     struct fetch_host *next;
     char *key;
-    unsigned failures; /* in a row */
-    uint64_t open_until_ms;
-    bool is_open;
-    const struct fetch_op *probe; /* the one that tries while open */
+    struct fetch_circuit circuit;
 };
 
 struct fetch {
@@ -95,13 +93,13 @@ void fetch__op_free(struct fetch_op *op);
 /* fetch_easy.c */
 MUST_USE int fetch__easy_set(struct fetch_op *op);
 int fetch__result_of(CURLcode code);
+/* What every request has, to whomever: protocols, roots, no redirects, no proxy. */
+bool fetch__easy_base(CURL *easy, const char *url, const char *ca_file, uint32_t connect_ms);
+uint64_t fetch__easy_moved(CURL *easy); /* bytes so far, in either direction */
+uint64_t fetch__backoff_ms(unsigned tries, uint64_t first_ms, uint64_t max_ms);
+MUST_USE int fetch__global(void); /* the library's own start, once a process */
 
 /* fetch_host.c */
 MUST_USE int fetch__host_of(struct fetch *f, const char *url, const char *unix_socket,
                             struct fetch_host **ret); /* -EINVAL: no URL; -ENOMEM */
-bool fetch__host_admits(struct fetch *f, struct fetch_host *h, const struct fetch_op *op);
-void fetch__host_result(struct fetch *f, struct fetch_host *h, const struct fetch_op *op,
-                        bool answered);
-void fetch__host_answers(struct fetch_host *h, const struct fetch_op *op); /* a head is here */
-void fetch__host_forget(struct fetch_host *h, const struct fetch_op *op);  /* no verdict */
 void fetch__hosts_free(struct fetch *f);

@@ -37,7 +37,10 @@ static int io_ring_queue_new(const struct io_ops *ops, unsigned depth, int event
     r->depth = depth;
     r->event_fd = event_fd;
     r->last = &r->first;
-    int e = io_uring_queue_init(depth, &r->ring, IORING_SETUP_CLAMP);
+    /* Completions wait until the thread is in the kernel anyway, instead of interrupting it. */
+    int e = io_uring_queue_init(depth, &r->ring, IORING_SETUP_CLAMP | IORING_SETUP_COOP_TASKRUN);
+    if (e == -EINVAL) /* before Linux 5.19 */
+        e = io_uring_queue_init(depth, &r->ring, IORING_SETUP_CLAMP);
     if (e < 0) {
         free(r);
         return e;

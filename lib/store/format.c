@@ -3,6 +3,9 @@
 #include <endian.h>
 #include <errno.h>
 #include <xxhash.h>
+#ifdef WEIR_XXH_DISPATCH
+#include <xxh_x86dispatch.h> /* AVX2 or AVX-512 where the processor has them */
+#endif
 
 #define FORMAT_HEAD   ((uint32_t)sizeof(struct format_record_disk))
 #define FORMAT_SUMMED offsetof(struct format_record_disk, checksum)

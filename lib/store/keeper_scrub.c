@@ -26,12 +26,12 @@ static void scrub_rescued(void *arg, int res, struct rbuf *blob)
 
 static void scrub_repair(struct store *s, const struct digest *d, const struct index_entry *e)
 {
-    struct scrub_repair *x = store_can_rescue(s, e) ? malloc(sizeof *x) : NULL;
+    struct scrub_repair *x = store_can_rescue(s, e, false) ? malloc(sizeof *x) : NULL;
     if (x == NULL)
         return;
     *x = (struct scrub_repair){.store = s, .digest = *d, .entry = *e};
     atomic_fetch_add(&s->rewriting, 1); /* the store does not close before it is over */
-    store_rescue(s, d, e, scrub_rescued, x);
+    store_rescue(s, d, e, false, scrub_rescued, x);
 }
 
 static void scrub_record(struct keeper *k, const struct digest *d, const struct index_entry *e)

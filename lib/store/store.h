@@ -101,6 +101,9 @@ void store_worker_wait(struct store_worker *w, const bool *done);
 typedef void store_get_cb(void *arg, int res, struct rbuf *blob);
 void store_get(struct store_worker *w, const struct digest *d, store_get_cb *cb, void *arg);
 
+/* The same, but no peer is asked: for a question that comes from one. */
+void store_get_local(struct store_worker *w, const struct digest *d, store_get_cb *cb, void *arg);
+
 /* Only the hot tier, only now: a new reference, or NULL. */
 struct rbuf *store_peek(struct store_worker *w, const struct digest *d);
 
@@ -109,7 +112,8 @@ bool store_has(struct store_worker *w, const struct digest *d);
 
 /* The bytes are durable when cb says 0 (also when they were there before). Takes its own reference.
  * STORE_PUT_HOT: also enters the RAM tier, for what will be asked for at once.
- * STORE_PUT_CACHE: of what can be fetched again: a cache that is full may keep it in RAM alone until
+ * STORE_PUT_CACHE: of what can be fetched again: a cache that is full may keep it in RAM alone
+ *                  until
  * it is asked for a second time, and cb says 0 then too. */
 #define STORE_PUT_HOT   1u
 #define STORE_PUT_CACHE 2u

@@ -90,9 +90,9 @@ struct store_rescue {
     void *arg;
 };
 
-bool store_can_rescue(const struct store *s, const struct index_entry *e)
+bool store_can_rescue(const struct store *s, const struct index_entry *e, bool local)
 {
-    return (s->remote != NULL && (e->flags & INDEX_REMOTE) != 0) || s->peer != NULL;
+    return (s->remote != NULL && (e->flags & INDEX_REMOTE) != 0) || (s->peer != NULL && !local);
 }
 
 static void store_rescue_end(struct store_rescue *x, int res, struct rbuf *blob)
@@ -122,7 +122,7 @@ static void store_rescue_got(void *arg, int res, struct rbuf *blob)
     store_rescue_end(x, res, res == 0 ? blob : NULL);
 }
 
-void store_rescue(struct store *s, const struct digest *d, const struct index_entry *e,
+void store_rescue(struct store *s, const struct digest *d, const struct index_entry *e, bool local,
                   store_rescued *cb, void *arg)
 {
     struct store_rescue *x = calloc(1, sizeof *x);
@@ -130,7 +130,8 @@ void store_rescue(struct store *s, const struct digest *d, const struct index_en
         cb(arg, -ENOMEM, NULL);
         return;
     }
-    *x = (struct store_rescue){.store = s, .digest = *d, .length = e->length, .cb = cb, .arg = arg};
+    *x = (struct store_rescue){
+        .store = s, .digest = *d, .length = e->length, .asked_peer = local, .cb = cb, .arg = arg};
     if (s->remote != NULL && (e->flags & INDEX_REMOTE) != 0)
         s->remote->ops->get(s->remote, d, e->length, store_rescue_got, x);
     else

@@ -100,8 +100,10 @@ struct store_worker {
 
 void store_worker_post(struct store_worker *w, struct store_event *e); /* from any thread */
 
-/* store_read.c. STORE_READ_QUIET: for our own comparing; enters neither RAM nor the counts. */
+/* store_read.c. STORE_READ_QUIET: for our own comparing; enters neither RAM nor the counts.
+ * STORE_READ_LOCAL: no peer is asked. */
 #define STORE_READ_QUIET 1u
+#define STORE_READ_LOCAL 2u
 void store_read(struct store_worker *w, const struct digest *d, unsigned flags, store_get_cb *cb,
                 void *arg);
 
@@ -123,10 +125,11 @@ void store_rewrite(struct store *s, enum commit_kind kind, enum format_device_ki
                    const struct digest *d, const struct index_entry *from, struct rbuf *blob);
 
 /* Whether there is anybody else to ask for the blob. */
-bool store_can_rescue(const struct store *s, const struct index_entry *e);
-/* Asks them in turn; the bytes are those of the digest. cb on any thread, also from within. */
+bool store_can_rescue(const struct store *s, const struct index_entry *e, bool local);
+/* Asks them in turn; the bytes are those of the digest. cb on any thread, also from within. local:
+ * peers are not asked. */
 typedef void store_rescued(void *arg, int res, struct rbuf *blob);
-void store_rescue(struct store *s, const struct digest *d, const struct index_entry *e,
+void store_rescue(struct store *s, const struct digest *d, const struct index_entry *e, bool local,
                   store_rescued *cb, void *arg);
 
 /* So that a put of the same digest writes it anew, and nobody reads this copy again. */

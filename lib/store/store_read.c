@@ -32,6 +32,7 @@ struct store_read {
     unsigned tries;
     int res;
     bool from_elsewhere;
+    bool local; /* its waiters want no peer asked */
     struct store_waiter *first, **last;
 };
 
@@ -170,13 +171,13 @@ static void store_read_elsewhere(struct store_read *x, int res)
     struct store *s = x->worker->store;
     x->record = rbuf_unref(x->record);
     x->volume = volume_unref(x->volume);
-    if (!store_can_rescue(s, &x->entry)) {
+    if (!store_can_rescue(s, &x->entry, x->local)) {
         store_read_post(x, res);
         return;
     }
     x->res = res;
     x->from_elsewhere = true;
-    store_rescue(s, &x->digest, &x->entry, store_read_rescued, x);
+    store_rescue(s, &x->digest, &x->entry, x->local, store_read_rescued, x);
 }
 
 /* --- from a device ---------------------------------------------------------------------------- */
@@ -288,6 +289,7 @@ static int store_read_start(struct store_worker *w, const struct digest *d, stru
         return w->reads_count < STORE_READS_MAX ? -ENOMEM : -EAGAIN;
     x->worker = w;
     x->digest = *d;
+    x->local = (y->flags & STORE_READ_LOCAL) != 0;
     x->began_us = clock_mono_us();
     x->first = y;
     x->last = &y->next;
@@ -310,7 +312,7 @@ void store_read(struct store_worker *w, const struct digest *d, unsigned flags, 
     *y = (struct store_waiter){.worker = w, .cb = cb, .arg = arg, .flags = flags};
     w->under_way++;
     for (struct store_read *x = *store_read_bucket(w, d); x != NULL; x = x->chain) {
-        if (digest_eq(&x->digest, d)) {
+        if (digest_eq(&x->digest, d) && x->local == ((flags & STORE_READ_LOCAL) != 0)) {
             *x->last = y;
             x->last = &y->next;
             return;
@@ -338,7 +340,8 @@ struct rbuf *store_peek(struct store_worker *w, const struct digest *d)
     return blob;
 }
 
-void store_get(struct store_worker *w, const struct digest *d, store_get_cb *cb, void *arg)
+static void store_get_by(struct store_worker *w, const struct digest *d, unsigned flags,
+                         store_get_cb *cb, void *arg)
 {
     struct rbuf *blob = store_peek(w, d);
     if (blob != NULL) {
@@ -346,7 +349,17 @@ void store_get(struct store_worker *w, const struct digest *d, store_get_cb *cb,
         rbuf_unref(blob);
         return;
     }
-    store_read(w, d, 0, cb, arg);
+    store_read(w, d, flags, cb, arg);
+}
+
+void store_get(struct store_worker *w, const struct digest *d, store_get_cb *cb, void *arg)
+{
+    store_get_by(w, d, 0, cb, arg);
+}
+
+void store_get_local(struct store_worker *w, const struct digest *d, store_get_cb *cb, void *arg)
+{
+    store_get_by(w, d, STORE_READ_LOCAL, cb, arg);
 }
 
 bool store_indexed(struct store_worker *w, const struct digest *d)

@@ -134,7 +134,7 @@ static int recount_rescue(struct recount *x, const struct digest *d, const struc
 {
     struct recount_waiting w = {.lock = PTHREAD_MUTEX_INITIALIZER,
                                 .came = PTHREAD_COND_INITIALIZER};
-    store_rescue(x->store, d, e, recount_rescued, &w);
+    store_rescue(x->store, d, e, false, recount_rescued, &w);
     (void)pthread_mutex_lock(&w.lock);
     while (!w.done)
         (void)pthread_cond_wait(&w.came, &w.lock);

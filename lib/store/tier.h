@@ -9,7 +9,8 @@
  *          must not block.
  * Errors:  -ENOENT absent; -EACCES refused (credentials, signature, clock); -EHOSTDOWN not tried or
  *          given up on (circuit open, retries spent); -ETIMEDOUT; -ECONNRESET broke off; -EBADMSG
- *          an answer that is none; -EROFS the tier only reads; -EAGAIN too much waits; -ECANCELED.
+ *          an answer that is none; -EROFS the tier only reads; -ENOSPC it is full; -EAGAIN too much
+ *          waits; -ENOMEM; -ECANCELED.
  * Units:   bytes. */
 #pragma once
 #include "base/digest.h"

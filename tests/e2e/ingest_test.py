@@ -213,6 +213,45 @@ class Ingest(unittest.TestCase):
             url = self.weir.sign("long", "--view", f"{track['id']}/index.m3u8")
             self.assertEqual(ffprobe_frames(url, self.weir), (1500, ""), track["id"])
 
+    def test_damage_and_jumps_are_told(self):
+        part = self.make("part.ts", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=6", "-f", "lavfi", "-i", "sine=duration=6",
+                         "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
+        for ladder in ("auto", "copy"):
+            twice = self.media / f"twice-{ladder}.ts"
+            twice.write_bytes(part.read_bytes() * 2)
+            result = self.weir.publish(twice, f"twice-{ladder}", "--ladder", ladder)
+            self.assertIn("clock jumps 1 time(s)", result.stderr)
+            job = json.loads(result.stdout.splitlines()[-1])
+            self.assertEqual((job["state"], job["damage"]["jumps"]), ("done", 1))
+            film = self.weir.get(self.weir.sign(f"twice-{ladder}", "--view", "presentation.json")).json()
+            self.assertAlmostEqual(film["duration_ms"] / 1000, 12, delta=0.4)
+            for track in self.video(film):
+                frames, complaints = ffprobe_frames(self.weir.sign(f"twice-{ladder}", "--view", f"{track['id']}/index.m3u8"), self.weir)
+                self.assertEqual(frames, 300, complaints)
+        hole = self.media / "hole.mp4"
+        ffmpeg("-i", part, "-c", "copy", hole)
+        data = bytearray(hole.read_bytes())
+        data[len(data) // 2:len(data) // 2 + 60000] = bytes(60000)
+        hole.write_bytes(data)
+        result = self.weir.publish(hole, "hole")
+        self.assertIn("the film is damaged", result.stderr)
+        job = json.loads(result.stdout.splitlines()[-1])
+        self.assertGreater(job["damage"]["pictures"] + job["damage"]["sounds"], 0)
+        self.assertIn("is damaged", job["warning"])
+
+    def test_upload_that_failed_goes_on(self):
+        path = self.make("kept.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=6", "-f", "lavfi", "-i", "sine=duration=6")
+        self.weir.kill("origin", signal.SIGTERM)
+        try:
+            result = self.weir.publish(path, "kept", check=False)
+            self.assertEqual(result.returncode, 1)
+            self.weir.kill("ingest")
+        finally:
+            self.weir.start("origin", "ingest")
+        job = json.loads(self.weir.publish(path, "kept").stdout.splitlines()[-1])
+        self.assertEqual((job["state"], job["segments_encoded"]), ("done", 0))
+        self.assertGreater(job["segments_reused"], 0)
+
     def test_origin_away(self):
         path = self.make("away.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=2")
         self.weir.kill("origin", signal.SIGTERM)

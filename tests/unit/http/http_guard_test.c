@@ -74,8 +74,8 @@ static void test_strict_server(void **state)
     static const char *const bad[] = {
         "GET /count HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         "GET /count HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n",
-        "PUT /count HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "5\r\nhello\r\n0\r\n\r\n",
+        ("PUT /count HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "5\r\nhello\r\n0\r\n\r\n"),
         "PUT /count HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
     };
     uint16_t port;

@@ -120,6 +120,44 @@ static void test_stills(void **state)
     assert_string_equal(job.notes, "");
 }
 
+/* A run that goes on with what an earlier one left finds the same times: it does not seek. */
+static void test_resumed_behind_a_jump(void **state)
+{
+    (void)state;
+    struct film_job whole = {0}, again = {0};
+    film_run(QUIET "-f lavfi -i testsrc2=size=320x180:rate=25:duration=24 -f lavfi -i "
+                   "sine=duration=24:sample_rate=48000 -c:v libx264 -preset ultrafast -bf 2 -g 50 "
+                   "-pix_fmt yuv420p -c:a aac -bsf:v 'setts=ts=TS+gte(N\\,75)*10800000' "
+                   "-bsf:a 'setts=ts=TS+gte(N\\,141)*10800000' longer.mkv");
+    film_ladder(&whole, 2000, 1, 180);
+    again.ladder = whole.ladder;
+    assert_int_equal(film_encode(&whole, "longer.mkv", "resumed"), 0);
+    (void)film_export("resumed", "v180", "first.mp4");
+    CLEAN(base_free) char *lines = film_ask("wc -l < resumed/journal");
+    film_run("head -n %lu resumed/journal > j && mv j resumed/journal",
+             strtoul(lines, NULL, 10) * 2 / 3);
+    assert_int_equal(film_encode(&again, "longer.mkv", "resumed"), 0);
+    assert_true(again.reused > 0 && again.encoded > 0);
+    assert_non_null(strstr(again.notes, "jumps"));
+    (void)film_export("resumed", "v180", "second.mp4");
+    film_run("for f in first second; do ffprobe -v error -show_entries frame=pts_time -of csv=p=0 "
+             "$f.mp4 | tr -d , | grep . > $f.txt; done; diff first.txt second.txt >&2");
+}
+
+static void test_subtitles_jump_along(void **state)
+{
+    (void)state;
+    struct film_job job = {0};
+    film_run("printf '1\\n00:00:01,000 --> 00:00:02,000\\nbefore\\n\\n2\\n03:00:04,000 --> "
+             "03:00:05,000\\nbehind\\n' > jump.srt");
+    film_run(QUIET "-i ahead.mkv -i jump.srt -map 0 -map 1 -c copy -c:s srt spoken.mkv");
+    film_ladder(&job, 2000, 1, 180);
+    assert_int_equal(film_encode(&job, "spoken.mkv", "spoken"), 0);
+    (void)film_export("spoken", "t-und", "out.vtt");
+    CLEAN(base_free) char *times = film_ask("grep -- '-->' out.vtt | cut -c 1-9 | tr '\n' ' '");
+    assert_string_equal(times, "00:00:01. 00:00:04. ");
+}
+
 static void test_damage(void **state)
 {
     (void)state;
@@ -152,6 +190,8 @@ int main(void)
         cmocka_unit_test(test_films_behind),
         cmocka_unit_test(test_later_part_first),
         cmocka_unit_test(test_hours_ahead),
+        cmocka_unit_test(test_resumed_behind_a_jump),
+        cmocka_unit_test(test_subtitles_jump_along),
         cmocka_unit_test(test_stills),
         cmocka_unit_test(test_damage),
     };
