@@ -11,7 +11,8 @@
 #include "store_ctl.h"
 
 #define WHERE_EDGE_SIZE (UINT64_C(10) << 30) /* an edge's disk_size when not configured */
-#define WHERE_FAST      (UINT64_C(1) << 40)  /* bytes a second: as fast as it goes */
+#define WHERE_TRIES     3u
+#define WHERE_FAST      (UINT64_C(1) << 40) /* bytes a second: as fast as it goes */
 
 static const cyaml_schema_field_t where_fields[] = {
     STORE_CONFIG_FIELD("store", struct ctl_store_config, store),
@@ -173,6 +174,15 @@ static int where_may_read(const struct ctl_store *s, struct err *err)
     return 0;
 }
 
+/* Beside a daemon a volume may go between the look into the index and at its file. */
+static int where_open(struct ctl_store *s, struct err *err)
+{
+    int r = -EBADMSG;
+    for (unsigned tries = 0; tries < WHERE_TRIES && r == -EBADMSG; tries++)
+        r = store_open(&s->options, err, &s->store);
+    return r;
+}
+
 int ctl_store_open(const struct ctl_store_where *w, enum ctl_store_how how, struct ctl_store *s,
                    struct err *err)
 {
@@ -189,7 +199,7 @@ int ctl_store_open(const struct ctl_store_where *w, enum ctl_store_how how, stru
     if (o->remote == NULL)
         o->durability = STORE_LOCAL;
     if (r == 0)
-        r = store_open(o, err, &s->store);
+        r = where_open(s, err);
     if (r < 0)
         return r;
     r = store_worker_new(s->store, &s->worker);
@@ -237,7 +247,7 @@ static int where_again(struct ctl_store *s, const struct digest *d, struct err *
         return -ENOENT;
     s->worker = store_worker_free(s->worker);
     s->store = store_close(s->store);
-    int r = store_open(&s->options, err, &s->store);
+    int r = where_open(s, err);
     if (r == 0)
         r = store_worker_new(s->store, &s->worker);
     return r;
