@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Several threads put, name, drop, read and settle the same few blobs at once, so that groups of the
- * committer hold several of these and the keeper is in between. Whatever came of it must be
+/* Several threads put, name, drop, read and settle the same few blobs at once, so that groups of
+ * the committer hold several of these and the keeper is in between. Whatever came of it must be
  * consistent: each count is what the refs say, what no ref reaches is gone, the rest is there. */
 #include "store/store.h"
 #include <errno.h>
