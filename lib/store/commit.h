@@ -75,6 +75,7 @@ struct commit_options {
     uint32_t epoch;
     uint64_t volume_size;
     uint64_t size_max; /* 0: not a cache */
+    bool links;        /* ops that put refs say what these name, which must be there */
     bool counts;       /* what names a blob is counted, and what nothing names is reclaimed */
     bool uploads;      /* every put is to reach the remote tier */
     bool remote_keeps; /* nothing is removed from the remote tier */

@@ -101,7 +101,7 @@ static int commit_index_put(struct commit *c, struct commit_batch *b, struct ind
         return r;
     if (!op->recorded) {
         op->res = r; /* a touch: -ENOENT: reclaimed just now, the caller puts it again */
-        return r == 0 ? commit_orphan(c, b, t, &op->digest, &e, false) : 0;
+        return r == 0 && e.refs == 0 ? commit_orphan(c, b, t, &op->digest, &e, false) : 0;
     }
     if (op->remote_bad && (e.volume == 0 || (e.flags & INDEX_QUARANTINED) != 0))
         e.flags &= ~(uint32_t)INDEX_REMOTE;
@@ -169,6 +169,7 @@ int commit_reclaim(struct commit *c, struct commit_batch *b, struct index_txn *t
     struct index_orphan orphan = {.due_s = op->due_s, .digest = op->digest};
     struct index_errand errand = {.digest = op->digest, .kind = INDEX_REMOVE};
     enum index_errand_kind under_way;
+    ASSERT(c->options.counts);
     op->res = -ENOENT;
     int r = index_delete_orphan(t, &orphan);
     if (r == 0)

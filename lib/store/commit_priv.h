@@ -83,6 +83,9 @@ MUST_USE int commit_orphan(struct commit *c, struct commit_batch *b, struct inde
 /* evict.c: a new newest volume with room for record_size; a cache makes room first. */
 MUST_USE int evict_roll(struct commit *c, enum format_device_kind kind, uint32_t record_size);
 
+/* Volumes of a cache go until the index can grow again; -ENOSPC: it cannot. */
+MUST_USE int evict_for_index(struct commit *c);
+
 /* Takes all entries of a volume out of the index; those with a remote copy keep that. The row stays
  * until evict_remove. */
 MUST_USE int evict_forget(struct index *x, struct index_reader *r, uint32_t volume);

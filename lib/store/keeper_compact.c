@@ -11,7 +11,8 @@
 #define COMPACT_RECORDS    64u /* moved in a step, and at most */
 #define COMPACT_BYTES      (UINT64_C(8) << 20)
 #define COMPACT_SKIP_US    (UINT64_C(600) * 1000000)
-#define COMPACT_LIVE_BELOW 2u /* end over live */
+#define COMPACT_WAIT_US    UINT64_C(10000) /* while the foreground writes a lot */
+#define COMPACT_LIVE_BELOW 2u              /* end over live */
 
 /* --- which volume ----------------------------------------------------------------------------- */
 
@@ -117,12 +118,13 @@ static int compact_move(struct keeper *k, const struct index_extent *x, struct k
     return 0;
 }
 
-/* Some extents from x->from on; how many there were. */
+/* Some extents from x->from on; how many there were. -EAGAIN: the committer has enough to do for
+ * the foreground; what it did not take is next. */
 static int compact_some(struct keeper *k, unsigned *ret_count, bool *ret_stuck)
 {
     struct keeper_compact *x = &k->compact;
     unsigned count = 0, pushed = 0;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, offsets[COMPACT_RECORDS];
     int r = index_extents(k->reader, x->volume, x->from, COMPACT_RECORDS, k->extents, &count);
     unsigned done = 0;
     while (done < count && r == 0 && bytes < COMPACT_BYTES) {
@@ -134,13 +136,18 @@ static int compact_some(struct keeper *k, unsigned *ret_count, bool *ret_stuck)
             continue;
         }
         bytes += k->ops[pushed].commit.length;
+        offsets[pushed] = extent->offset;
         keeper_push(k, &k->ops[pushed++]);
     }
     keeper_wait(k);
     for (unsigned i = 0; i < pushed; i++) {
         struct commit_op *op = &k->ops[i].commit;
-        *ret_stuck = *ret_stuck || (op->res < 0 && op->res != -ESTALE);
         op->record = rbuf_unref(op->record);
+        if (op->res == -EAGAIN && r == 0) {
+            x->from = offsets[i];
+            r = -EAGAIN;
+        }
+        *ret_stuck = *ret_stuck || (op->res < 0 && op->res != -ESTALE && op->res != -EAGAIN);
     }
     *ret_count = done;
     return r;
@@ -169,6 +176,10 @@ enum keeper_step keeper_compact_step(struct keeper *k)
         return KEEPER_BUSY;
     uint32_t id = k->compact.volume;
     int r = compact_some(k, &count, &stuck);
+    if (r == -EAGAIN && !stuck) {
+        keeper_wake_at(k, clock_mono_us() + COMPACT_WAIT_US);
+        return KEEPER_BUSY;
+    }
     if (r < 0 || stuck) {
         log_warn("volume %08x cannot be emptied now: %s", id,
                  r < 0 ? strerror(-r) : "there is no room for it");
@@ -183,10 +194,11 @@ enum keeper_step keeper_compact_step(struct keeper *k)
         return KEEPER_IDLE;
     }
     r = compact_drop(k);
-    if (r == 0)
-        store_count(&s->counts.compacted_volumes, s->metrics.compacted, 1);
-    else
+    if (r < 0) {
         compact_skip(k, id);
+        return KEEPER_IDLE;
+    }
+    store_count(&s->counts.compacted_volumes, s->metrics.compacted, 1);
     k->compact.volume = 0;
     return KEEPER_MORE;
 }

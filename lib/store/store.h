@@ -182,7 +182,7 @@ struct store_device_stat {
     uint32_t id;
     char path[256];
     bool cold, failed;
-    uint64_t volumes, volume_bytes, blobs, blob_bytes, live_bytes;
+    uint64_t volumes, volume_bytes, blobs, blob_bytes, live_bytes, used_bytes;
     uint64_t free_bytes, size_bytes; /* of the file system; 0: it does not answer */
 };
 /* i from 0; -ENOENT behind the last. */

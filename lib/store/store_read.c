@@ -141,7 +141,9 @@ static void store_read_end(struct store_read *x, int res)
 static void store_read_over(struct store_event *e)
 {
     struct store_read *x = CONTAINER_OF(e, struct store_read, event);
-    bool repairs = x->from_elsewhere && x->entry.volume != 0; /* a copy is damaged or away */
+    /* A copy is damaged, away or lost. */
+    bool repairs =
+        x->from_elsewhere && (x->entry.volume != 0 || (x->entry.flags & INDEX_QUARANTINED) != 0);
     if (x->res == 0 && repairs)
         store_rewrite(x->worker->store, COMMIT_PUT, FORMAT_WARM, &x->digest, &x->entry, x->record);
     store_read_end(x, x->res);
@@ -215,14 +217,17 @@ static void store_read_done(struct io_op *io, int res)
         res = store_read_check(x);
     if (res == -ENODATA)
         res = -EBADMSG; /* the file ends before the record does */
+    bool moved = res < 0 && !store_read_still_there(x);
     if (res == 0) {
         store_read_end(x, 0);
-    } else if (!store_read_still_there(x) && x->tries < STORE_READ_TRIES) {
+    } else if (moved && x->tries < STORE_READ_TRIES) {
         x->record = rbuf_unref(x->record);
         x->volume = volume_unref(x->volume);
         store_read_issue(x);
     } else {
-        if (res == -EBADMSG)
+        if (moved)
+            res = -EAGAIN; /* again and again: it says nothing about the copy that there is */
+        else if (res == -EBADMSG)
             store_quarantine(x->worker->store, &x->digest, &x->entry);
         store_read_elsewhere(x, res);
     }

@@ -164,6 +164,23 @@ bool volume_was_hit(const struct volume *v, uint64_t offset)
     return (word >> (bit % 64) & 1) != 0;
 }
 
+uint32_t volume_hit_words(const struct volume *v)
+{
+    return (uint32_t)(v->size / VOLUME_HITS_UNIT + 1); /* a volume is at most 1 TiB */
+}
+
+uint64_t volume_hits(const struct volume *v, uint32_t word)
+{
+    ASSERT(word < volume_hit_words(v));
+    return atomic_load_explicit(&v->hits[word], memory_order_relaxed);
+}
+
+void volume_add_hits(struct volume *v, uint32_t word, uint64_t bits)
+{
+    ASSERT(word < volume_hit_words(v));
+    atomic_fetch_or_explicit(&v->hits[word], bits, memory_order_relaxed);
+}
+
 /* --- the table -------------------------------------------------------------------------------- */
 
 static void volume_sum(_Atomic uint64_t *sum, uint64_t n, bool add)
