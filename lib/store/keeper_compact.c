@@ -72,6 +72,9 @@ static bool compact_choose(struct keeper *k)
     uint32_t id = 0;
     struct volume *v;
     k->compact.volume = 0;
+    (void)compact_skipped(k, 0); /* forgets what is long ago */
+    if (k->compact.skip_count == ARRAY_LEN(k->compact.skip))
+        return false;
     while ((v = volume_after(k->store->volumes, id)) != NULL) {
         id = v->id;
         double gain = compact_gain(k, v);
@@ -191,7 +194,7 @@ enum keeper_step keeper_compact_step(struct keeper *k)
     if (k->compact.stuck) {
         log_warn("volume %08x stays: some of it cannot be read", id);
         compact_skip(k, id);
-        return KEEPER_IDLE;
+        return KEEPER_MORE; /* there may be others */
     }
     r = compact_drop(k);
     if (r < 0) {
