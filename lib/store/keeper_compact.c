@@ -82,6 +82,9 @@ static bool compact_choose(struct keeper *k)
     uint32_t id = 0;
     struct volume *v;
     k->compact.volume = 0;
+    (void)compact_skipped(k, 0); /* forgets what is long ago */
+    if (k->compact.skip_count == ARRAY_LEN(k->compact.skip))
+        return false;
     while ((v = volume_after(k->store->volumes, id)) != NULL) {
         id = v->id;
         double gain = compact_gain(k, v);
