@@ -341,7 +341,8 @@ static int weir_rebuild(const struct case_options *o)
     struct err err = {{0}};
     char more[96];
     case_clock_start(&clock);
-    int r = store_rebuild(o->folder, 0, NULL, NULL, &report, &err);
+    struct store_options options = {.path = o->folder};
+    int r = store_rebuild(&options, NULL, NULL, &report, &err);
     case_clock_stop(&clock);
     if (r < 0) {
         (void)fprintf(stderr, "store-weir: %s\n", err.text);

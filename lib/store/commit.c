@@ -83,7 +83,8 @@ void commit_failed_on(struct commit *c, struct volume_device *d, int res)
         log_warn("that %s failed could not be noted", d->folder);
 }
 
-static int commit_write(struct commit *c, struct commit_batch *b)
+/* *ret_again: a device is left alone now, and there is another one that the batch may go to. */
+static int commit_write(struct commit *c, struct commit_batch *b, bool *ret_again)
 {
     int first = 0;
     memset(c->write_res, 0, sizeof c->write_res);
@@ -99,6 +100,7 @@ static int commit_write(struct commit *c, struct commit_batch *b)
         /* After a failed sync nobody knows which bytes are down. */
         if (r < 0 && r != -ENOSPC)
             commit_failed_on(c, v->device, r);
+        *ret_again = *ret_again || (r < 0 && atomic_load(&v->device->failed));
         first = first == 0 ? r : first;
     }
     return first;
@@ -117,11 +119,55 @@ static void commit_fail(struct commit_batch *b, bool recorded_only, int res)
     }
 }
 
+/* A ref's move that is refused must not come back: a rebuild would take its record, which is down,
+ * for the last word. Before anybody is told. */
+static void commit_unwrite_refs(struct commit *c, struct commit_batch *b)
+{
+    for (unsigned i = 0; i < b->count; i++) {
+        struct commit_op *op = b->ops[i];
+        uint32_t cap_size;
+        bool is_ref = op->kind == COMMIT_REF_PUT || op->kind == COMMIT_REF_DELETE;
+        if (!is_ref || !op->recorded || op->res == 0)
+            continue;
+        struct volume *v = volume_get(c->options.volumes, op->volume);
+        if (v == NULL)
+            continue;
+        uint8_t *page = rbuf_space(op->record, &cap_size);
+        memset(page, 0, FORMAT_ALIGN);
+        int r = io_run(c->queue, IO_WRITE, v->fd, page, FORMAT_ALIGN, op->offset);
+        if (r == 0)
+            r = io_run(c->queue, IO_SYNC, v->fd, NULL, 0, 0);
+        if (r < 0)
+            log_warn("the record of a refused move of %s stays: %s", op->name, strerror(-r));
+        volume_unref(v);
+    }
+}
+
+static void commit_group(struct commit *c, struct commit_batch *b, struct commit_op *list);
+
+/* Nothing of it is in the index: all of it is looked at and placed anew. Ends, for each time there
+ * is a device less. */
+static void commit_again(struct commit *c, struct commit_batch *b)
+{
+    struct commit_op *list = NULL;
+    for (unsigned i = b->count; i > 0; i--) {
+        b->ops[i - 1]->next = list;
+        list = b->ops[i - 1];
+    }
+    b->count = 0;
+    memset(b->end, 0, sizeof b->end);
+    commit_group(c, b, list);
+}
+
 void commit_run(struct commit *c, struct commit_batch *b)
 {
     uint64_t began_us = clock_mono_us();
-    bool any = false;
-    int r = commit_write(c, b);
+    bool any = false, again = false;
+    int r = commit_write(c, b, &again);
+    if (r < 0 && again && b->may_move) {
+        commit_again(c, b);
+        return;
+    }
     if (r < 0)
         commit_fail(b, true, r);
     for (unsigned i = 0; i < b->count; i++)
@@ -129,6 +175,7 @@ void commit_run(struct commit *c, struct commit_batch *b)
     r = any ? commit_index(c, b) : 0;
     if (r < 0)
         commit_fail(b, false, r);
+    commit_unwrite_refs(c, b);
     for (unsigned i = 0; i < b->count; i++) {
         if (b->ops[i]->twin != NULL)
             b->ops[i]->res = b->ops[i]->twin->res;
@@ -144,11 +191,27 @@ void commit_run(struct commit *c, struct commit_batch *b)
         c->options.committed(c->options.committed_arg);
 }
 
+/* What makes the index larger, while it can hardly grow any more. */
+static bool commit_refused(struct commit *c, struct commit_batch *b, const struct commit_op *op)
+{
+    if ((op->kind != COMMIT_PUT && op->kind != COMMIT_REF_PUT) || !index_room_low(c->options.index))
+        return false;
+    if (b->count > 0)
+        commit_run(c, b); /* the batch may hold what makes room */
+    return evict_for_index(c) < 0;
+}
+
 static void commit_group(struct commit *c, struct commit_batch *b, struct commit_op *list)
 {
     while (list != NULL) {
         struct commit_op *op = list;
         struct commit_op *next = op->next;
+        if (commit_refused(c, b, op)) {
+            op->res = -ENOSPC;
+            op->done(op);
+            list = next;
+            continue;
+        }
         if (commit_add(c, b, op)) {
             list = next;
             continue;
@@ -158,10 +221,11 @@ static void commit_group(struct commit *c, struct commit_batch *b, struct commit
             continue;
         }
         ASSERT(op->kind != COMMIT_INDEX); /* always fits an empty batch */
-        bool is_blob = op->kind == COMMIT_PUT || op->kind == COMMIT_MOVE;
+        bool is_ref = op->kind == COMMIT_REF_PUT || op->kind == COMMIT_REF_DELETE;
         int r = evict_roll(c, op->device, format_record_size(op->length));
-        if (r < 0 && !is_blob) {
-            /* A full disk must not keep films from being unpublished. */
+        if (r < 0 && is_ref) {
+            /* A full disk must not keep films from being unpublished. A record that is only to lie
+             * elsewhere stays where it is: a rebuild needs it. */
             op->index_only = true;
         } else if (r < 0) {
             op->res = r;
@@ -223,6 +287,7 @@ static void *commit_thread(void *arg)
             b = calloc(1, sizeof *b);
         commit_renew(c);
         if (b != NULL) {
+            b->may_move = true;
             commit_group(c, b, list);
             continue;
         }

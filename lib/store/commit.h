@@ -51,6 +51,7 @@ struct commit_op {
     commit_apply *apply; /* INDEX */
     uint32_t due_s;      /* INDEX: apply's */
     unsigned flags;      /* INDEX: apply's */
+    bool remote_bad;     /* PUT: what the remote tier has of it was found to be wrong */
     /* The committer's own from here on. */
     struct commit_op *next;
     struct commit_op *twin; /* the same bytes, earlier in the batch: shares its fate */
@@ -74,6 +75,7 @@ struct commit_options {
     uint32_t epoch;
     uint64_t volume_size;
     uint64_t size_max; /* 0: not a cache */
+    bool links;        /* ops that put refs say what these name, which must be there */
     bool counts;       /* what names a blob is counted, and what nothing names is reclaimed */
     bool uploads;      /* every put is to reach the remote tier */
     bool remote_keeps; /* nothing is removed from the remote tier */
@@ -93,8 +95,9 @@ MUST_USE int commit_push(struct commit *c, struct commit_op *op);
  * is given up: only where the remote tier has one, or where it is quarantined. */
 commit_apply commit_quarantine, commit_reclaim, commit_touch, commit_detach;
 /* Uploaded: op->flags is the enum index_errand_kind that was done; the errand is over unless it was
- * changed meanwhile. Errand: op->flags as well: to be done. */
-commit_apply commit_errand_done, commit_errand_put;
+ * changed meanwhile. Errand: op->flags as well: to be done. Drop: there is nothing on this host
+ * that it could be done with. */
+commit_apply commit_errand_done, commit_errand_put, commit_errand_drop;
 /* The space of the holes of op->volume has been given back up to and with op->offset. Drop: a
  * volume without extents goes. */
 commit_apply commit_hole_done, commit_drop_volume;

@@ -101,8 +101,10 @@ static int commit_index_put(struct commit *c, struct commit_batch *b, struct ind
         return r;
     if (!op->recorded) {
         op->res = r; /* a touch: -ENOENT: reclaimed just now, the caller puts it again */
-        return r == 0 ? commit_orphan(c, b, t, &op->digest, &e, false) : 0;
+        return r == 0 && e.refs == 0 ? commit_orphan(c, b, t, &op->digest, &e, false) : 0;
     }
+    if (op->remote_bad && (e.volume == 0 || (e.flags & INDEX_QUARANTINED) != 0))
+        e.flags &= ~(uint32_t)INDEX_REMOTE;
     r = commit_want_upload(c, t, &op->digest, &e);
     if (r == 0)
         r = commit_index_record(c, b, t, op, &e);
@@ -167,6 +169,7 @@ int commit_reclaim(struct commit *c, struct commit_batch *b, struct index_txn *t
     struct index_orphan orphan = {.due_s = op->due_s, .digest = op->digest};
     struct index_errand errand = {.digest = op->digest, .kind = INDEX_REMOVE};
     enum index_errand_kind under_way;
+    ASSERT(c->options.counts);
     op->res = -ENOENT;
     int r = index_delete_orphan(t, &orphan);
     if (r == 0)
@@ -230,6 +233,24 @@ int commit_errand_put(struct commit *c, struct commit_batch *b, struct index_txn
     if (r == -ENOENT)
         return 0;
     return r < 0 ? r : index_put_errand(t, &errand);
+}
+
+int commit_errand_drop(struct commit *c, struct commit_batch *b, struct index_txn *t,
+                       struct commit_op *op)
+{
+    (void)c;
+    (void)b;
+    struct index_entry e;
+    enum index_errand_kind now;
+    int r = index_get_errand(t, &op->digest, &now);
+    if (r < 0 || (unsigned)now != op->flags)
+        return r == -ENOENT ? 0 : r;
+    r = index_get(t, &op->digest, &e);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    /* It may have been put anew meanwhile. */
+    bool here = r == 0 && e.volume != 0 && (e.flags & INDEX_QUARANTINED) == 0;
+    return here ? 0 : index_delete_errand(t, &op->digest);
 }
 
 int commit_errand_done(struct commit *c, struct commit_batch *b, struct index_txn *t,

@@ -41,6 +41,7 @@ struct commit_rows {
 struct commit_batch {
     struct commit_op *ops[COMMIT_BATCH_MAX];
     unsigned count;
+    bool may_move; /* to another device, where the one that it was written to fails */
     /* Of the newest volume of each kind with this batch in it; 0: nothing placed yet. */
     uint64_t end[FORMAT_DEVICE_KINDS];
     struct commit_rows rows;
@@ -81,6 +82,9 @@ MUST_USE int commit_orphan(struct commit *c, struct commit_batch *b, struct inde
 
 /* evict.c: a new newest volume with room for record_size; a cache makes room first. */
 MUST_USE int evict_roll(struct commit *c, enum format_device_kind kind, uint32_t record_size);
+
+/* Volumes of a cache go until the index can grow again; -ENOSPC: it cannot. */
+MUST_USE int evict_for_index(struct commit *c);
 
 /* Takes all entries of a volume out of the index; those with a remote copy keep that. The row stays
  * until evict_remove. */

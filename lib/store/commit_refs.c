@@ -87,17 +87,25 @@ static bool commit_merge_next(struct commit_merge *m, struct digest *ret, bool *
     }
 }
 
-/* -ENOENT: the presentation, or a blob that it names, is not in the store. */
+/* -ENOENT also for what was lost, of which only the count of who names it is left. */
+static int commit_is_there(struct index_txn *t, const struct digest *d)
+{
+    struct index_entry e;
+    int r = index_get(t, d, &e);
+    return r == 0 && e.volume == 0 && (e.flags & INDEX_REMOTE) == 0 ? -ENOENT : r;
+}
+
+/* -ENOENT: the presentation, or a blob that it names and the one before did not, is not in the
+ * store. */
 static int commit_all_there(struct index_txn *t, const struct commit_op *op,
                             const struct commit_merge *m)
 {
-    struct index_entry e;
     struct commit_merge walk = *m;
     struct digest d;
     bool added = false;
-    int r = index_get(t, &op->digest, &e);
+    int r = commit_is_there(t, &op->digest);
     while (r == 0 && commit_merge_next(&walk, &d, &added))
-        r = added ? index_get(t, &d, &e) : 0;
+        r = added ? commit_is_there(t, &d) : 0;
     return r;
 }
 
@@ -166,8 +174,15 @@ static int commit_count_ref(struct commit *c, struct commit_batch *b, struct ind
     const struct digest *old = had ? &before->ref.presentation : NULL;
     if (op->kind == COMMIT_REF_MOVE || c->options.size_max > 0)
         return 0;
-    if (!c->options.counts)
-        return index_put_counted(t, false);
+    if (!c->options.counts) {
+        /* Counted when the store opens next; what a new ref names must be there all the same. */
+        struct commit_merge m = {.added = op->links, .added_count = op->links_count};
+        int there =
+            op->kind == COMMIT_REF_PUT && c->options.links ? commit_all_there(t, op, &m) : 0;
+        if (there == -ENOENT)
+            op->res = -ENOENT;
+        return there < 0 && there != -ENOENT ? there : index_put_counted(t, false);
+    }
     if (op->kind == COMMIT_REF_PUT && had && digest_eq(old, &op->digest))
         return 0; /* the same once more: who names what stays */
     int r = commit_relink(c, b, t, op, old, &refused);

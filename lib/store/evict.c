@@ -34,8 +34,12 @@ static int evict_forget_blob(struct index_txn *t, uint32_t volume, const struct 
     int r = index_get(t, &x->digest, &e);
     if (r < 0 || e.volume != volume || e.offset != x->offset)
         return r == -ENOENT ? 0 : r;
-    if ((e.flags & INDEX_REMOTE) == 0)
+    bool remote = (e.flags & INDEX_REMOTE) != 0;
+    if (!remote && e.refs == 0)
         return index_delete(t, &x->digest);
+    /* What something names keeps its count: put again it must stay. */
+    if (!remote)
+        e.flags |= INDEX_QUARANTINED;
     e.volume = 0;
     e.offset = 0;
     return index_put(t, &x->digest, &e);
@@ -239,27 +243,42 @@ static int evict_create_row(struct index_txn *t, void *arg)
     return r < 0 ? r : index_put_volume(t, row);
 }
 
+/* Nothing is written to it any more: the rest of it is given back, and with it what a failed group
+ * left there. */
+static void evict_close_volume(struct commit *c, const struct volume *v)
+{
+    const struct io_ops *io = c->options.io;
+    if (v == NULL || v->row.end >= v->size)
+        return;
+    int r = io->punch(io, v->fd, v->row.end, v->size - v->row.end);
+    if (r < 0 && r != -EOPNOTSUPP)
+        log_warn("giving the rest of volume %08x back: %s", v->id, strerror(-r));
+}
+
 static int evict_create(struct commit *c, enum format_device_kind kind, uint64_t size)
 {
     struct index_volume row = {.size = size, .end = FORMAT_RECORDS};
+    bool left = false;
     int r = 0;
     struct volume_device *d = evict_choose_device(c, kind, size, &r);
     if (d == NULL)
         return r;
+    struct volume *before = volume_newest(c->options.volumes, kind);
     row.device = d->id;
     /* The row first: a volume file that the index does not know is never ours. */
     r = index_run(c->options.index, evict_create_row, &row);
     if (r < 0)
         return r;
-    r = volume_create(c->options.volumes, c->queue, &row);
+    r = volume_create(c->options.volumes, c->queue, &row, &left);
     if (r < 0) {
-        int forgot = evict_delete_row(c->options.index, row.id);
+        int forgot = left ? 0 : evict_delete_row(c->options.index, row.id);
         (void)forgot; /* if not: the next start removes it */
         if (r != -ENOSPC && r != -ENOMEM)
             commit_failed_on(c, d, r);
         return r;
     }
     c->must_roll[kind] = false;
+    evict_close_volume(c, before);
     return 0;
 }
 
@@ -269,20 +288,32 @@ static int evict_make(struct commit *c, enum format_device_kind kind, uint64_t s
     unsigned devices = volume_devices(c->options.volumes);
     for (;;) {
         int r = evict_create(c, kind, size);
-        if (r == -EIO && devices-- > 1)
+        if (r < 0 && r != -ENOSPC && r != -ENOMEM && devices-- > 1)
             continue; /* it is left alone now: another one may work */
         if (r != -ENOSPC)
             return r;
         uint64_t less = MAX(size / 2, need) / FORMAT_ALIGN * FORMAT_ALIGN;
-        if (c->options.size_max > 0 && volume_oldest(c->options.volumes) != NULL)
+        if (c->options.size_max > 0 && volume_oldest(c->options.volumes) != NULL) {
             r = evict_oldest(c, NULL);
-        else if (less < size && less >= EVICT_VOLUME_LESS)
+            if (r < 0)
+                return r;
+        } else if (less < size && less >= EVICT_VOLUME_LESS) {
             size = less;
-        else
+        } else {
             return -ENOSPC;
-        if (r < 0 && r != -ENOSPC)
-            return r;
+        }
     }
+}
+
+int evict_for_index(struct commit *c)
+{
+    int r = 0;
+    while (r == 0 && index_room_low(c->options.index)) {
+        if (c->options.size_max == 0 || volume_oldest(c->options.volumes) == NULL)
+            return -ENOSPC;
+        r = evict_oldest(c, NULL);
+    }
+    return r;
 }
 
 int evict_roll(struct commit *c, enum format_device_kind kind, uint32_t record_size)

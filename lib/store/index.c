@@ -4,8 +4,10 @@
 #include "store/index.h"
 #include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/file.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -89,6 +91,19 @@ int index_delete_row(struct index_txn *t, enum index_db db, MDB_val key)
 
 /* --- readers ---------------------------------------------------------------------------------- */
 
+/* size 0: what another process has made it. */
+static int index_resize(struct index *x, uint64_t size)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    for (struct index_reader *r = x->readers; r != NULL; r = r->next)
+        (void)pthread_mutex_lock(&r->lock);
+    int e = index_err(mdb_env_set_mapsize(x->env, size));
+    for (struct index_reader *r = x->readers; r != NULL; r = r->next)
+        (void)pthread_mutex_unlock(&r->lock);
+    (void)pthread_mutex_unlock(&x->lock);
+    return e;
+}
+
 int index_reader_new(struct index *x, struct index_reader **ret)
 {
     struct index_reader *r = calloc(1, sizeof *r);
@@ -98,7 +113,14 @@ int index_reader_new(struct index *x, struct index_reader **ret)
     r->index = x;
     (void)pthread_mutex_init(&r->lock, NULL); /* does not fail on Linux with default attributes */
     (void)pthread_mutex_lock(&x->lock);
-    int e = index_err(mdb_txn_begin(x->env, NULL, MDB_RDONLY, &r->txn));
+    int e = mdb_txn_begin(x->env, NULL, MDB_RDONLY, &r->txn);
+    for (unsigned i = 0; e == MDB_MAP_RESIZED && i < INDEX_TRIES_MAX; i++) {
+        (void)pthread_mutex_unlock(&x->lock);
+        int grown = index_resize(x, 0);
+        (void)pthread_mutex_lock(&x->lock);
+        e = grown < 0 ? -grown : mdb_txn_begin(x->env, NULL, MDB_RDONLY, &r->txn);
+    }
+    e = index_err(e);
     if (e == 0) {
         mdb_txn_reset(r->txn);
         r->next = x->readers;
@@ -133,19 +155,6 @@ struct index_reader *index_reader_free(struct index_reader *r)
     return NULL;
 }
 
-/* size 0: what another process has made it. */
-static int index_resize(struct index *x, uint64_t size)
-{
-    (void)pthread_mutex_lock(&x->lock);
-    for (struct index_reader *r = x->readers; r != NULL; r = r->next)
-        (void)pthread_mutex_lock(&r->lock);
-    int e = index_err(mdb_env_set_mapsize(x->env, size));
-    for (struct index_reader *r = x->readers; r != NULL; r = r->next)
-        (void)pthread_mutex_unlock(&r->lock);
-    (void)pthread_mutex_unlock(&x->lock);
-    return e;
-}
-
 uint64_t index_map_size(struct index *x)
 {
     MDB_envinfo info = {0};
@@ -160,7 +169,7 @@ int index_read_begin(struct index_reader *r)
     ASSERT(r->magic == INDEX_READER_MAGIC);
     (void)pthread_mutex_lock(&r->lock);
     int e = mdb_txn_renew(r->txn);
-    if (e == MDB_MAP_RESIZED) {
+    for (unsigned i = 0; e == MDB_MAP_RESIZED && i < INDEX_TRIES_MAX; i++) {
         /* The process that writes has a larger map by now. */
         (void)pthread_mutex_unlock(&r->lock);
         int grown = index_resize(r->index, 0);
@@ -225,8 +234,10 @@ int index_run(struct index *x, index_body *body, void *arg)
     for (unsigned i = 0;; i++) {
         bool full = false;
         int r = index_run_once(x, body, arg, &full);
+        if (r == 0)
+            index_room_fill(x);
         if (!full || i == INDEX_TRIES_MAX)
-            return r;
+            return index_room_err(x, r);
         uint64_t size = index_map_size(x);
         if (size >= INDEX_MAP_MAX)
             return r;
@@ -298,6 +309,18 @@ int index_set_last_volume(struct index_txn *t, uint32_t id)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
+/* To read, while there are no readers yet; the process that writes may make the map larger. */
+static int index_begin_first(struct index *x, MDB_txn **ret)
+{
+    int e = mdb_txn_begin(x->env, NULL, MDB_RDONLY, ret);
+    for (unsigned i = 0; e == MDB_MAP_RESIZED && i < INDEX_TRIES_MAX; i++) {
+        e = mdb_env_set_mapsize(x->env, 0);
+        if (e == 0)
+            e = mdb_txn_begin(x->env, NULL, MDB_RDONLY, ret);
+    }
+    return index_err(e);
+}
+
 static int index_make(struct index_txn *t, void *arg)
 {
     struct index *x = t->index;
@@ -325,7 +348,7 @@ static int index_make(struct index_txn *t, void *arg)
 static int index_look(struct index *x)
 {
     MDB_txn *txn = NULL;
-    int r = index_err(mdb_txn_begin(x->env, NULL, MDB_RDONLY, &txn));
+    int r = index_begin_first(x, &txn);
     if (r < 0)
         return r;
     for (unsigned i = 0; i < INDEX_DBS && r == 0; i++)
@@ -347,7 +370,7 @@ static int index_check(struct index *x, const char *path, struct err *err)
     MDB_stat stat;
     MDB_dbi meta;
     uint32_t version = 0;
-    int r = index_err(mdb_txn_begin(x->env, NULL, MDB_RDONLY, &txn));
+    int r = index_begin_first(x, &txn);
     if (r < 0)
         return err_errno(err, r, "reading the index %s", path);
     r = index_err(mdb_stat(txn, 1 /* LMDB's own root, which lists the databases */, &stat));
@@ -388,6 +411,8 @@ static int index_open_env(struct index *x, const char *path, uint64_t map_size, 
         r = index_err(mdb_env_set_maxreaders(x->env, INDEX_READERS_MAX));
     if (r == 0)
         r = index_err(mdb_env_set_mapsize(x->env, size));
+    if (r == 0 && (flags & INDEX_READ_ONLY) == 0)
+        r = index_room_for_locks(path);
     if (r == 0)
         r = index_err(mdb_env_open(x->env, path, lmdb_flags, 0644));
     if (r == -EPROTONOSUPPORT || r == -EBADMSG)
@@ -399,46 +424,46 @@ static int index_open_env(struct index *x, const char *path, uint64_t map_size, 
     return r < 0 ? err_errno(err, r, "checking the readers of %s", path) : 0;
 }
 
-static int index_prepare_folder(const char *path, bool create, struct err *err)
+static int index_join(const char *path, const char *rest, char out[INDEX_PATH_MAX])
 {
-    char data[INDEX_PATH_MAX];
-    struct buf b = BUF_EMPTY;
-    buf_printf(&b, "%s/data.mdb", path);
-    int r = buf_error(&b) < 0 ? buf_error(&b) : str_copy(buf_str(&b), data, sizeof data);
-    buf_free(&b);
-    if (r < 0)
-        return err_errno(err, r, "opening the index %s", path);
-    struct stat st;
-    if (stat(data, &st) == 0)
-        return 0;
-    if (errno != ENOENT)
-        return err_errno(err, -errno, "opening %s", data);
-    if (!create)
-        return err_set(err, -ENOENT, "there is no index at %s", path);
-    r = file_mkdirs(path);
-    return r < 0 ? err_errno(err, r, "making the folder %s", path) : 0;
+    int n = snprintf(out, INDEX_PATH_MAX, "%s%s", path, rest);
+    return n > 0 && n < INDEX_PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-int index_open(const char *path, uint64_t map_size, unsigned flags, const uint8_t *store_id,
-               struct err *err, struct index **ret)
+static int index_there(const char *path, bool *ret)
 {
-    int r = index_prepare_folder(path, (flags & INDEX_CREATE) != 0, err);
-    if (r < 0)
-        return r;
+    char data[INDEX_PATH_MAX];
+    struct stat st;
+    int r = index_join(path, "/data.mdb", data);
+    if (r == 0 && stat(data, &st) != 0 && errno != ENOENT)
+        r = -errno;
+    else if (r == 0)
+        *ret = access(data, F_OK) == 0;
+    return r;
+}
+
+static int index_open_made(const char *path, uint64_t map_size, unsigned flags,
+                           const uint8_t *store_id, struct err *err, struct index **ret)
+{
     struct index *x = calloc(1, sizeof *x);
     if (x == NULL)
         return err_errno(err, -ENOMEM, "opening the index %s", path);
     x->magic = INDEX_MAGIC;
+    x->room_fd = -1;
     (void)pthread_mutex_init(&x->lock, NULL); /* does not fail on Linux with default attributes */
-    r = index_open_env(x, path, map_size, flags, err);
+    int r = index_open_env(x, path, map_size, flags, err);
     if (r == 0)
         r = index_check(x, path, err);
     if (r < 0) {
         index_close(x);
         return r;
     }
+    if ((flags & INDEX_READ_ONLY) == 0)
+        index_room_open(x, path);
     r = (flags & INDEX_READ_ONLY) != 0 ? index_look(x)
                                        : index_run(x, index_make, (void *)(uintptr_t)store_id);
+    if (r == 0 && (flags & INDEX_CREATE) != 0)
+        r = index_err(mdb_env_sync(x->env, 1));
     if (r < 0) {
         err_errno(err, r, "preparing the index %s", path);
         index_close(x);
@@ -448,12 +473,67 @@ int index_open(const char *path, uint64_t map_size, unsigned flags, const uint8_
     return 0;
 }
 
+static int index_move(const char *made, const char *path)
+{
+    char parent[INDEX_PATH_MAX];
+    int r = file_sync_folder(made);
+    if (r == 0)
+        r = file_remove_all(path); /* there is no environment in it */
+    if (r == 0 && rename(made, path) != 0)
+        r = -errno;
+    if (r == 0)
+        r = str_copy(str_of(path), parent, sizeof parent);
+    char *slash = r == 0 ? strrchr(parent, '/') : NULL;
+    if (slash != NULL)
+        *slash = 0;
+    return r < 0 ? r : file_sync_folder(slash == NULL ? "." : slash == parent ? "/" : parent);
+}
+
+/* A new environment is made beside its place and moved there whole. LMDB does not sync the first
+ * pages of one: power lost before the first commit leaves a file that is none, and a first commit
+ * that fails leaves one that the next power cut makes none. */
+static int index_create(const char *path, uint64_t map_size, const uint8_t *store_id,
+                        struct err *err)
+{
+    char made[INDEX_PATH_MAX];
+    struct index *x = NULL;
+    int r = index_join(path, ".making", made);
+    if (r == 0)
+        r = file_remove_all(made); /* of an attempt that broke off */
+    if (r == 0)
+        r = file_mkdirs(made);
+    if (r < 0)
+        return err_errno(err, r, "making the index %s", path);
+    r = index_open_made(made, map_size, INDEX_CREATE, store_id, err, &x);
+    index_close(x);
+    if (r < 0)
+        return r;
+    r = index_move(made, path);
+    return r < 0 ? err_errno(err, r, "making the index %s", path) : 0;
+}
+
+int index_open(const char *path, uint64_t map_size, unsigned flags, const uint8_t *store_id,
+               struct err *err, struct index **ret)
+{
+    bool there = false;
+    int r = index_there(path, &there);
+    if (r < 0)
+        return err_errno(err, r, "opening the index %s", path);
+    if (!there && (flags & INDEX_CREATE) == 0)
+        return err_set(err, -ENOENT, "there is no index at %s", path);
+    if (!there)
+        r = index_create(path, map_size, store_id, err);
+    return r < 0 ? r
+                 : index_open_made(path, map_size, flags & ~(unsigned)INDEX_CREATE, NULL, err, ret);
+}
+
 struct index *index_close(struct index *x)
 {
     if (x == NULL)
         return NULL;
     ASSERT(x->magic == INDEX_MAGIC);
     ASSERT(x->readers == NULL);
+    index_room_close(x);
     if (x->env != NULL)
         mdb_env_close(x->env);
     (void)pthread_mutex_destroy(&x->lock);

@@ -39,6 +39,10 @@ struct index_reader *index_reader_free(struct index_reader *r);
 typedef int index_body(struct index_txn *t, void *arg);
 MUST_USE int index_run(struct index *x, index_body *body, void *arg);
 
+/* Whether the disk is full and what the index has in reserve runs out: nothing new may come in
+ * then, so that there is enough to make room with. By who may call index_run. */
+bool index_room_low(struct index *x);
+
 /* Each start of a store is an epoch; taken and made durable by this call. */
 MUST_USE int index_next_epoch(struct index *x, uint32_t *ret);
 /* So that the next one is above all that records were written in. */
@@ -65,6 +69,8 @@ struct index_entry {
 };
 
 MUST_USE int index_find(struct index_reader *r, const struct digest *d, struct index_entry *ret);
+/* -ENOENT: one of them, at least, is not there. */
+MUST_USE int index_find_all(struct index_reader *r, const struct digest *digests, uint32_t count);
 MUST_USE int index_get(struct index_txn *t, const struct digest *d, struct index_entry *ret);
 MUST_USE int index_put(struct index_txn *t, const struct digest *d, const struct index_entry *e);
 MUST_USE int index_delete(struct index_txn *t, const struct digest *d);
@@ -156,6 +162,7 @@ struct index_volume {
 
 MUST_USE int index_put_volume(struct index_txn *t, const struct index_volume *v);
 MUST_USE int index_delete_volume(struct index_txn *t, uint32_t id);
+MUST_USE int index_find_volume(struct index_reader *r, uint32_t id, struct index_volume *ret);
 typedef int index_volume_each(void *arg, const struct index_volume *v); /* < 0 ends the walk */
 MUST_USE int index_volumes(struct index_reader *r, index_volume_each *each, void *arg);
 
@@ -186,6 +193,8 @@ MUST_USE int index_get_errand(struct index_txn *t, const struct digest *d,
                               enum index_errand_kind *ret);
 MUST_USE int index_put_errand(struct index_txn *t, const struct index_errand *e);
 MUST_USE int index_delete_errand(struct index_txn *t, const struct digest *d);
+MUST_USE int index_find_errand(struct index_reader *r, const struct digest *d,
+                               enum index_errand_kind *ret);
 /* At most max, behind `after` (NULL: from the first). */
 MUST_USE int index_errands(struct index_reader *r, const struct digest *after, unsigned max,
                            struct index_errand *out, unsigned *ret_count);

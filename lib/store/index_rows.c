@@ -124,6 +124,20 @@ static int index_read_volume(const MDB_val *key, const MDB_val *value, struct in
     return 0;
 }
 
+int index_find_volume(struct index_reader *r, uint32_t id, struct index_volume *ret)
+{
+    uint32_t k = htobe32(id);
+    MDB_val key = index_val(&k, sizeof k), value;
+    int e = index_read_begin(r);
+    if (e < 0)
+        return e;
+    e = index_err(mdb_get(r->txn, r->index->dbs[INDEX_VOLUMES], &key, &value));
+    if (e == 0)
+        e = index_read_volume(&key, &value, ret);
+    index_read_end(r);
+    return e;
+}
+
 struct index_volumes_walk {
     index_volume_each *each;
     void *arg;
@@ -237,6 +251,19 @@ int index_get_errand(struct index_txn *t, const struct digest *d, enum index_err
     MDB_val key = index_val(d->bytes, DIGEST_SIZE), value;
     int r = index_err(mdb_get(t->txn, t->index->dbs[INDEX_ERRANDS], &key, &value));
     return r < 0 ? r : index_read_errand(&value, ret);
+}
+
+int index_find_errand(struct index_reader *r, const struct digest *d, enum index_errand_kind *ret)
+{
+    MDB_val key = index_val(d->bytes, DIGEST_SIZE), value;
+    int e = index_read_begin(r);
+    if (e < 0)
+        return e;
+    e = index_err(mdb_get(r->txn, r->index->dbs[INDEX_ERRANDS], &key, &value));
+    if (e == 0)
+        e = index_read_errand(&value, ret);
+    index_read_end(r);
+    return e;
 }
 
 int index_put_errand(struct index_txn *t, const struct index_errand *e)

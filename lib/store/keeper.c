@@ -159,6 +159,7 @@ int keeper_settle(struct keeper *k)
     (void)pthread_mutex_lock(&k->lock);
     uint64_t want = k->started + 1;
     k->settling++;
+    k->settles++;
     while (k->idle < want && !k->stopping) {
         k->woken = true;
         (void)pthread_cond_signal(&k->wake);
@@ -187,6 +188,9 @@ static void keeper_set_paces(struct keeper *k, const struct store_options *o)
     k->move.began_ms = clock_mono_ms();
     k->place.options = place_options_default();
     k->place.options.demote_after_ms = (uint64_t)o->demote_after_s * 1000;
+    if (o->promote_after_s != 0)
+        k->place.options.stay_ms =
+            o->promote_after_s == STORE_AT_ONCE ? 0 : (uint64_t)o->promote_after_s * 1000;
 }
 
 int keeper_start(struct store *s, const struct store_options *o, struct keeper **ret)

@@ -11,7 +11,8 @@
 #define COMPACT_RECORDS    64u /* moved in a step, and at most */
 #define COMPACT_BYTES      (UINT64_C(8) << 20)
 #define COMPACT_SKIP_US    (UINT64_C(600) * 1000000)
-#define COMPACT_LIVE_BELOW 2u /* end over live */
+#define COMPACT_WAIT_US    UINT64_C(10000) /* while the foreground writes a lot */
+#define COMPACT_LIVE_BELOW 2u              /* end over live */
 
 /* --- which volume ----------------------------------------------------------------------------- */
 
@@ -78,6 +79,7 @@ static bool compact_choose(struct keeper *k)
             best = gain;
             k->compact.volume = id;
             k->compact.from = 0;
+            k->compact.stuck = false;
         }
         volume_unref(v);
     }
@@ -116,12 +118,13 @@ static int compact_move(struct keeper *k, const struct index_extent *x, struct k
     return 0;
 }
 
-/* Some extents from x->from on; how many there were. */
+/* Some extents from x->from on; how many there were. -EAGAIN: the committer has enough to do for
+ * the foreground; what it did not take is next. */
 static int compact_some(struct keeper *k, unsigned *ret_count, bool *ret_stuck)
 {
     struct keeper_compact *x = &k->compact;
     unsigned count = 0, pushed = 0;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, offsets[COMPACT_RECORDS];
     int r = index_extents(k->reader, x->volume, x->from, COMPACT_RECORDS, k->extents, &count);
     unsigned done = 0;
     while (done < count && r == 0 && bytes < COMPACT_BYTES) {
@@ -129,17 +132,22 @@ static int compact_some(struct keeper *k, unsigned *ret_count, bool *ret_stuck)
         int moved = compact_move(k, extent, &k->ops[pushed]);
         x->from = extent->offset + FORMAT_ALIGN;
         if (moved < 0) {
-            *ret_stuck = *ret_stuck || moved != -ESTALE;
+            x->stuck = x->stuck || moved != -ESTALE; /* the rest of it may well be moved */
             continue;
         }
         bytes += k->ops[pushed].commit.length;
+        offsets[pushed] = extent->offset;
         keeper_push(k, &k->ops[pushed++]);
     }
     keeper_wait(k);
     for (unsigned i = 0; i < pushed; i++) {
         struct commit_op *op = &k->ops[i].commit;
-        *ret_stuck = *ret_stuck || (op->res < 0 && op->res != -ESTALE);
         op->record = rbuf_unref(op->record);
+        if (op->res == -EAGAIN && r == 0) {
+            x->from = offsets[i];
+            r = -EAGAIN;
+        }
+        *ret_stuck = *ret_stuck || (op->res < 0 && op->res != -ESTALE && op->res != -EAGAIN);
     }
     *ret_count = done;
     return r;
@@ -168,19 +176,29 @@ enum keeper_step keeper_compact_step(struct keeper *k)
         return KEEPER_BUSY;
     uint32_t id = k->compact.volume;
     int r = compact_some(k, &count, &stuck);
+    if (r == -EAGAIN && !stuck) {
+        keeper_wake_at(k, clock_mono_us() + COMPACT_WAIT_US);
+        return KEEPER_BUSY;
+    }
     if (r < 0 || stuck) {
         log_warn("volume %08x cannot be emptied now: %s", id,
-                 r < 0 ? strerror(-r) : "some of it is damaged, or there is no room");
+                 r < 0 ? strerror(-r) : "there is no room for it");
         compact_skip(k, id);
         return KEEPER_IDLE;
     }
     if (count > 0)
         return KEEPER_MORE;
-    r = compact_drop(k);
-    if (r == 0)
-        store_count(&s->counts.compacted_volumes, s->metrics.compacted, 1);
-    else
+    if (k->compact.stuck) {
+        log_warn("volume %08x stays: some of it cannot be read", id);
         compact_skip(k, id);
+        return KEEPER_IDLE;
+    }
+    r = compact_drop(k);
+    if (r < 0) {
+        compact_skip(k, id);
+        return KEEPER_IDLE;
+    }
+    store_count(&s->counts.compacted_volumes, s->metrics.compacted, 1);
     k->compact.volume = 0;
     return KEEPER_MORE;
 }

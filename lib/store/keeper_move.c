@@ -7,8 +7,10 @@
 #include "base/log.h"
 #include "store/keeper_priv.h"
 
-#define MOVE_RECORDS   64u
+#define MOVE_RECORDS   64u /* of a step, and at most: */
+#define MOVE_BYTES     (UINT64_C(8) << 20)
 #define MOVE_SWEEP_US  (UINT64_C(60) * 1000000)
+#define MOVE_LOOK_US   (UINT64_C(1) * 1000000)
 #define MOVE_HIGH      0.95 /* of the capacity; emptied down to: */
 #define MOVE_LOW       0.90
 #define MOVE_OF_SYSTEM 0.90 /* of a file system, where nothing is configured */
@@ -128,7 +130,10 @@ static bool move_consider(struct keeper *k, const struct index_extent *x, struct
     if (demote)
         k->place.tiers[PLACE_WARM].used -= MIN(b.size, k->place.tiers[PLACE_WARM].used);
     (void)pthread_mutex_unlock(&k->lock);
-    return demote && move_demote(k, &x->digest, &e, op) == 0;
+    if (!demote || move_demote(k, &x->digest, &e, op) < 0)
+        return false;
+    k->move.debt += b.size;
+    return true;
 }
 
 static unsigned move_some(struct keeper *k)
@@ -137,7 +142,7 @@ static unsigned move_some(struct keeper *k)
     unsigned count = 0, pushed = 0;
     if (index_extents(k->reader, x->volume, x->from, MOVE_RECORDS, k->extents, &count) < 0)
         count = 0;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count && x->debt < MOVE_BYTES; i++) {
         x->from = k->extents[i].offset + FORMAT_ALIGN;
         if (move_consider(k, &k->extents[i], &k->ops[pushed]))
             keeper_push(k, &k->ops[pushed++]);
@@ -174,12 +179,15 @@ static void move_next_volume(struct keeper *k)
     x->next_us = clock_mono_us() + MOVE_SWEEP_US;
 }
 
-static bool move_settling(struct keeper *k)
+/* Somebody waits for us to settle for whom no sweep was begun yet. */
+static bool move_asked(struct keeper *k)
 {
+    struct keeper_move *x = &k->move;
     (void)pthread_mutex_lock(&k->lock);
-    bool settling = k->settling > 0;
+    bool asked = k->settling > 0 && x->swept != k->settles;
+    x->swept = k->settles;
     (void)pthread_mutex_unlock(&k->lock);
-    return settling;
+    return asked;
 }
 
 enum keeper_step keeper_move_step(struct keeper *k)
@@ -188,12 +196,14 @@ enum keeper_step keeper_move_step(struct keeper *k)
     if (k->store->heat == NULL || !k->works)
         return KEEPER_IDLE;
     if (x->pass == 0) {
-        bool settling = move_settling(k);
-        if (!settling)
-            x->swept = false;
-        if (clock_mono_us() < x->next_us && (!settling || x->swept))
+        uint64_t now_us = clock_mono_us();
+        if (now_us < x->next_us && !move_asked(k)) {
+            /* What reclaiming and the remote tier have freed meanwhile is room to promote to. */
+            if (now_us >= x->look_us)
+                move_look(k, false);
+            x->look_us = now_us >= x->look_us ? now_us + MOVE_LOOK_US : x->look_us;
             return KEEPER_IDLE;
-        x->swept = settling; /* once for those who wait, not for ever */
+        }
         x->pass = 1;
         x->volume = 0;
         x->within = false;
@@ -201,8 +211,10 @@ enum keeper_step keeper_move_step(struct keeper *k)
         move_look(k, false);
         return KEEPER_MORE;
     }
-    if (x->pass == 2 && !keeper_may(k, &k->work, UINT64_C(1) << 20))
+    /* What the step before has moved is paid for now: only then is it known how much it was. */
+    if (x->debt > 0 && !keeper_may(k, &k->work, x->debt))
         return KEEPER_BUSY;
+    x->debt = 0;
     if (!x->within)
         move_next_volume(k);
     else

@@ -14,6 +14,7 @@
 #include "store/throttle.h"
 
 #define KEEPER_FLIGHTS 8u /* transfers to and from the remote tier at once */
+#define REMOTE_SKIP    64u
 
 enum keeper_step {
     KEEPER_IDLE, /* nothing to do, or not before its time */
@@ -46,14 +47,21 @@ struct keeper_flight {
 
 struct keeper_remote {
     struct keeper_flight flights[KEEPER_FLIGHTS];
-    uint64_t retry_us; /* the tier failed: not before */
-    unsigned failures; /* in a row */
-    int failing;       /* of the last of them; 0: it works */
+    struct digest after; /* where in the round of errands to go on */
+    uint64_t retry_us;   /* the tier failed: not before */
+    unsigned failures;   /* in a row */
+    int failing;         /* of the last of them; 0: it works */
+    struct digest seen;  /* of the blobs that may have no errand and ought to */
+    bool seen_any, caught_up;
+    struct digest skip[REMOTE_SKIP]; /* errands whose blobs could not be read lately */
+    unsigned skip_count;
+    uint64_t skip_until_us;
 };
 
 struct keeper_compact {
     uint32_t volume;  /* being emptied; 0: none */
     uint64_t from;    /* of its extents */
+    bool stuck;       /* some could not be read */
     uint32_t skip[8]; /* what could not be moved out of them lately */
     unsigned skip_count;
     uint64_t skip_until_us;
@@ -74,7 +82,9 @@ struct keeper_move {
     bool within;
     bool cold; /* the volume */
     uint64_t began_ms;
-    bool swept; /* for those who wait for us to settle */
+    uint64_t debt;    /* bytes moved that the throttle has not been asked for yet */
+    uint64_t look_us; /* when to look at the tiers again */
+    uint64_t swept;   /* keeper.settles when the last sweep began */
 };
 
 struct keeper {
@@ -103,6 +113,7 @@ struct keeper {
     unsigned pushing;       /* ops the committer has */
     uint64_t started, idle; /* rounds begun; the last one that found nothing to do */
     unsigned settling;      /* who waits for that: no throttling meanwhile */
+    uint64_t settles;       /* how many did so far */
     struct place_state place;
     struct keeper_waiter *waiters;
 };

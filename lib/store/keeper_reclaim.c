@@ -12,6 +12,8 @@ static unsigned keeper_reclaim_orphans(struct keeper *k)
     struct index_orphan due[KEEPER_OPS];
     struct store *s = k->store;
     unsigned count = 0;
+    if (!s->reclaims)
+        return 0; /* rows of a run that counted may be there: a ref may name their blobs by now */
     uint32_t now_s = (uint32_t)(clock_real_ms() / 1000);
     int r = index_orphans(k->reader, now_s, KEEPER_OPS, due, &count);
     if (r < 0) {
@@ -49,7 +51,11 @@ static int keeper_punch(struct keeper *k, const struct index_hole *h)
     if (h->offset >= FORMAT_RECORDS && h->offset < v->size && h->size <= v->size - h->offset)
         r = io->punch(io, v->fd, h->offset, h->size);
     volume_unref(v);
-    return r == -EOPNOTSUPP ? 0 : r; /* compaction gets the space then */
+    if (r == -ENOSPC)
+        return r; /* of the file system's own: there will be some once others went */
+    if (r < 0 && r != -EOPNOTSUPP)
+        log_warn("giving space in volume %08x back: %s", h->volume, strerror(-r));
+    return 0; /* whatever it was: compaction gets the space then, and others are next in line */
 }
 
 static unsigned keeper_punch_holes(struct keeper *k)

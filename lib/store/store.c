@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "store/commit_priv.h"
 #include "store/store_devices.h"
+#include "store/store_learnt.h"
 #include "store/store_priv.h"
 #include "store/store_recount.h"
 
@@ -125,6 +126,8 @@ static int store_open_volume(void *arg, const struct index_volume *row)
     }
     if (r != -ENOENT)
         return r;
+    if (o->options->read_only)
+        return 0; /* the process that writes has just given it up, or is making it */
     /* The row of a volume that was never made, or of one already unlinked; a cache may lose any. */
     if (row->blobs > 0 && !is_cache)
         return err_set(o->err, -EBADMSG,
@@ -149,6 +152,17 @@ static int store_forget_volumes(struct store_opening *o)
     return 0;
 }
 
+/* What cannot be wiped is written over, mostly: no reason not to open. */
+static void store_wipe_tails(struct store_opening *o)
+{
+    for (unsigned i = 0; i < FORMAT_DEVICE_KINDS; i++) {
+        const struct volume *v = volume_newest(o->store->volumes, (enum format_device_kind)i);
+        int r = v != NULL ? volume_wipe_tail(v, o->queue) : 0;
+        if (r < 0)
+            log_warn("wiping what may be behind the end of volume %08x: %s", v->id, strerror(-r));
+    }
+}
+
 static int store_open_volumes(struct store_opening *o)
 {
     struct store *s = o->store;
@@ -169,6 +183,8 @@ static int store_open_volumes(struct store_opening *o)
     r = index_volumes(o->reader, store_open_volume, o);
     if (r == 0 && !o->options->read_only)
         r = volume_table_check(s->volumes, o->err);
+    if (r == 0 && !o->options->read_only)
+        store_wipe_tails(o);
     return r < 0 ? r : store_forget_volumes(o);
 }
 
@@ -233,18 +249,20 @@ static int store_start_commit(struct store *s, const struct store_options *o, st
     int r = store_count_names(s, o, &counts, err);
     if (r < 0)
         return r;
+    s->reclaims = counts;
     struct commit_options c = {.io = s->io,
                                .index = s->index,
                                .volumes = s->volumes,
                                .hot = s->hot,
                                .volume_size = s->volume_size,
                                .size_max = o->size_max,
+                               .links = s->links != NULL,
                                .counts = counts,
                                .uploads = o->remote != NULL && o->durability != STORE_LOCAL,
                                .remote_keeps = o->remote_shared,
-                               .unreferenced_s = o->unreferenced_s != 0 ? o->unreferenced_s
-                                                                        : STORE_UNREFERENCED_S,
-                               .dropped_s = o->dropped_s != 0 ? o->dropped_s : STORE_DROPPED_S,
+                               .unreferenced_s =
+                                   store_wait_s(o->unreferenced_s, STORE_UNREFERENCED_S),
+                               .dropped_s = store_wait_s(o->dropped_s, STORE_DROPPED_S),
                                .committed = store_committed,
                                .committed_arg = s,
                                .evicted_volumes = &s->counts.evicted_volumes,
@@ -315,6 +333,12 @@ static int store_open_parts(struct store *s, const struct store_options *o, stru
     r = store_start_commit(s, o, err);
     if (r < 0)
         return r;
+    if (s->is_cache) {
+        s->learnt = file_join(o->path, STORE_FILE_LEARNT);
+        if (s->learnt == NULL)
+            return err_errno(err, -ENOMEM, "opening the store %s", o->path);
+        store_learnt_load(s, s->learnt, o->size_max);
+    }
     r = keeper_start(s, o, &s->keeper);
     return r < 0 ? err_errno(err, r, "starting the keeper of %s", o->path) : 0;
 }
@@ -361,6 +385,9 @@ struct store *store_close(struct store *s)
         (void)nanosleep(&moment, NULL);
     s->commit = commit_stop(s->commit);
     s->keeper = keeper_free(keeper);
+    if (s->learnt != NULL)
+        store_learnt_save(s, s->learnt);
+    free(s->learnt);
     hot_free(s->hot);
     heat_free(s->heat);
     admit_free(s->admit);

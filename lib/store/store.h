@@ -58,7 +58,8 @@ struct store_options {
 
     const struct store_device *devices; /* none: one, path/warm */
     unsigned devices_count;
-    bool read_only; /* beside a daemon that has it open: gets and lists, nothing else */
+    bool read_only; /* beside a daemon that has it open: gets and lists, nothing else. Once in a
+                       process: LMDB allows no more */
 
     struct store_tier *remote; /* a bucket; NULL: none. Borrowed until store_close */
     bool remote_shared;        /* other stores name blobs in it: nothing is removed there */
@@ -73,13 +74,15 @@ struct store_options {
     uint32_t dropped_s;      /* what the last ref let go of stays that long; 0: 30 s */
 
     /* Work in the background; 0: the default, STORE_RATE_NONE: none of it. Bytes a second. */
-    uint64_t keep_rate;      /* compaction and moves between tiers; 64 MiB */
-    uint64_t scrub_rate;     /* reading all to find damage; 4 MiB */
-    uint64_t warm_max;       /* of blobs on warm devices, where there is a colder tier; 0: nine
+    uint64_t keep_rate;       /* compaction and moves between tiers; 64 MiB */
+    uint64_t scrub_rate;      /* reading all to find damage; 4 MiB */
+    uint64_t warm_max;        /* of blobs on warm devices, where there is a colder tier; 0: nine
                                 tenths of the file systems */
-    uint32_t demote_after_s; /* what was not asked for that long goes to the cold tier; 0: only
+    uint32_t demote_after_s;  /* what was not asked for that long goes to the cold tier; 0: only
                                 what has no room in the warm one */
-    bool admit_all;          /* a cache: also what is asked for once only */
+    uint32_t promote_after_s; /* a blob is in the cold tier so long before it may come back, however
+                                 often it is asked for; 0: 6 h; STORE_AT_ONCE: not at all */
+    bool admit_all;           /* a cache: also what is asked for once only */
 };
 #define STORE_RATE_NONE UINT64_MAX
 #define STORE_AT_ONCE   UINT32_MAX

@@ -107,10 +107,19 @@ static struct index_device *device_by_id(struct device_list *l, uint32_t id)
     return NULL;
 }
 
+/* However many slashes it ends in. */
+static struct str device_trim(const char *path)
+{
+    struct str s = str_of(path);
+    while (s.size > 1 && s.data[s.size - 1] == '/')
+        s.size--;
+    return s;
+}
+
 static struct index_device *device_by_path(struct device_list *l, const char *path)
 {
     for (unsigned i = 0; i < l->count; i++) {
-        if (strcmp(l->devices[i].path, path) == 0)
+        if (str_eq(device_trim(l->devices[i].path), device_trim(path)))
             return &l->devices[i];
     }
     return NULL;
@@ -204,8 +213,10 @@ static int device_open(const struct store_devices *o, struct device_list *l,
                        const struct store_device *want, struct err *err)
 {
     struct format_device d;
-    struct index_device *row = NULL;
-    int r = o->read_only ? 0 : file_mkdirs(want->path);
+    struct index_device *row = device_by_path(l, want->path);
+    /* Where a device was, a folder that is gone is one that is away: it is not made again. */
+    bool was_there = row != NULL && (row->flags & INDEX_DEVICE_MAKING) == 0;
+    int r = o->read_only || was_there ? 0 : file_mkdirs(want->path);
     if (r < 0)
         err_errno(err, r, "making the folder %s", want->path);
     else
@@ -214,10 +225,10 @@ static int device_open(const struct store_devices *o, struct device_list *l,
         log_error("the device %s is away: %s", want->path, err->text);
         return 1;
     }
-    if (r == -ENOENT)
-        row = device_by_path(l, want->path);
-    if (row != NULL && (row->flags & INDEX_DEVICE_MAKING) == 0) {
-        log_error("the device %s has lost its file; is its disk mounted?", want->path);
+    if (r == -ENOENT && was_there) {
+        log_error("the device %s has lost its file; is its disk mounted? If it was replaced, make "
+                  "a new index with: weirctl store rebuild",
+                  want->path);
         return 1;
     }
     if (r == -ENOENT)

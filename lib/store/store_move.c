@@ -111,7 +111,8 @@ static void store_rescue_got(void *arg, int res, struct rbuf *blob)
         uint32_t size;
         const uint8_t *data = rbuf_data(blob, &size);
         struct digest is = digest_of(data, size);
-        if (size != x->length || !digest_eq(&is, &x->digest))
+        /* Of a blob that was lost before its length was known only the digest is. */
+        if ((x->length != 0 && size != x->length) || !digest_eq(&is, &x->digest))
             res = -EBADMSG;
     }
     if (res < 0 && peer != NULL && !x->asked_peer) {

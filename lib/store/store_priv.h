@@ -27,6 +27,7 @@
 #define STORE_FOLDER_INDEX "index"
 #define STORE_FOLDER_WARM  "warm"
 #define STORE_FILE_LOCK    "lock"
+#define STORE_FILE_LEARNT  "learnt"
 
 struct store_metrics {
     struct metric *hits_hot, *hits_warm, *hits_cold, *hits_remote, *misses, *damaged, *repaired;
@@ -62,7 +63,9 @@ struct store {
     void *links_arg;
     bool is_cache;
     uint64_t volume_size, size_max;
-    int lock_fd; /* flock: one process, one store */
+    bool reclaims; /* what names each blob is counted, all of it */
+    char *learnt;  /* where a cache keeps what it learnt; NULL: nowhere */
+    int lock_fd;   /* flock: one process, one store */
     _Atomic unsigned workers;
     _Atomic uint64_t reading, read_bytes; /* in the foreground: under way; since start */
     _Atomic unsigned rewriting;           /* store_rewrite: under way */
@@ -92,6 +95,8 @@ struct store_worker {
     struct index_reader *reader;
     int event_fd;
     unsigned under_way; /* calls whose cb is still to come */
+    bool freeing;       /* no more are begun by ourselves */
+    unsigned admitting; /* those among them that store_put_admitted made: nobody else waits */
     unsigned reads_count;
     struct store_read *reads[STORE_READ_BUCKETS]; /* under way, by digest */
     pthread_mutex_t lock;                         /* the inbox */

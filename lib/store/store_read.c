@@ -141,7 +141,9 @@ static void store_read_end(struct store_read *x, int res)
 static void store_read_over(struct store_event *e)
 {
     struct store_read *x = CONTAINER_OF(e, struct store_read, event);
-    bool repairs = x->from_elsewhere && x->entry.volume != 0; /* a copy is damaged or away */
+    /* A copy is damaged, away or lost. */
+    bool repairs =
+        x->from_elsewhere && (x->entry.volume != 0 || (x->entry.flags & INDEX_QUARANTINED) != 0);
     if (x->res == 0 && repairs)
         store_rewrite(x->worker->store, COMMIT_PUT, FORMAT_WARM, &x->digest, &x->entry, x->record);
     store_read_end(x, x->res);
@@ -215,17 +217,37 @@ static void store_read_done(struct io_op *io, int res)
         res = store_read_check(x);
     if (res == -ENODATA)
         res = -EBADMSG; /* the file ends before the record does */
+    bool moved = res < 0 && !store_read_still_there(x);
     if (res == 0) {
         store_read_end(x, 0);
-    } else if (!store_read_still_there(x) && x->tries < STORE_READ_TRIES) {
+    } else if (moved && x->tries < STORE_READ_TRIES) {
         x->record = rbuf_unref(x->record);
         x->volume = volume_unref(x->volume);
         store_read_issue(x);
     } else {
-        if (res == -EBADMSG)
+        if (moved)
+            res = -EAGAIN; /* again and again: it says nothing about the copy that there is */
+        else if (res == -EBADMSG)
             store_quarantine(x->worker->store, &x->digest, &x->entry);
         store_read_elsewhere(x, res);
     }
+}
+
+/* A volume that the process which writes has made since we opened the store. */
+static struct volume *store_read_follow(struct store *s, struct index_reader *reader, uint32_t id)
+{
+    struct index_volume row;
+    struct io_queue *q = NULL;
+    struct err err;
+    if (s->commit != NULL)
+        return NULL; /* nobody else makes any */
+    int r = index_find_volume(reader, id, &row);
+    if (r == 0)
+        r = io_queue_new(s->io, 1, -1, &q); /* the worker's own would call back from within */
+    if (r == 0)
+        r = volume_open(s->volumes, q, &row, true, &err);
+    io_queue_free(q);
+    return r == 0 || r == -EEXIST ? volume_get(s->volumes, id) : NULL;
 }
 
 /* The entry, and a reference to its volume; entry.volume 0: no device has it. */
@@ -242,6 +264,8 @@ static int store_read_find(struct store_read *x)
         if (e->volume == 0)
             return -EIO; /* the remote tier has it */
         struct volume *v = volume_get(w->store->volumes, e->volume);
+        if (v == NULL)
+            v = store_read_follow(w->store, w->reader, e->volume);
         if (v == NULL)
             continue; /* evicted or compacted since the look-up, or away with its device */
         if (e->offset < FORMAT_RECORDS || e->offset >= v->size ||

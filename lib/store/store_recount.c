@@ -18,6 +18,7 @@ struct recount {
     uint32_t due_s;
     struct digest *held; /* presentations that refs name, as often as they do */
     size_t held_count, held_cap;
+    int failed; /* of reading them */
     /* The presentation being counted. */
     struct digest presentation;
     struct digest *links;
@@ -96,8 +97,10 @@ static bool recount_ref(void *arg, struct str name, const struct store_ref *ref)
     if (x->held_count == x->held_cap) {
         size_t cap = x->held_cap == 0 ? 64 : x->held_cap * 2;
         struct digest *more = reallocarray(x->held, cap, sizeof *more);
-        if (more == NULL)
+        if (more == NULL) {
+            x->failed = -ENOMEM;
             return false;
+        }
         x->held = more;
         x->held_cap = cap;
     }
@@ -155,15 +158,19 @@ static int recount_read(struct recount *x, const struct digest *d, struct rbuf *
         r = volume_read_blob(x->store->volumes, x->queue, d, &e, ret);
     if (r == 0)
         rbuf_window(*ret, format_payload_offset(e.length), e.length);
-    return r == 0 ? 0 : recount_rescue(x, d, &e, ret);
+    int rescued = r == 0 ? 0 : recount_rescue(x, d, &e, ret);
+    return rescued == -ENOENT ? r : rescued; /* why it was needed says more */
 }
 
 static int recount_name(struct index_txn *t, const struct digest *d)
 {
     struct index_entry e;
     int r = index_get(t, d, &e);
-    if (r == -ENOENT)
-        return 0; /* lost: the presentation names it all the same */
+    if (r == -ENOENT) {
+        /* Lost, and named all the same: the count waits for whoever puts it again. */
+        e = (struct index_entry){.flags = INDEX_QUARANTINED};
+        r = 0;
+    }
     e.refs++;
     return r < 0 ? r : index_put(t, d, &e);
 }
@@ -206,6 +213,8 @@ static int recount_presentation(struct recount *x)
 static int recount_presentations(struct recount *x)
 {
     int r = index_list_refs(x->reader, recount_ref, x);
+    if (r == 0)
+        r = x->failed;
     if (x->held_count > 0)
         qsort(x->held, x->held_count, sizeof *x->held, recount_compare);
     for (size_t i = 0; i < x->held_count && r == 0;) {

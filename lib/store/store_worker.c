@@ -40,6 +40,13 @@ struct store_worker *store_worker_free(struct store_worker *w)
     if (w == NULL)
         return NULL;
     ASSERT(w->magic == STORE_WORKER_MAGIC);
+    w->freeing = true;
+    /* Puts that the caller knows nothing of. */
+    while (w->admitting > 0) {
+        struct pollfd p = {.fd = w->event_fd, .events = POLLIN};
+        (void)poll(&p, 1, -1); /* -EINTR: poll once more than needed */
+        store_worker_poll(w);
+    }
     ASSERT(w->under_way == 0);
     ASSERT(w->inbox == NULL);
     io_queue_free(w->queue);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "store/store_priv.h"
 
+#define STORE_PUT_AGAIN (1u << 31)          /* taken before, and counted then */
 #define STORE_LINKS_MAX (UINT32_C(1) << 24) /* of one presentation: a year of 2 s segments */
 
 struct store_write {
@@ -21,6 +22,8 @@ struct store_write {
 
 static void store_put_count(struct store *s, const struct store_write *x)
 {
+    if ((x->flags & STORE_PUT_AGAIN) != 0)
+        return;
     metric_add(x->commit.res == 0 ? s->metrics.puts : s->metrics.put_failures, 1);
     if (x->commit.res == 0)
         store_count(&s->counts.put_bytes, s->metrics.put_bytes, rbuf_size(x->blob));
@@ -152,6 +155,8 @@ static bool store_same(const struct rbuf *a, const struct rbuf *b)
 static void store_put_compared(void *arg, int res, struct rbuf *there)
 {
     struct store_write *x = arg;
+    /* Then the tier gets it anew; were it still said to have it, a demotion would lose the blob. */
+    x->commit.remote_bad = res == -EBADMSG || res == -EIO;
     if (res < 0)
         store_put_record(x); /* damaged, unreadable or just evicted: this put repairs it */
     else if (store_same(there, x->blob))
@@ -227,13 +232,18 @@ void store_put(struct store_worker *w, const struct digest *d, struct rbuf *blob
 
 static void store_put_nobody_waits(void *arg, int res)
 {
-    (void)arg;
+    struct store_worker *w = arg;
     (void)res; /* one blob less in a cache is no loss */
+    ASSERT(w->admitting > 0);
+    w->admitting--;
 }
 
 void store_put_admitted(struct store_worker *w, const struct digest *d, struct rbuf *blob)
 {
-    store_put(w, d, blob, 0, store_put_nobody_waits, NULL);
+    if (w->freeing)
+        return;
+    w->admitting++;
+    store_put(w, d, blob, STORE_PUT_AGAIN, store_put_nobody_waits, w);
 }
 
 /* --- refs ------------------------------------------------------------------------------------- */

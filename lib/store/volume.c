@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
+#include "base/log.h"
 
 #define VOLUME_SUFFIX     ".vol"
 #define VOLUME_SUFFIX_NEW ".new" /* not yet whole; a crash may leave one */
@@ -19,9 +20,12 @@ struct volume_table {
     uint8_t store_id[FORMAT_ID_SIZE];
     struct volume_device *devices; /* does not change once volumes are open */
     unsigned devices_count;
-    pthread_rwlock_t lock;   /* volumes, count and rows: written by the committer only */
+    pthread_rwlock_t lock;   /* volumes, count and rows: written by the committer only; in a store
+                                that is only read by any worker that meets a new volume */
     struct volume **volumes; /* by rising id */
     size_t count, cap;
+    uint32_t *away; /* in the index, and their files cannot be read: not open, and ours */
+    size_t away_count;
     _Atomic uint64_t sum_volumes, sum_size, sum_end, sum_blobs, sum_bytes, sum_live;
 };
 
@@ -46,6 +50,7 @@ struct volume_table *volume_table_free(struct volume_table *t)
     for (size_t i = 0; i < t->count; i++)
         volume_unref(t->volumes[i]);
     free(t->volumes);
+    free(t->away);
     for (unsigned i = 0; i < t->devices_count; i++)
         free(t->devices[i].folder);
     free(t->devices);
@@ -159,6 +164,23 @@ bool volume_was_hit(const struct volume *v, uint64_t offset)
     return (word >> (bit % 64) & 1) != 0;
 }
 
+uint32_t volume_hit_words(const struct volume *v)
+{
+    return (uint32_t)(v->size / VOLUME_HITS_UNIT + 1); /* a volume is at most 1 TiB */
+}
+
+uint64_t volume_hits(const struct volume *v, uint32_t word)
+{
+    ASSERT(word < volume_hit_words(v));
+    return atomic_load_explicit(&v->hits[word], memory_order_relaxed);
+}
+
+void volume_add_hits(struct volume *v, uint32_t word, uint64_t bits)
+{
+    ASSERT(word < volume_hit_words(v));
+    atomic_fetch_or_explicit(&v->hits[word], bits, memory_order_relaxed);
+}
+
 /* --- the table -------------------------------------------------------------------------------- */
 
 static void volume_sum(_Atomic uint64_t *sum, uint64_t n, bool add)
@@ -176,6 +198,20 @@ static void volume_count(struct volume_table *t, const struct index_volume *row,
     volume_sum(&t->sum_live, row->live, add);
 }
 
+/* The place of id, or of the next higher one. Under the lock, or by the committer. */
+static size_t volume_table_find(const struct volume_table *t, uint32_t id)
+{
+    size_t low = 0, high = t->count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (t->volumes[mid]->id < id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
 static int volume_table_add(struct volume_table *t, struct volume *v)
 {
     int r = 0;
@@ -190,29 +226,18 @@ static int volume_table_add(struct volume_table *t, struct volume *v)
             r = -ENOMEM;
         }
     }
+    /* New volumes have the highest number; who only reads meets them in any order. */
+    size_t at = volume_table_find(t, v->id);
+    if (r == 0 && at < t->count && t->volumes[at]->id == v->id)
+        r = -EEXIST;
     if (r == 0) {
-        /* New volumes have the highest number, and the index lists them by number. */
-        ASSERT(v != NULL);
-        ASSERT(t->count == 0 || t->volumes[t->count - 1]->id < v->id);
-        t->volumes[t->count++] = v;
+        memmove(&t->volumes[at + 1], &t->volumes[at], (t->count - at) * sizeof *t->volumes);
+        t->volumes[at] = v;
+        t->count++;
         volume_count(t, &v->row, true);
     }
     (void)pthread_rwlock_unlock(&t->lock);
     return r;
-}
-
-/* The place of id, or of the next higher one. Under the lock, or by the committer. */
-static size_t volume_table_find(const struct volume_table *t, uint32_t id)
-{
-    size_t low = 0, high = t->count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (t->volumes[mid]->id < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
 }
 
 struct volume *volume_get(struct volume_table *t, uint32_t id)
@@ -362,6 +387,36 @@ int volume_read_blob(struct volume_table *t, struct io_queue *q, const struct di
     return 0;
 }
 
+static int volume_check_ref_page(const uint8_t *page, uint32_t volume, const struct index_extent *x)
+{
+    struct format_record head;
+    struct store_ref ref;
+    struct str name;
+    if (format_record_read(page, FORMAT_ALIGN, &head) < 0 || head.kind != x->kind ||
+        head.volume != volume || head.offset != x->offset ||
+        format_record_size(head.length) > FORMAT_ALIGN ||
+        format_payload_check(page, head.length) < 0 ||
+        format_ref_read(page + format_payload_offset(head.length), head.length, &name, &ref) < 0)
+        return -EBADMSG;
+    return str_eq(name, str_of(x->name)) ? 0 : -EBADMSG;
+}
+
+int volume_check_ref(struct volume_table *t, struct io_queue *q, uint32_t volume,
+                     const struct index_extent *x)
+{
+    struct volume *v = volume_get(t, volume);
+    uint8_t *page = v != NULL ? aligned_alloc(FORMAT_ALIGN, FORMAT_ALIGN) : NULL;
+    int r = v == NULL ? -ENOENT : -ENOMEM;
+    static_assert(FORMAT_REF_MAX + 64 + 8 <= FORMAT_ALIGN, "a ref's record is one page");
+    if (page != NULL)
+        r = io_run(q, IO_READ, v->fd, page, FORMAT_ALIGN, x->offset);
+    if (page != NULL && r == 0)
+        r = volume_check_ref_page(page, volume, x);
+    free(page);
+    volume_unref(v);
+    return r == -ENODATA ? -EBADMSG : r;
+}
+
 static int volume_read_header(struct volume_table *t, struct io_queue *q, int fd,
                               struct format_volume *ret, struct err *err)
 {
@@ -399,6 +454,39 @@ static int volume_check_file(struct volume_table *t, struct io_queue *q, int fd,
     return 0;
 }
 
+/* The store opens without it. */
+static int volume_table_away(struct volume_table *t, uint32_t id)
+{
+    uint32_t *more = reallocarray(t->away, t->away_count + 1, sizeof *more);
+    if (more == NULL)
+        return -ENOMEM;
+    t->away = more;
+    t->away[t->away_count++] = id;
+    return 0;
+}
+
+static bool volume_table_is_away(const struct volume_table *t, uint32_t id)
+{
+    for (size_t i = 0; i < t->away_count; i++) {
+        if (t->away[i] == id)
+            return true;
+    }
+    return false;
+}
+
+static int volume_open_file(struct volume_table *t, struct volume_device *d, const char *path,
+                            bool read_only)
+{
+    int fd = t->io->open(t->io, path, (read_only ? 0u : IO_WRITABLE) | IO_DIRECT);
+    if (fd != -EROFS || read_only)
+        return fd;
+    /* As a file system with errors is mounted by many: what is there can still be read. */
+    fd = t->io->open(t->io, path, IO_DIRECT);
+    if (fd >= 0 && !atomic_exchange(&d->failed, true))
+        log_error("%s can only be read: nothing is written there", d->folder);
+    return fd;
+}
+
 int volume_open(struct volume_table *t, struct io_queue *q, const struct index_volume *row,
                 bool read_only, struct err *err)
 {
@@ -409,10 +497,14 @@ int volume_open(struct volume_table *t, struct io_queue *q, const struct index_v
     if (d == NULL)
         return -ENODEV;
     volume_path(d, row->id, VOLUME_SUFFIX, path);
-    int fd = t->io->open(t->io, path, (read_only ? 0u : IO_WRITABLE) | IO_DIRECT);
+    int fd = volume_open_file(t, d, path, read_only);
+    if (fd == -EIO && volume_table_away(t, row->id) < 0)
+        fd = -ENOMEM;
     if (fd < 0)
         return err_errno(err, fd, "opening volume %s", path);
     int r = volume_check_file(t, q, fd, row, &why);
+    if (r == -EIO && volume_table_away(t, row->id) < 0)
+        r = -ENOMEM;
     if (r < 0) {
         (void)t->io->close(t->io, fd); /* nothing was written */
         return err_set(err, r, "volume %s is refused: %s", path, why.text);
@@ -448,7 +540,8 @@ static int volume_write_file(struct volume_table *t, struct io_queue *q, int fd,
     return r;
 }
 
-int volume_create(struct volume_table *t, struct io_queue *q, const struct index_volume *row)
+int volume_create(struct volume_table *t, struct io_queue *q, const struct index_volume *row,
+                  bool *ret_left)
 {
     char path_new[VOLUME_PATH_MAX], path[VOLUME_PATH_MAX];
     struct volume *v = NULL;
@@ -457,6 +550,7 @@ int volume_create(struct volume_table *t, struct io_queue *q, const struct index
         return -ENODEV;
     volume_path(d, row->id, VOLUME_SUFFIX_NEW, path_new);
     volume_path(d, row->id, VOLUME_SUFFIX, path);
+    *ret_left = false;
     int r = t->io->unlink(t->io, path_new); /* of an attempt that found the disk full */
     if (r < 0 && r != -ENOENT)
         return r;
@@ -465,19 +559,23 @@ int volume_create(struct volume_table *t, struct io_queue *q, const struct index
         return fd;
     r = volume_write_file(t, q, fd, row);
     if (r == 0)
-        r = t->io->rename(t->io, path_new, path);
-    if (r == 0)
-        r = t->io->sync_folder(t->io, d->folder);
-    if (r == 0)
         r = volume_new(t->io, fd, d, row, &v);
-    if (r < 0) {
+    if (r < 0)
         (void)t->io->close(t->io, fd);
+    if (r == 0)
+        r = t->io->rename(t->io, path_new, path);
+    if (r < 0) {
+        volume_unref(v);
         (void)t->io->unlink(t->io, path_new); /* else the next attempt or start does */
         return r;
     }
-    r = volume_table_add(t, v);
-    if (r < 0)
+    r = t->io->sync_folder(t->io, d->folder);
+    if (r == 0)
+        r = volume_table_add(t, v);
+    if (r < 0) {
         volume_unref(v);
+        *ret_left = t->io->unlink(t->io, path) < 0;
+    }
     return r;
 }
 
@@ -509,6 +607,8 @@ static int volume_check_name(struct volume_table *t, const struct volume_device 
         i = volume_table_find(t, id);
     if (i < t->count && t->volumes[i]->id == id && t->volumes[i]->device == d)
         return 0;
+    if (volume_parse_name(name, VOLUME_SUFFIX, &id) && volume_table_is_away(t, id))
+        return 0;
     return err_set(err, -EBADMSG,
                    "%s/%s is not in the index of this store; move it away, or rebuild the index "
                    "with: weirctl store rebuild",
@@ -524,6 +624,8 @@ static int volume_clean_name(struct volume_table *t, const struct volume_device 
         return 0;
     volume_path(d, id, VOLUME_SUFFIX_NEW, path);
     int r = t->io->unlink(t->io, path);
+    if (r < 0 && atomic_load(&d->failed))
+        return 0; /* it stays until the device is one that works again */
     return r < 0 ? err_errno(err, r, "removing %s, which a crash left", path) : 0;
 }
 

@@ -7,7 +7,8 @@
  * Owner:   the table holds one reference to each; the file is closed by the last volume_unref.
  * Threads: volume_get, volume_unref, volume_hit: any. end, blobs, bytes, flags and changes of the
  *          table: the committer only.
- * Errors:  -errno; -ENODEV: its device is not there; -EBADMSG, -EPROTONOSUPPORT, -ESTALE (another
+ * Errors:  -errno; -ENODEV: its device is not there; -EIO: its file cannot be read, which
+ *          is kept in mind; -EBADMSG, -EPROTONOSUPPORT, -ESTALE (another
  *          store's) with the sentence in err.
  * Units:   bytes. */
 #pragma once
@@ -34,7 +35,7 @@ struct volume {
     uint64_t size;
     struct volume_device *device;
     struct index_volume row; /* as the index has it; the committer's */
-    _Atomic uint64_t *hits;  /* a bit for each FORMAT_ALIGN bytes: read since start? */
+    _Atomic uint64_t *hits;  /* a bit for each FORMAT_ALIGN bytes: read since it was written? */
 };
 
 /* The store's id is copied. */
@@ -48,13 +49,14 @@ unsigned volume_devices(struct volume_table *t);
 struct volume_device *volume_device(struct volume_table *t, unsigned i); /* i < volume_devices */
 struct volume_device *volume_device_by_id(struct volume_table *t, uint32_t id); /* or NULL */
 
-/* row: what the index says. The header must agree. q: reads it. */
+/* row: what the index says. The header must agree. q: reads it. -EEXIST: it is open. */
 MUST_USE int volume_open(struct volume_table *t, struct io_queue *q, const struct index_volume *row,
                          bool read_only, struct err *err);
 
-/* A file of row->size bytes under its final name, header and name durable. -ENOSPC. */
+/* A file of row->size bytes under its final name, header and name durable. -ENOSPC. *ret_left: it
+ * failed, and yet left the file, so that its row must stay. */
 MUST_USE int volume_create(struct volume_table *t, struct io_queue *q,
-                           const struct index_volume *row);
+                           const struct index_volume *row, bool *ret_left);
 
 /* Refuses files in the folders that look like volumes but are none of ours, removes what a crash
  * left half made. Call once all volumes of the index are open. */
@@ -78,8 +80,19 @@ MUST_USE int volume_remove(struct volume_table *t, uint32_t id);
 MUST_USE int volume_read_blob(struct volume_table *t, struct io_queue *q, const struct digest *d,
                               const struct index_entry *e, struct rbuf **ret);
 
+/* No records behind v->row.end any more; before anything is written there. */
+MUST_USE int volume_wipe_tail(const struct volume *v, struct io_queue *q);
+
+/* Whether a ref's record is whole and of that name. -EBADMSG; -ENOENT as above. */
+MUST_USE int volume_check_ref(struct volume_table *t, struct io_queue *q, uint32_t volume,
+                              const struct index_extent *x);
+
 void volume_hit(struct volume *v, uint64_t offset);
 bool volume_was_hit(const struct volume *v, uint64_t offset);
+/* The same as words of bits: bit i of word w for page 64 w + i. */
+uint32_t volume_hit_words(const struct volume *v);
+uint64_t volume_hits(const struct volume *v, uint32_t word);
+void volume_add_hits(struct volume *v, uint32_t word, uint64_t bits);
 
 /* Sums over the table, or over one device (NULL: all); any thread. */
 struct volume_sums {

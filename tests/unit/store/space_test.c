@@ -6,22 +6,37 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include "fault_io.h"
+#include "io/io_sim.h"
 #include "store_fixture.h"
 
 #define SIZE      100000u
 #define MAP_BLOBS 24000u
 #define MAP_GROUP 200u
 
+/* The backend of the fixture, with faults to be had in between. */
+static struct io_sim *space_sim(struct fixture *f)
+{
+    struct io_sim *sim = NULL;
+    struct io_sim_options o = {.inner = f->options.io != NULL ? f->options.io : io_default()};
+    assert_int_equal(io_sim_new(&o, &sim), 0);
+    f->options.io = io_sim_ops(sim);
+    return sim;
+}
+
+/* All calls of a kind, from now on. */
+static void space_fail(struct io_sim *sim, enum io_sim_call call)
+{
+    struct io_sim_fault fault = {.kinds = 1u << call, .first = 1, .count = UINT64_MAX, .res = -EIO};
+    io_sim_fail(sim, &fault);
+}
+
 static void space_test_disk_full(void **state)
 {
     (void)state;
     struct fixture f;
-    struct fault_io fault;
     fixture_new(&f);
-    fault_io_init(&fault, f.options.io != NULL ? f.options.io : io_default());
-    f.options.io = &fault.ops;
-    atomic_store(&fault.space_left, 3 << 20);
+    struct io_sim *sim = space_sim(&f);
+    io_sim_set_space(sim, 3 << 20);
     fixture_open(&f);
     uint64_t stored = 0;
     int r;
@@ -38,10 +53,11 @@ static void space_test_disk_full(void **state)
     assert_int_equal(fixture_ref_put(f.worker, "film", &d, 0), 0);
     assert_int_equal(store_ref_get(f.worker, STR("film"), &ref), 0);
     /* Room again: puts go on without a restart. */
-    atomic_store(&fault.space_left, 3 << 20);
+    io_sim_set_space(sim, 3 << 20);
     assert_int_equal(fixture_put_seed(f.worker, 1000, SIZE), 0);
     assert_int_equal(fixture_get_seed(f.worker, 1000, SIZE), 0);
     fixture_free(&f);
+    io_sim_free(sim);
 }
 
 struct map_reader {
@@ -114,47 +130,45 @@ static void space_test_writes_fail(void **state)
 {
     (void)state;
     struct fixture f;
-    struct fault_io fault;
     fixture_new(&f);
-    fault_io_init(&fault, f.options.io != NULL ? f.options.io : io_default());
-    f.options.io = &fault.ops;
+    struct io_sim *sim = space_sim(&f);
     fixture_open(&f);
     assert_int_equal(fixture_put_seed(f.worker, 1, SIZE), 0);
-    const enum io_kind kinds[] = {IO_WRITE, IO_SYNC};
+    const enum io_sim_call kinds[] = {IO_SIM_WRITE, IO_SIM_SYNC};
     for (unsigned i = 0; i < 2; i++) {
-        atomic_store(&fault.fail_kinds, 1u << kinds[i]);
+        space_fail(sim, kinds[i]);
         assert_int_equal(fixture_put_seed(f.worker, 10 + i, SIZE), -EIO);
         assert_int_equal(fixture_get_seed(f.worker, 10 + i, SIZE), -ENOENT);
         assert_int_equal(fixture_get_seed(f.worker, 1, SIZE), 0);
-        atomic_store(&fault.fail_kinds, 0);
+        io_sim_fail(sim, NULL);
         assert_int_equal(fixture_put_seed(f.worker, 10 + i, SIZE), 0);
         assert_int_equal(fixture_get_seed(f.worker, 10 + i, SIZE), 0);
     }
-    atomic_store(&fault.fail_kinds, 1u << IO_READ);
+    space_fail(sim, IO_SIM_READ);
     assert_int_equal(fixture_get_seed(f.worker, 1, SIZE), -EIO);
-    atomic_store(&fault.fail_kinds, 0);
+    io_sim_fail(sim, NULL);
     assert_int_equal(fixture_get_seed(f.worker, 1, SIZE), 0); /* a failed read is no damage */
     fixture_close(&f);
     fixture_open(&f);
     assert_int_equal(fixture_get_seed(f.worker, 10, SIZE), 0);
     assert_int_equal(fixture_get_seed(f.worker, 11, SIZE), 0);
     fixture_free(&f);
+    io_sim_free(sim);
 }
 
 static void space_test_short_transfers(void **state)
 {
     (void)state;
     struct fixture f;
-    struct fault_io fault;
     fixture_new(&f);
-    fault_io_init(&fault, f.options.io != NULL ? f.options.io : io_default());
-    f.options.io = &fault.ops;
-    atomic_store(&fault.short_size, 8192);
+    struct io_sim *sim = space_sim(&f);
+    io_sim_set_short(sim, 8192);
     fixture_open(&f);
     assert_int_equal(fixture_put_seed(f.worker, 1, SIZE), 0);
     assert_int_equal(fixture_get_seed(f.worker, 1, SIZE), 0);
-    assert_true(atomic_load(&fault.shortened) >= 20);
+    assert_true(io_sim_shortened(sim) >= 20);
     fixture_free(&f);
+    io_sim_free(sim);
 }
 
 static void space_test_cache_turns_over(void **state)
@@ -213,13 +227,11 @@ static void space_test_cache_on_full_disk(void **state)
 {
     (void)state;
     struct fixture f;
-    struct fault_io fault;
     struct store_stat stat;
     fixture_new(&f);
-    fault_io_init(&fault, f.options.io != NULL ? f.options.io : io_default());
-    f.options.io = &fault.ops;
+    struct io_sim *sim = space_sim(&f);
     f.options.size_max = 64 << 20;
-    atomic_store(&fault.space_left, 4 << 20);
+    io_sim_set_space(sim, 4 << 20);
     fixture_open(&f);
     for (uint64_t i = 0; i < 60; i++) {
         int r = fixture_put_seed(f.worker, i, SIZE);
@@ -230,10 +242,11 @@ static void space_test_cache_on_full_disk(void **state)
         assert_int_equal(r, 0);
     }
     assert_true(stat.evicted_volumes > 0);
-    atomic_store(&fault.space_left, 4 << 20);
+    io_sim_set_space(sim, 4 << 20);
     assert_int_equal(fixture_put_seed(f.worker, 1000, SIZE), 0);
     assert_int_equal(fixture_get_seed(f.worker, 1000, SIZE), 0);
     fixture_free(&f);
+    io_sim_free(sim);
 }
 
 int main(void)

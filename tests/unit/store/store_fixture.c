@@ -10,8 +10,14 @@
 
 void fixture_new(struct fixture *f)
 {
+    fixture_new_in(f, "/tmp");
+}
+
+void fixture_new_in(struct fixture *f, const char *where)
+{
     *f = (struct fixture){0};
-    assert_true(snprintf(f->folder, sizeof f->folder, "/tmp/weir-store-XXXXXX") > 0);
+    int n = snprintf(f->folder, sizeof f->folder, "%s/weir-store-XXXXXX", where);
+    assert_in_range(n, 1, sizeof f->folder - 1);
     assert_non_null(mkdtemp(f->folder));
     assert_true(snprintf(f->path, sizeof f->path, "%s/s", f->folder) > 0);
     f->options = (struct store_options){.path = f->path,
