@@ -387,9 +387,7 @@ class Store(unittest.TestCase):
             self.config.write_text(live_config)
             self.weir.start("origin")
         before = lines("stat", where)[0]
-        print(store("ls", where, "--blobs").stdout, before)
         compacted, = lines("compact", "--config", config)
-        print(store("ls", where, "--blobs").stdout, compacted, store("ls", where).stdout)
         after = lines("stat", where)[0]
         self.assertEqual(after["volume_bytes"], compacted["volume_bytes_after"])
         self.assertLess(after["volume_bytes"], before["volume_bytes"])
