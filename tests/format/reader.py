@@ -238,6 +238,7 @@ class Store:
         self.path = pathlib.Path(path)
         self.wrong = []
         self.away = []
+        self.dead_records = []  # whole ones that nothing needs: on a file system without holes
         self.volumes = {}
         self.volume_device = {}
         self.records = {}  # (volume, offset) -> Record
@@ -399,19 +400,18 @@ class Store:
                 self.say(f"{name}: another record at {entry.volume}:{entry.page * PAGE}")
             elif record.damaged:
                 self.say(f"{name}: damaged at {entry.volume}:{entry.page * PAGE}, blocks {record.damaged}")
-            elif self.blobs[digest] != record:
+            elif self.blobs[digest] != record and not self.is_behind(self.blobs[digest]) and not self.is_dead(self.blobs[digest]):
                 self.say(f"{name}: a later record is at {self.blobs[digest].volume}:{self.blobs[digest].offset}")
         for digest, record in self.blobs.items():
-            if digest not in self.index.blobs and not self.in_hole(record) and not self.is_behind(record):
+            if digest not in self.index.blobs and not self.is_dead(record) and not self.is_behind(record):
                 self.say(f"blob {digest.hex()} at {record.volume}:{record.offset} has no entry")
 
     def is_behind(self, record):
         row = self.index.volumes.get(record.volume)
         return row is not None and record.offset >= row.end
 
-    def in_hole(self, record):
-        return any(volume == record.volume and page * PAGE <= record.offset < (page + pages) * PAGE
-                   for (volume, page), pages in self.index.holes.items())
+    def is_dead(self, record):
+        return (record.volume, record.offset // PAGE) not in self.index.extents
 
     def check_refs(self):
         for name, row in self.index.refs.items():
@@ -429,7 +429,7 @@ class Store:
                 continue
             if record.ref != Ref(name, row.presentation, row.generation, row.changed):
                 self.say(f"{what}: the record at {row.volume}:{row.page * PAGE} says {record.ref}")
-            if self.refs[name] != record:
+            if self.refs[name] != record and not self.is_behind(self.refs[name]):
                 self.say(f"{what}: generation {self.refs[name].ref.generation} is at {self.refs[name].volume}:{self.refs[name].offset}")
         for name, record in self.refs.items():
             row = self.index.refs.get(name)
@@ -494,8 +494,10 @@ class Store:
                                   entry.page * PAGE + round_up(64 + 8 * (-(-entry.length // BLOCK)) + entry.length)
                                   for entry in self.index.blobs.values()):
             return  # the bytes of a record that is known to be damaged
-        what = f"a dead {KINDS[record.kind]} {record.digest.hex()}" if record else "no record, no hole and not zero"
-        self.say(f"volume {number}, offset {offset}: {what}")
+        if record:
+            self.dead_records.append({"volume": number, "offset": offset, "kind": KINDS[record.kind], "digest": record.digest.hex()})
+        else:
+            self.say(f"volume {number}, offset {offset}: no record, no hole and not zero")
 
     def check_holes(self):
         for (volume, page), pages in self.index.holes.items():
@@ -555,6 +557,7 @@ class Store:
                         for r in self.records.values() if r.damaged],
             "blobs": {digest.hex(): r.length for digest, r in sorted(self.blobs.items())},
             "refs": {name: {"presentation": ref.presentation.hex(), "generation": ref.generation} for name, ref in live.items()},
+            "dead": self.dead_records,
             "devices_away": self.away,
             "index": self.index is not None,
             "wrong": self.wrong,

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/file.h"
@@ -325,7 +326,7 @@ static void verify_test_away(void **state)
 _Noreturn static void write_on(struct fixture *f, int ready)
 {
     f->options.dropped_s = STORE_AT_ONCE;
-    f->options.unreferenced_s = 1;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* it ends with the test, however that ends */
     fixture_open(f);
     for (uint64_t round = 0;; round++) {
         struct digest film = put_presentation(f, 100 + round % 50, 6);
