@@ -28,6 +28,21 @@ static void commit_row_uncount(struct index_volume *row, uint32_t length)
     row->bytes -= MIN(row->bytes, length);
 }
 
+/* Of a volume that is gone, or away with its device: that comes back knowing of it. Its space is
+ * given back by compaction. */
+static int commit_free_away(struct index_txn *t, uint32_t volume, uint32_t size, uint32_t length,
+                            bool counted)
+{
+    struct index_volume row;
+    int r = index_get_volume(t, volume, &row);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    row.live -= MIN(row.live, size);
+    if (counted)
+        commit_row_uncount(&row, length);
+    return index_put_volume(t, &row);
+}
+
 int commit_free_record(struct commit *c, struct commit_batch *b, struct index_txn *t,
                        uint32_t volume, uint64_t offset, uint32_t length, bool is_blob,
                        bool quarantined)
@@ -39,7 +54,7 @@ int commit_free_record(struct commit *c, struct commit_batch *b, struct index_tx
         return r;
     struct index_volume *row = commit_row(c, b, volume);
     if (row == NULL)
-        return 0; /* its volume is gone, or away with its device */
+        return commit_free_away(t, volume, size, length, is_blob && !quarantined);
     row->live -= MIN(row->live, size);
     if (is_blob && !quarantined)
         commit_row_uncount(row, length);

@@ -149,6 +149,8 @@ static void devices_test_away(void **state)
         all_served(&d, 0, BLOBS);
         all_served(&d, 1000, 10);
         assert_int_equal(devices_stat(&d, 1).id, b);
+        /* What was put again meanwhile is counted once. */
+        assert_int_equal(devices_stat(&d, 0).blobs + devices_stat(&d, 1).blobs, BLOBS + 10);
         devices_free(&d);
     }
 }
