@@ -159,7 +159,7 @@ static void compact_say(const struct store_stat *before, const struct store_stat
                before->volume_bytes, after->volume_bytes);
     else
         printf("%" PRIu64 " blob%s of %s reclaimed, %" PRIu64
-               " volume%s compacted; volumes were full to %s and are to %s\n",
+               " volume%s compacted; on the volumes: %s before, %s now\n",
                after->reclaimed, ctl_s(after->reclaimed),
                ctl_size_human(after->reclaimed_bytes, reclaimed), after->compacted_volumes,
                ctl_s(after->compacted_volumes), ctl_size_human(before->used_bytes, was),
