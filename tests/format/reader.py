@@ -452,7 +452,7 @@ class Store:
                 live[volume] += round_up(64 + 8 * (-(-length // BLOCK)) + length)
         for number, row in self.index.volumes.items():
             if number not in self.volumes:
-                if not self.away:
+                if not self.away and (row.blobs or row.live):  # else its making or giving up was broken off
                     self.say(f"volume {number} has a row and no file")
                 continue
             volume = self.volumes[number]

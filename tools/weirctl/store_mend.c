@@ -71,8 +71,8 @@ int ctl_store_rebuild(int argc, char **argv)
     char size[CTL_SIZE_TEXT];
     ctl_catch_interrupts();
     r = ctl_store_find(&w, &s, &err);
-    if (r == 0 && access(s.path, F_OK) < 0)
-        r = err_set(&err, -ENOENT, "%s is no folder, so no store", s.path);
+    if (r == 0)
+        r = ctl_store_exists(&s, &err);
     if (r == 0 && s.config != NULL)
         r = tier_bucket_open(s.config->bucket, &err, &s.bucket);
     s.options.remote = s.bucket;
