@@ -59,10 +59,10 @@ struct keeper_remote {
 };
 
 struct keeper_compact {
-    uint32_t volume;  /* being emptied; 0: none */
-    uint64_t from;    /* of its extents */
-    bool stuck;       /* some could not be read */
-    uint32_t skip[8]; /* what could not be moved out of them lately */
+    uint32_t volume;    /* being emptied; 0: none */
+    uint64_t from;      /* of its extents */
+    bool stuck;         /* some could not be read */
+    uint32_t skip[256]; /* what could not be moved out of them lately */
     unsigned skip_count;
     uint64_t skip_until_us;
 };

@@ -115,6 +115,9 @@ void store_read(struct store_worker *w, const struct digest *d, unsigned flags, 
 /* store_read.c. By the index alone: what is in RAM only does not count. */
 bool store_indexed(struct store_worker *w, const struct digest *d);
 
+/* Into RAM, of a blob that is in the store. */
+void store_hot_insert(struct store_worker *w, const struct digest *d, struct rbuf *blob);
+
 /* store_write.c. What a presentation names, in order and each once: the caller's to free. */
 MUST_USE int store_links_of(store_links *links, void *arg, const struct rbuf *presentation,
                             struct digest **ret, uint32_t *ret_count);

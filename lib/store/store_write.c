@@ -40,7 +40,7 @@ static void store_write_run(struct store_event *e)
     if (x->is_put)
         store_put_count(s, x);
     if (res == 0 && (x->flags & STORE_PUT_HOT) != 0)
-        hot_insert(s->hot, &x->commit.digest, x->blob);
+        store_hot_insert(w, &x->commit.digest, x->blob);
     rbuf_unref(x->blob);
     free(x->links);
     store_metrics_refresh(s);

@@ -88,7 +88,7 @@ static void cold_test_promotion(void **state)
         seed++;
     assert_int_equal(fixture_get_seed(d.f.worker, seed, SIZE), 0);
     assert_int_equal(devices_of(&d, seed, SIZE), cold); /* once is not often */
-    while (devices_of(&d, seed, SIZE) != warm && again++ < 50) {
+    while (devices_of(&d, seed, SIZE) != warm && again++ < 1000) {
         assert_int_equal(fixture_get_seed(d.f.worker, seed, SIZE), 0);
         assert_true(remote_patience(&tries));
     }

@@ -119,7 +119,7 @@ static void demote_test_promotion(void **state)
     struct remote r;
     unsigned tries = 0, again = 0;
     uint64_t seed = demoted(&r);
-    while (away(&r, seed) && again++ < 50) {
+    while (away(&r, seed) && again++ < 1000) {
         assert_int_equal(fixture_get_seed(r.f.worker, seed, SIZE), 0);
         assert_true(remote_patience(&tries));
     }

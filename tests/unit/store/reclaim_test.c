@@ -498,6 +498,46 @@ static void reclaim_test_recount(void **state)
     fixture_free(&f);
 }
 
+static void on_devices(struct fixture *f, const struct store_device *devices, unsigned count)
+{
+    fixture_close(f);
+    f->options.devices = devices;
+    f->options.devices_count = count;
+    fixture_open(f);
+}
+
+/* Reclaimed while its device is away: when that comes back it holds nothing. */
+static void reclaim_test_away(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct digest p;
+    struct store_stat stat;
+    char a[160], b[160];
+    fixture_new(&f);
+    links_fixture_init(&f);
+    (void)snprintf(a, sizeof a, "%s/a", f.folder);
+    (void)snprintf(b, sizeof b, "%s/b", f.folder);
+    const struct store_device both[2] = {{.path = a}, {.path = b}};
+    on_devices(&f, both, 1);
+    links_fixture_film(f.worker, 0, 3, SIZE, &p);
+    assert_int_equal(fixture_ref_put(f.worker, "film", &p, 0), 0);
+    on_devices(&f, both, 2);
+    on_devices(&f, both + 1, 1);
+    assert_int_equal(fixture_get_seed(f.worker, 1, SIZE), -EIO);
+    assert_int_equal(fixture_ref_delete(f.worker, "film"), 0);
+    settle(&f);
+    assert_int_equal(refs_of_seed(&f, 1), -1);
+    on_devices(&f, both, 2);
+    settle(&f);
+    store_stat(f.store, &stat);
+    assert_int_equal(stat.blobs, 0);
+    assert_int_equal(stat.blob_bytes, 0);
+    assert_int_equal(stat.live_bytes, 4096); /* the deleted ref's record */
+    assert_int_equal(stat.volumes, 1);       /* the one that it is in */
+    fixture_free(&f);
+}
+
 /* Where a blob's record lies. */
 static void damage(struct fixture *f, const struct digest *d)
 {
@@ -638,6 +678,7 @@ int main(void)
         cmocka_unit_test(reclaim_test_not_before_its_time),
         cmocka_unit_test(reclaim_test_generations),
         cmocka_unit_test(reclaim_test_readers),
+        cmocka_unit_test(reclaim_test_away),
         cmocka_unit_test(reclaim_test_recount),
         cmocka_unit_test(reclaim_test_damaged_presentation),
         cmocka_unit_test(reclaim_test_lost_by_rebuild),
