@@ -298,7 +298,7 @@ static int store_volume_size(const struct store_options *o, uint64_t *ret, struc
 static int store_open_learning(struct store *s, const struct store_options *o)
 {
     int r = 0;
-    if (s->is_cache && !o->admit_all && o->hot_size > 0) {
+    if (s->is_cache && o->admission != STORE_ADMIT_ALL && o->hot_size > 0) {
         struct admit_options a = {.blobs = MAX(o->size_max / STORE_BLOB_USUAL, 1024)};
         r = admit_new(&a, &s->admit);
     }
@@ -314,6 +314,7 @@ static int store_open_parts(struct store *s, const struct store_options *o, stru
 {
     int r = store_volume_size(o, &s->volume_size, err);
     s->size_max = o->size_max;
+    s->admission = o->admission;
     if (r == 0 && o->durability != STORE_LOCAL && o->remote == NULL)
         r = err_set(err, -EINVAL, "durability beyond this host needs a remote tier");
     if (r == 0 && !o->read_only)

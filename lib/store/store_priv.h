@@ -63,6 +63,7 @@ struct store {
     void *links_arg;
     bool is_cache;
     uint64_t volume_size, size_max;
+    enum store_admission admission;
     bool reclaims; /* what names each blob is counted, all of it */
     char *learnt;  /* where a cache keeps what it learnt; NULL: nowhere */
     int lock_fd;   /* flock: one process, one store */

@@ -170,7 +170,9 @@ static bool store_has_room(const struct store *s)
 {
     struct volume_sums sums;
     volume_sums(s->volumes, NULL, &sums);
-    return sums.size + 2 * s->volume_size <= s->size_max;
+    /* A disk that is full before the limit is reached has had volumes given up, too. */
+    return s->admission == STORE_ADMIT_AUTO && sums.size + 2 * s->volume_size <= s->size_max &&
+           atomic_load_explicit(&s->counts.evicted_volumes, memory_order_relaxed) == 0;
 }
 
 /* Whether a cache keeps the blob off its disk until it is asked for once more: not while there is

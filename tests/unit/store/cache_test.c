@@ -15,6 +15,7 @@ static void cache_new(struct fixture *f)
 {
     fixture_new(f);
     f->options.size_max = 8 << 20;
+    f->options.admission = STORE_ADMIT_SECOND;
     f->options.hot_size = 4 << 20;
 }
 
@@ -44,8 +45,9 @@ static void fetched(struct fixture *f, uint64_t seed, uint32_t size)
 static bool on_disk(struct fixture *f, uint64_t seed, uint32_t size)
 {
     struct digest d;
+    struct store_blob there;
     rbuf_unref(fixture_blob(seed, size, &d));
-    return store_has(f->worker, &d);
+    return store_blob_look(f->worker, &d, &there) == 0;
 }
 
 /* Lets the worker come to what it does by itself. */
@@ -125,11 +127,11 @@ static void cache_test_written_at_once(void **state)
     reopened(&f);
     assert_int_equal(store_ref_get(f.worker, STR("film"), &ref), 0);
     assert_true(digest_eq(&ref.presentation, &d));
-    f.options.admit_all = true;
+    f.options.admission = STORE_ADMIT_ALL;
     reopened(&f);
     fetched(&f, 3, SIZE);
     assert_true(on_disk(&f, 3, SIZE));
-    f.options.admit_all = false;
+    f.options.admission = STORE_ADMIT_SECOND;
     f.options.hot_size = 0;
     reopened(&f);
     fetched(&f, 4, SIZE); /* no RAM tier to keep it */

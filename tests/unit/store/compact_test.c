@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include "base/buf.h"
 #include "base/clock.h"
-#include "fault_io.h"
+#include "io/io_sim.h"
 #include "links_fixture.h"
 #include "store/store_rebuild.h"
 
@@ -255,15 +255,16 @@ static void compact_test_no_room(void **state)
 {
     (void)state;
     struct fixture f;
-    struct fault_io fault;
+    struct io_sim *sim = NULL;
     struct store_rebuild report;
     struct err err = {{0}};
     sparse(&f);
     fixture_close(&f);
     const struct io_ops *io = f.options.io != NULL ? f.options.io : io_default();
-    fault_io_init(&fault, io);
-    atomic_store(&fault.space_left, 0);
-    f.options.io = &fault.ops;
+    struct io_sim_options o = {.inner = io};
+    assert_int_equal(io_sim_new(&o, &sim), 0);
+    io_sim_set_space(sim, 0);
+    f.options.io = io_sim_ops(sim);
     fixture_open(&f);
     int r = 0;
     for (uint64_t i = 1 << 20; r == 0; i++) /* not a page is left in the newest volume */
@@ -288,6 +289,7 @@ static void compact_test_no_room(void **state)
     assert_int_equal(store_ref_get(f.worker, str_of(name), &ref), 0);
     assert_int_equal(ref.generation, 3);
     fixture_free(&f);
+    io_sim_free(sim);
 }
 
 /* At a byte a second it takes one step and waits; who settles does not. */
