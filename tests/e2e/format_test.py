@@ -199,7 +199,9 @@ class Format(unittest.TestCase):
         for number, (what, code, expected) in enumerate((
                 ("refs of an entry", "k, v = next(c); t.put(k, v[:12] + struct.pack('<I', 9) + v[16:])", "refs 9"),
                 ("an entry's place", "k, v = next(c); t.put(k, v[:4] + struct.pack('<I', 9999) + v[8:])", "no extent at"),
-                ("an entry", "k, v = next(c); t.delete(k)", "is not there by its entry"))):
+                ("an entry", "k, v = next(c); t.delete(k)", "is not there by its entry"),
+                ("a ref", "t.delete(b'x'); r = e.open_db(b'refs', txn=t); v = t.get(b'film0', db=r); t.put(b'film0', v[:16] + b'x' + v[17:], db=r)",
+                 "checksum is wrong"))):
             copy = self.root / f"copy{number}"
             shutil.copytree(where, copy)
             # Its device's path is of the original: the copy is to be read.

@@ -426,7 +426,7 @@ class Store(unittest.TestCase):
                 (["dump", text], f"{text}: it is not a Weir volume"),
                 (["dump", self.work / "absent"], f"opening {self.work}/absent: No such file or directory"),
                 (["rebuild", self.work / "absent"], f"{self.work}/absent is no folder, so no store"),
-                (["rebuild", self.work], None),
+                (["rebuild", self.work], f"{self.work} is no store: it has neither an index nor volumes"),
                 (["compact", self.work / "absent"], f"{self.work}/absent is no folder, so no store"),
                 (["export", self.live, "-o", self.work / "absent/x.tar"], f"making {self.work}/absent/x.tar.part: No such file or directory"),
                 (["import", self.work / "new", self.work / "absent"], f"opening {self.work}/absent: No such file or directory"),
@@ -436,6 +436,10 @@ class Store(unittest.TestCase):
             self.assertTrue(result.stderr.startswith("weirctl: "), result.stderr)
             if sentence:
                 self.assertEqual(result.stderr, f"weirctl: {sentence}\n")
+        self.assertEqual(sorted(path.name for path in self.work.iterdir()), ["text"])  # nothing was made
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([program("weirctl"), "store", "ls", self.live], stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual((result.returncode, result.stderr), (1, "weirctl: writing to stdout: No space left on device\n"))
         result = store("stat", cwd=self.work, env={k: v for k, v in os.environ.items() if k != "WEIR_STATE"})
         if not pathlib.Path("/etc/weir/origin.yaml").exists():
             self.assertEqual((result.returncode, result.stderr),

@@ -33,7 +33,7 @@ Record = collections.namedtuple("Record", "kind digest length volume epoch seque
 Ref = collections.namedtuple("Ref", "name presentation generation changed")
 Entry = collections.namedtuple("Entry", "volume page length refs since flags")
 VolumeRow = collections.namedtuple("VolumeRow", "size end blobs bytes live device zero")
-RefRow = collections.namedtuple("RefRow", "presentation generation changed volume page flags zero")
+RefRow = collections.namedtuple("RefRow", "presentation generation changed volume page flags checksum")
 
 
 def xxh3_64(data, seed=0):
@@ -416,8 +416,11 @@ class Store:
     def check_refs(self):
         for name, row in self.index.refs.items():
             what = f"ref {name}"
-            if not NAME.match(name) or row.zero or row.flags & ~1 or row.generation == 0:
+            if not NAME.match(name) or row.flags & ~1 or row.generation == 0:
                 self.say(f"{what}: {row}")
+            summed = self.index.rows["refs"][name.encode()][:44] + name.encode()
+            if row.checksum and row.checksum != (struct.unpack("<I", digest_of(summed)[:4])[0] or 1):
+                self.say(f"{what}: its row's checksum is wrong")
             if (row.flags & 1) != (row.presentation == bytes(16)):
                 self.say(f"{what}: a deleted one has a presentation, or another none")
             if row.volume == 0:
@@ -452,7 +455,7 @@ class Store:
                 live[volume] += round_up(64 + 8 * (-(-length // BLOCK)) + length)
         for number, row in self.index.volumes.items():
             if number not in self.volumes:
-                if not self.away:
+                if not self.away and (row.blobs or row.live):  # else its making or giving up was broken off
                     self.say(f"volume {number} has a row and no file")
                 continue
             volume = self.volumes[number]

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <string.h>
 #include "store_ctl.h"
 
@@ -30,6 +31,16 @@ static void store_usage(FILE *out)
                        "object a line. weirctl store COMMAND --help\ntells more.\n");
 }
 
+/* What could not be written was not said, whatever the command thinks. */
+static int store_said(int code)
+{
+    struct err err = {0};
+    if (fflush(stdout) == 0 && ferror(stdout) == 0)
+        return code;
+    (void)err_errno(&err, -errno, "writing to stdout");
+    return code == 0 ? ctl_fail(&err) : code;
+}
+
 int ctl_store(int argc, char **argv)
 {
     if (argc >= 1 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)) {
@@ -38,7 +49,7 @@ int ctl_store(int argc, char **argv)
     }
     for (size_t i = 0; argc >= 1 && i < ARRAY_LEN(commands); i++) {
         if (strcmp(argv[0], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+            return store_said(commands[i].run(argc - 1, argv + 1));
     }
     if (argc >= 1)
         (void)fprintf(stderr, "weirctl: there is no command 'store %s'\n\n", argv[0]);

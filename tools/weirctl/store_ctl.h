@@ -75,6 +75,8 @@ enum ctl_store_how {
 
 /* Finds out about it, without opening. */
 MUST_USE int ctl_store_find(const struct ctl_store_where *w, struct ctl_store *s, struct err *err);
+/* -ENOENT: there is nothing that a store is made of. */
+MUST_USE int ctl_store_exists(const struct ctl_store *s, struct err *err);
 MUST_USE int ctl_store_open(const struct ctl_store_where *w, enum ctl_store_how how,
                             struct ctl_store *s, struct err *err);
 void ctl_store_close(struct ctl_store *s);

@@ -32,7 +32,8 @@ struct import {
     struct ctl_store store;
     const char *file;
     struct archive *tar;
-    struct buf json; /* refs.json */
+    struct archive_entry *entry; /* the next member; NULL: there is none */
+    struct buf json;             /* refs.json */
     bool has_json, force, as_json;
     unsigned flying; /* puts under way */
     uint64_t flying_bytes;
@@ -174,6 +175,17 @@ static int import_member(struct import *x, struct archive_entry *e, struct err *
     return import_blob(x, name.data, &d, (uint32_t)size, err);
 }
 
+static int import_next(struct import *x, struct err *err)
+{
+    int n = archive_read_next_header(x->tar, &x->entry);
+    if (n == ARCHIVE_EOF)
+        x->entry = NULL;
+    return n == ARCHIVE_OK || n == ARCHIVE_EOF
+               ? 0
+               : err_set(err, -EBADMSG, "%s: %s", x->file, archive_error_string(x->tar));
+}
+
+/* Up to the first member: what is no archive is found out before there is a store. */
 static int import_open(struct import *x, int fd, struct err *err)
 {
     x->tar = archive_read_new();
@@ -182,25 +194,20 @@ static int import_open(struct import *x, int fd, struct err *err)
     int r = archive_read_support_format_tar(x->tar);
     if (r == ARCHIVE_OK)
         r = archive_read_open_fd(x->tar, fd, IMPORT_TAR_BLOCK);
-    return r == ARCHIVE_OK
-               ? 0
-               : err_set(err, -EBADMSG, "%s: %s", x->file, archive_error_string(x->tar));
+    if (r != ARCHIVE_OK)
+        return err_set(err, -EBADMSG, "%s: %s", x->file, archive_error_string(x->tar));
+    return import_next(x, err);
 }
 
 static int import_members(struct import *x, struct err *err)
 {
-    struct archive_entry *e = NULL;
     int r = 0;
-    while (r == 0 && !ctl_interrupted()) {
-        int n = archive_read_next_header(x->tar, &e);
-        if (n == ARCHIVE_EOF)
-            break;
-        if (n != ARCHIVE_OK)
-            r = err_set(err, -EBADMSG, "%s: %s", x->file, archive_error_string(x->tar));
-        else
-            r = import_member(x, e, err);
+    while (r == 0 && x->entry != NULL && !ctl_interrupted()) {
+        r = import_member(x, x->entry, err);
         if (x->bytes_total > 0)
             ctl_bar_show(&x->bar, x->bytes, x->bytes_total);
+        if (r == 0)
+            r = import_next(x, err);
     }
     import_wait(x, 0, 0);
     ctl_bar_clear(&x->bar);
@@ -332,7 +339,6 @@ static int import_run(struct import *x, const struct ctl_store_where *w, struct 
     }
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
         x->bytes_total = (uint64_t)st.st_size;
-    /* The first header before the store: what is no archive makes none. */
     int r = import_open(x, fd, err);
     if (r == 0)
         r = ctl_store_open(w, CTL_STORE_WRITE, &x->store, err);

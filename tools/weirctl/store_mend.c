@@ -71,8 +71,8 @@ int ctl_store_rebuild(int argc, char **argv)
     char size[CTL_SIZE_TEXT];
     ctl_catch_interrupts();
     r = ctl_store_find(&w, &s, &err);
-    if (r == 0 && access(s.path, F_OK) < 0)
-        r = err_set(&err, -ENOENT, "%s is no folder, so no store", s.path);
+    if (r == 0)
+        r = ctl_store_exists(&s, &err);
     if (r == 0 && s.config != NULL)
         r = tier_bucket_open(s.config->bucket, &err, &s.bucket);
     s.options.remote = s.bucket;
@@ -159,7 +159,7 @@ static void compact_say(const struct store_stat *before, const struct store_stat
                before->volume_bytes, after->volume_bytes);
     else
         printf("%" PRIu64 " blob%s of %s reclaimed, %" PRIu64
-               " volume%s compacted; volumes were full to %s and are to %s\n",
+               " volume%s compacted; on the volumes: %s before, %s now\n",
                after->reclaimed, ctl_s(after->reclaimed),
                ctl_size_human(after->reclaimed_bytes, reclaimed), after->compacted_volumes,
                ctl_s(after->compacted_volumes), ctl_size_human(before->used_bytes, was),

@@ -11,8 +11,9 @@ static const char stat_usage[] =
     "usage: weirctl store stat [PATH | --config FILE | --state FOLDER [--edge]] [--json]\n"
     "\n"
     "Says how much the store holds, device by device. Live is what is in use, with the padding of\n"
-    "records; dead is what is not, and of which compaction gives back what holes have "
-    "not.\n" CTL_STORE_WHERE_USAGE;
+    "records. Dead is the rest of the volumes up to their ends: holes, whose space the file "
+    "system\n"
+    "has back already, and what only compaction gives back.\n" CTL_STORE_WHERE_USAGE;
 static const char ls_usage[] =
     "usage: weirctl store ls [PATH | --config FILE | --state FOLDER [--edge]] [--blobs | REF] "
     "[--json]\n"

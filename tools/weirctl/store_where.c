@@ -160,7 +160,7 @@ static int where_tiers(struct ctl_store *s, struct err *err)
     return r;
 }
 
-static int where_may_read(const struct ctl_store *s, struct err *err)
+int ctl_store_exists(const struct ctl_store *s, struct err *err)
 {
     if (!where_is_folder(s->path))
         return err_set(err, -ENOENT, "%s is no folder, so no store", s->path);
@@ -193,7 +193,7 @@ int ctl_store_open(const struct ctl_store_where *w, enum ctl_store_how how, stru
     o->keep_rate = how == CTL_STORE_COMPACT ? WHERE_FAST : STORE_RATE_NONE;
     o->read_only = how == CTL_STORE_READ || how == CTL_STORE_READ_TIER;
     if (r == 0 && how != CTL_STORE_WRITE)
-        r = where_may_read(s, err);
+        r = ctl_store_exists(s, err);
     if (r == 0 && how != CTL_STORE_READ)
         r = where_tiers(s, err);
     if (o->remote == NULL)
