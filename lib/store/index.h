@@ -160,7 +160,6 @@ struct index_volume {
     uint64_t live;  /* its live records with their padding */
 };
 
-MUST_USE int index_get_volume(struct index_txn *t, uint32_t id, struct index_volume *ret);
 MUST_USE int index_put_volume(struct index_txn *t, const struct index_volume *v);
 MUST_USE int index_delete_volume(struct index_txn *t, uint32_t id);
 MUST_USE int index_get_volume(struct index_txn *t, uint32_t id, struct index_volume *ret);

@@ -148,14 +148,6 @@ int index_find_volume(struct index_reader *r, uint32_t id, struct index_volume *
     return e;
 }
 
-int index_get_volume(struct index_txn *t, uint32_t id, struct index_volume *ret)
-{
-    uint32_t k = htobe32(id);
-    MDB_val key = index_val(&k, sizeof k), value;
-    int r = index_err(mdb_get(t->txn, t->index->dbs[INDEX_VOLUMES], &key, &value));
-    return r < 0 ? r : index_read_volume(&key, &value, ret);
-}
-
 struct index_volumes_walk {
     index_volume_each *each;
     void *arg;
