@@ -174,7 +174,7 @@ class Format(unittest.TestCase):
         self.addCleanup(weir.close)
         config = weir.folder / "config/edge.yaml"
         config.write_text(config.read_text().replace("volume_size: 256M", "volume_size: 2M").replace("disk_size: 4G", "disk_size: 16M")
-                          .replace("hot_size: 256M", "hot_size: 0\n  admit_all: true"))
+                          .replace("hot_size: 256M", "hot_size: 0\n  admission: all"))
         weir.start()
         for number in range(4):
             film(self.root / "film.mkv", 14, number * 60)
