@@ -160,9 +160,9 @@ struct index_volume {
     uint64_t live;  /* its live records with their padding */
 };
 
-MUST_USE int index_get_volume(struct index_txn *t, uint32_t id, struct index_volume *ret);
 MUST_USE int index_put_volume(struct index_txn *t, const struct index_volume *v);
 MUST_USE int index_delete_volume(struct index_txn *t, uint32_t id);
+MUST_USE int index_get_volume(struct index_txn *t, uint32_t id, struct index_volume *ret);
 MUST_USE int index_find_volume(struct index_reader *r, uint32_t id, struct index_volume *ret);
 typedef int index_volume_each(void *arg, const struct index_volume *v); /* < 0 ends the walk */
 MUST_USE int index_volumes(struct index_reader *r, index_volume_each *each, void *arg);

@@ -124,26 +124,28 @@ static int index_read_volume(const MDB_val *key, const MDB_val *value, struct in
     return 0;
 }
 
-int index_find_volume(struct index_reader *r, uint32_t id, struct index_volume *ret)
+static int index_get_volume_row(MDB_txn *txn, MDB_dbi volumes, uint32_t id,
+                                struct index_volume *ret)
 {
     uint32_t k = htobe32(id);
     MDB_val key = index_val(&k, sizeof k), value;
-    int e = index_read_begin(r);
-    if (e < 0)
-        return e;
-    e = index_err(mdb_get(r->txn, r->index->dbs[INDEX_VOLUMES], &key, &value));
-    if (e == 0)
-        e = index_read_volume(&key, &value, ret);
-    index_read_end(r);
-    return e;
+    int r = index_err(mdb_get(txn, volumes, &key, &value));
+    return r < 0 ? r : index_read_volume(&key, &value, ret);
 }
 
 int index_get_volume(struct index_txn *t, uint32_t id, struct index_volume *ret)
 {
-    uint32_t k = htobe32(id);
-    MDB_val key = index_val(&k, sizeof k), value;
-    int r = index_err(mdb_get(t->txn, t->index->dbs[INDEX_VOLUMES], &key, &value));
-    return r < 0 ? r : index_read_volume(&key, &value, ret);
+    return index_get_volume_row(t->txn, t->index->dbs[INDEX_VOLUMES], id, ret);
+}
+
+int index_find_volume(struct index_reader *r, uint32_t id, struct index_volume *ret)
+{
+    int e = index_read_begin(r);
+    if (e < 0)
+        return e;
+    e = index_get_volume_row(r->txn, r->index->dbs[INDEX_VOLUMES], id, ret);
+    index_read_end(r);
+    return e;
 }
 
 struct index_volumes_walk {

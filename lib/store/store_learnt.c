@@ -25,16 +25,16 @@ struct learnt_disk {
     uint8_t reserved[8];
     uint64_t checksum; /* XXH3-64 of what follows, seeded with XXH3-64 of the 56 bytes before */
 };
-static_assert(offsetof(struct learnt_disk, admit_size) == 32, "docs/format-cache.md");
-static_assert(offsetof(struct learnt_disk, checksum) == 56, "docs/format-cache.md");
-static_assert(sizeof(struct learnt_disk) == 64, "docs/format-cache.md");
+static_assert(offsetof(struct learnt_disk, admit_size) == 32, "docs/format.md");
+static_assert(offsetof(struct learnt_disk, checksum) == 56, "docs/format.md");
+static_assert(sizeof(struct learnt_disk) == 64, "docs/format.md");
 
 /* Its words follow. */
 struct learnt_volume {
     uint32_t id;
     uint32_t words;
 };
-static_assert(sizeof(struct learnt_volume) == 8, "docs/format-cache.md");
+static_assert(sizeof(struct learnt_volume) == 8, "docs/format.md");
 
 static uint64_t learnt_checksum(const struct learnt_disk *head, const void *rest, size_t size)
 {

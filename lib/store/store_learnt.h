@@ -7,7 +7,7 @@
  * Threads: the caller's, while nobody else uses the store.
  * Errors:  none: without it a cache begins to learn anew. What goes wrong is logged.
  * Units:   -
- * Source:  docs/format-cache.md. */
+ * Source:  docs/format.md. */
 #pragma once
 #include "store/store_priv.h"
 
