@@ -158,8 +158,8 @@ static int dump_volume(struct dump *d, struct err *err)
     uint64_t offset = FORMAT_RECORDS;
     int r = d->end < FORMAT_RECORDS ? err_set(&why, -EBADMSG, "it is not a Weir volume")
                                     : dump_view(d, 0, FORMAT_ALIGN, &page);
-    if (r == -EIO || (r == 0 && memcmp(page, FORMAT_VOLUME_TEXT, 8) == 0)) {
-        r = r == 0 ? format_volume_read(page, &head, &why) : -EBADMSG;
+    if (r == -EIO || (page != NULL && memcmp(page, FORMAT_VOLUME_TEXT, 8) == 0)) {
+        r = page != NULL ? format_volume_read(page, &head, &why) : -EBADMSG;
         d->report->damaged_header = r == -EBADMSG;
         r = d->report->damaged_header ? 0 : r;
     } else if (r == 0) {

@@ -16,8 +16,8 @@ static int look_device(void *arg, const struct index_device *d)
 
 static int look_sizes(struct index *x, struct store_look *l)
 {
-    MDB_envinfo info;
-    MDB_stat stat;
+    MDB_envinfo info = {0};
+    MDB_stat stat = {0};
     int r = index_err(mdb_env_set_mapsize(x->env, 0)); /* what the process that writes has */
     if (r == 0)
         r = index_err(mdb_env_info(x->env, &info));
