@@ -209,6 +209,8 @@ static int weir_puts(struct weir *x)
 struct weir_stream {
     struct weir *weir;
     struct store_worker *worker;
+    uint64_t *random, count; /* gets: the next one is asked for as one comes, until: */
+    uint64_t until_us;
     unsigned under_way;
     bool moved; /* since the last look */
     int res;
@@ -224,12 +226,24 @@ static void weir_stream_one(struct weir_stream *s, int res)
         s->res = res;
 }
 
+static void weir_got(void *arg, int res, struct rbuf *blob);
+
+static void weir_get_random(struct weir_stream *s)
+{
+    s->under_way++;
+    store_get(s->worker, &s->weir->digests[case_random(s->random) % s->count], weir_got, s);
+}
+
 static void weir_got(void *arg, int res, struct rbuf *blob)
 {
     struct weir_stream *s = arg;
     if (res == 0 && rbuf_size(blob) != s->weir->options->size)
         res = -EBADMSG;
     weir_stream_one(s, res);
+    /* As a server does; what is in RAM has come before store_get returns, so the loop asks. */
+    if (s->random != NULL && s->weir->options->hot == 0 && s->res == 0 &&
+        clock_mono_us() < s->until_us)
+        weir_get_random(s);
 }
 
 static void weir_filled(void *arg, int res)
@@ -248,13 +262,15 @@ static void weir_read(struct weir_stream *s, uint64_t count, uint64_t *random, u
 {
     const struct case_options *o = s->weir->options;
     s->blobs = 0;
+    s->random = random;
+    s->count = count;
+    s->until_us = until_us;
     while (s->res == 0 && clock_mono_us() < until_us) {
-        for (unsigned i = 0; s->under_way < o->depth && i < o->depth; i++) {
-            s->under_way++;
-            store_get(s->worker, &s->weir->digests[case_random(random) % count], weir_got, s);
-        }
+        for (unsigned i = 0; s->under_way < o->depth && i < o->depth; i++)
+            weir_get_random(s);
         weir_stream_wait(s);
     }
+    s->random = NULL;
 }
 
 static int weir_gets(struct weir *x)

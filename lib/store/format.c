@@ -87,7 +87,7 @@ int format_device_read(const uint8_t *bytes, struct format_device *ret, struct e
     return 0;
 }
 
-static uint32_t format_blocks(uint32_t length)
+uint32_t format_blocks(uint32_t length)
 {
     ASSERT(length <= STORE_BLOB_MAX);
     return (length + FORMAT_BLOCK - 1) / FORMAT_BLOCK;
@@ -108,6 +108,13 @@ static uint64_t format_block_sum(const uint8_t *payload, uint32_t length, uint32
 {
     uint32_t from = block * FORMAT_BLOCK;
     return XXH3_64bits(payload + from, MIN(FORMAT_BLOCK, length - from));
+}
+
+int format_block_check(const uint8_t *head, uint32_t block, const uint8_t *bytes, uint32_t size)
+{
+    uint64_t sum;
+    memcpy(&sum, head + FORMAT_HEAD + 8 * (size_t)block, sizeof sum);
+    return le64toh(sum) == XXH3_64bits(bytes, size) ? 0 : -EBADMSG;
 }
 
 void format_record_fill(const void *payload, uint32_t length, uint8_t *out)
@@ -188,9 +195,8 @@ int format_payload_check(const uint8_t *bytes, uint32_t length)
 {
     const uint8_t *payload = bytes + format_payload_offset(length);
     for (uint32_t i = 0; i < format_blocks(length); i++) {
-        uint64_t sum;
-        memcpy(&sum, bytes + FORMAT_HEAD + 8 * (size_t)i, sizeof sum);
-        if (le64toh(sum) != format_block_sum(payload, length, i))
+        uint32_t from = i * FORMAT_BLOCK;
+        if (format_block_check(bytes, i, payload + from, MIN(FORMAT_BLOCK, length - from)) < 0)
             return -EBADMSG;
     }
     return 0;

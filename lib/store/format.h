@@ -149,6 +149,10 @@ MUST_USE int format_record_read(const uint8_t *bytes, uint64_t size, struct form
 MUST_USE int format_record_check(const uint8_t *bytes, uint64_t size,
                                  const struct format_record *want);
 MUST_USE int format_payload_check(const uint8_t *bytes, uint32_t length);
+/* One block of the payload, lying anywhere. head: of the record, with the block checksums. */
+uint32_t format_blocks(uint32_t length);
+MUST_USE int format_block_check(const uint8_t *head, uint32_t block, const uint8_t *bytes,
+                                uint32_t size);
 
 /* out: FORMAT_REF_MAX bytes; returns how many were written. */
 uint32_t format_ref_write(struct str name, const struct store_ref *ref, uint8_t *out);

@@ -99,12 +99,12 @@ static int find_check_volume(struct rebuild *b, struct rebuild_volume *v)
         return err_errno(b->err, r, "opening volume %s", path);
     r = b->io->file_size(b->io, v->fd, &size);
     if (r == 0)
-        r = io_run(b->queue, IO_READ, v->fd, b->chunk, FORMAT_ALIGN, 0);
+        r = io_run(b->queue, IO_READ, v->fd, b->head, FORMAT_ALIGN, 0);
     (void)b->io->close(b->io, v->fd); /* it was only read */
     v->fd = -1;
     if (r < 0 && r != -ENODATA)
         return err_errno(b->err, r, "reading volume %s", path);
-    r = r == 0 ? format_volume_read(b->chunk, &head, &why)
+    r = r == 0 ? format_volume_read(b->head, &head, &why)
                : err_set(&why, -EBADMSG, "it is not a Weir volume");
     if (r == 0 && head.id != v->row.id)
         r = err_set(&why, -EBADMSG, "its number is %08x", head.id);

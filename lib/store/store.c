@@ -79,6 +79,8 @@ struct store_opening {
     char warm[STORE_PATH_MAX];
     uint32_t forget[64]; /* volumes without a file */
     unsigned forget_count;
+    struct volume_opening *openings; /* VOLUME_OPENING_MAX */
+    unsigned openings_count;
 };
 
 static const struct store_device *store_opening_devices(struct store_opening *o,
@@ -113,30 +115,60 @@ static int store_open_index(struct store_opening *o)
     return r;
 }
 
-static int store_open_volume(void *arg, const struct index_volume *row)
+static int store_open_volume(struct store_opening *o, struct volume_opening *v)
 {
-    struct store_opening *o = arg;
     bool is_cache = o->options->size_max > 0;
-    int r = volume_open(o->store->volumes, o->queue, row, o->options->read_only, o->err);
-    if (r == -ENODEV)
+    if (v->res == -ENODEV)
         return 0; /* away with its device, which was logged */
-    if (r == -EIO) {
-        log_error("volume %08x cannot be read, its blobs are away: %s", row->id, o->err->text);
+    if (v->res == -EIO) {
+        log_error("volume %08x cannot be read, its blobs are away: %s", v->row.id, v->err.text);
         return 0;
     }
-    if (r != -ENOENT)
-        return r;
-    if (o->options->read_only)
-        return 0; /* the process that writes has just given it up, or is making it */
+    if (v->res != -ENOENT) {
+        if (v->res < 0)
+            *o->err = v->err;
+        return v->res;
+    }
     /* The row of a volume that was never made, or of one already unlinked; a cache may lose any. */
-    if (row->blobs > 0 && !is_cache)
+    if (v->row.blobs > 0 && !is_cache)
         return err_set(o->err, -EBADMSG,
                        "volume %08x, which the index names, is missing; put it back, or make a new "
                        "index without it with: weirctl store rebuild",
-                       row->id);
+                       v->row.id);
     if (o->forget_count < ARRAY_LEN(o->forget))
-        o->forget[o->forget_count++] = row->id;
+        o->forget[o->forget_count++] = v->row.id;
     return 0;
+}
+
+static int store_open_some(struct store_opening *o)
+{
+    int r = 0;
+    volume_open(o->store->volumes, o->queue, o->openings, o->openings_count, o->options->read_only);
+    for (unsigned i = 0; i < o->openings_count && r == 0; i++)
+        r = store_open_volume(o, &o->openings[i]);
+    o->openings_count = 0;
+    return r;
+}
+
+static int store_open_row(void *arg, const struct index_volume *row)
+{
+    struct store_opening *o = arg;
+    o->openings[o->openings_count++].row = *row;
+    return o->openings_count == VOLUME_OPENING_MAX ? store_open_some(o) : 0;
+}
+
+static int store_open_rows(struct store_opening *o)
+{
+    o->openings = calloc(VOLUME_OPENING_MAX, sizeof *o->openings);
+    if (o->openings == NULL)
+        return err_errno(o->err, -ENOMEM, "opening the volumes of %s", o->options->path);
+    err_set(o->err, -EIO, "the index of %s is damaged", o->options->path); /* unless told why */
+    int r = index_volumes(o->reader, store_open_row, o);
+    if (r == 0)
+        r = store_open_some(o);
+    free(o->openings);
+    o->openings = NULL;
+    return r;
 }
 
 static int store_forget_volumes(struct store_opening *o)
@@ -172,15 +204,14 @@ static int store_open_volumes(struct store_opening *o)
                                     .reader = o->reader,
                                     .read_only = o->options->read_only};
     devices.devices = store_opening_devices(o, &devices.count);
-    int r = volume_table_new(s->io, index_store_id(s->index), &s->volumes);
+    int r = volume_table_new(s->io, index_store_id(s->index), s->is_cache, &s->volumes);
     if (r < 0)
         return err_errno(o->err, r, "opening the volumes of %s", o->options->path);
     devices.volumes = s->volumes;
     r = store_devices_open(&devices, o->err);
     if (r < 0)
         return r;
-    err_set(o->err, -EIO, "the index of %s is damaged", o->options->path); /* unless told why */
-    r = index_volumes(o->reader, store_open_volume, o);
+    r = store_open_rows(o);
     if (r == 0 && !o->options->read_only)
         r = volume_table_check(s->volumes, o->err);
     if (r == 0 && !o->options->read_only)
@@ -193,7 +224,7 @@ static int store_open_disk(struct store *s, const struct store_options *options,
     struct store_opening o = {.store = s, .options = options, .err = err};
     int r = store_path(options->path, STORE_FOLDER_WARM, o.warm);
     if (r == 0)
-        r = io_queue_new(s->io, 4, -1, &o.queue);
+        r = io_queue_new(s->io, VOLUME_OPENING_MAX, -1, &o.queue);
     if (r < 0)
         return err_errno(err, r, "opening the store %s", options->path);
     r = store_open_index(&o);

@@ -97,6 +97,7 @@ struct store_worker {
     int event_fd;
     unsigned under_way; /* calls whose cb is still to come */
     bool freeing;       /* no more are begun by ourselves */
+    bool polling;       /* in store_worker_poll: what is begun is handed on at its end */
     unsigned admitting; /* those among them that store_put_admitted made: nobody else waits */
     unsigned reads_count;
     struct store_read *reads[STORE_READ_BUCKETS]; /* under way, by digest */

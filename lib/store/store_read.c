@@ -8,6 +8,7 @@
 #include "store/store_priv.h"
 
 #define STORE_READ_TRIES 4u /* of a look-up that meets a copy just moved, evicted or reclaimed */
+#define STORE_READ_LARGE (UINT32_C(256) << 10)
 
 struct store_waiter {
     struct store_event event; /* for an answer that needs no read */
@@ -224,6 +225,9 @@ static void store_read_issue(struct store_read *x);
 static void store_read_done(struct io_op *io, int res)
 {
     struct store_read *x = CONTAINER_OF(io, struct store_read, io);
+    /* Verifying a large one takes as long as the disk takes for some: what was begun goes first. */
+    if (io->size >= STORE_READ_LARGE)
+        io_flush(x->worker->queue);
     if (res == 0)
         res = store_read_check(x);
     if (res == -ENODATA)
@@ -247,18 +251,18 @@ static void store_read_done(struct io_op *io, int res)
 /* A volume that the process which writes has made since we opened the store. */
 static struct volume *store_read_follow(struct store *s, struct index_reader *reader, uint32_t id)
 {
-    struct index_volume row;
+    struct volume_opening v = {.res = 0};
     struct io_queue *q = NULL;
-    struct err err;
     if (s->commit != NULL)
         return NULL; /* nobody else makes any */
-    int r = index_find_volume(reader, id, &row);
+    int r = index_find_volume(reader, id, &v.row);
     if (r == 0)
         r = io_queue_new(s->io, 1, -1, &q); /* the worker's own would call back from within */
-    if (r == 0)
-        r = volume_open(s->volumes, q, &row, true, &err);
+    if (r < 0)
+        return NULL;
+    volume_open(s->volumes, q, &v, 1, true);
     io_queue_free(q);
-    return r == 0 || r == -EEXIST ? volume_get(s->volumes, id) : NULL;
+    return v.res == 0 || v.res == -EEXIST ? volume_get(s->volumes, id) : NULL;
 }
 
 /* The entry, and a reference to its volume; entry.volume 0: no device has it. */
@@ -314,7 +318,8 @@ static void store_read_issue(struct store_read *x)
                            .offset = x->entry.offset,
                            .done = store_read_done};
     io_submit(w->queue, &x->io);
-    io_flush(w->queue);
+    if (!w->polling)
+        io_flush(w->queue); /* else at the end of the poll, for all that it begins */
 }
 
 static int store_read_start(struct store_worker *w, const struct digest *d, struct store_waiter *y)

@@ -16,7 +16,7 @@
 #include "base/file.h"
 #include "store/store_rebuild_priv.h"
 
-#define REBUILD_CHUNK (UINT32_C(1) << 20)
+#define REBUILD_DEPTH 16u
 
 /* --- records ---------------------------------------------------------------------------------- */
 
@@ -38,23 +38,41 @@ static int rebuild_ref(struct rebuild *b, struct rebuild_volume *v, const struct
     return str_copy(name, f->name, sizeof f->name);
 }
 
+/* Its payload against the sums in b->head. -EBADMSG; -EIO and -ENODATA: it cannot be read. */
+static int rebuild_check(struct rebuild *b, const struct format_record *x)
+{
+    uint64_t at = x->offset + format_payload_offset(x->length);
+    int r = 0;
+    for (uint32_t i = 0; i < format_blocks(x->length) && r == 0; i++) {
+        uint32_t from = i * FORMAT_BLOCK, size = MIN(FORMAT_BLOCK, x->length - from);
+        const uint8_t *bytes = NULL;
+        r = rebuild_view(b->reader, at + from, size, &bytes);
+        if (r == 0)
+            r = format_block_check(b->head, i, bytes, size);
+        if (r == 0 && x->kind != FORMAT_BLOB)
+            memcpy(b->head + format_payload_offset(x->length), bytes, size); /* small: one block */
+    }
+    return r;
+}
+
 /* Takes the record at *offset and moves *offset behind it. -ENOMSG: there is none (or one whose
  * head is damaged, or the middle of a blob that looks like one). -ESTALE: the volume's end was
  * before it. */
-static int rebuild_record(struct rebuild *b, struct rebuild_volume *v, uint64_t *offset)
+static int rebuild_record(struct rebuild *b, struct rebuild_volume *v, uint64_t file_end,
+                          uint64_t *offset)
 {
     struct format_record x;
     struct rebuild_found *found;
-    struct rbuf *whole = NULL;
-    uint32_t cap_size;
-    uint32_t head_size = (uint32_t)MIN(format_payload_offset(STORE_BLOB_MAX) + FORMAT_ALIGN - 1,
-                                       v->row.size - *offset) /
-                         FORMAT_ALIGN * FORMAT_ALIGN;
-    int r =
-        head_size == 0 ? -ENOMSG : io_run(b->queue, IO_READ, v->fd, b->chunk, head_size, *offset);
+    const uint8_t *bytes = NULL;
+    uint32_t head_size = (uint32_t)MIN(REBUILD_HEAD_MAX, file_end - MIN(file_end, *offset));
+    int r = head_size == 0 ? -ENOMSG : rebuild_view(b->reader, *offset, head_size, &bytes);
+    if (r == -EIO && head_size > FORMAT_ALIGN) {
+        head_size = FORMAT_ALIGN; /* all that most heads take */
+        r = rebuild_view(b->reader, *offset, head_size, &bytes);
+    }
     if (r < 0)
         return r == -EIO || r == -ENODATA ? -ENOMSG : r;
-    r = format_record_read(b->chunk, head_size, &x);
+    r = format_record_read(bytes, head_size, &x);
     if (r < 0 || x.volume != v->row.id || x.offset != *offset ||
         format_record_size(x.length) > v->row.size - *offset)
         return -ENOMSG;
@@ -64,46 +82,34 @@ static int rebuild_record(struct rebuild *b, struct rebuild_volume *v, uint64_t 
     v->any = true;
     v->order = order;
     b->epoch = MAX(b->epoch, x.epoch);
-    uint32_t size = format_record_size(x.length);
-    r = rbuf_new(size, &whole);
-    if (r == 0)
-        r = io_run(b->queue, IO_READ, v->fd, rbuf_space(whole, &cap_size), size, *offset);
-    const uint8_t *bytes = r == 0 ? rbuf_space(whole, &cap_size) : NULL;
-    if (r == -EIO || r == -ENODATA || (r == 0 && format_record_check(bytes, size, &x) < 0)) {
+    memcpy(b->head, bytes, format_payload_offset(x.length));
+    if (x.kind != FORMAT_BLOB && x.length > FORMAT_REF_MAX)
+        r = -EBADMSG;
+    else
+        r = rebuild_check(b, &x);
+    if (r == -EIO || r == -ENODATA || r == -EBADMSG) {
         b->report->damaged++;
         r = 0;
     } else if (r == 0 && x.kind == FORMAT_BLOB) {
         r = rebuild_add(b, v, &x, &found);
     } else if (r == 0) {
-        r = rebuild_ref(b, v, &x, bytes + format_payload_offset(x.length));
+        r = rebuild_ref(b, v, &x, b->head + format_payload_offset(x.length));
     }
-    rbuf_unref(whole);
-    *offset += size;
+    *offset += format_record_size(x.length);
     v->row.end = *offset;
     return r;
 }
 
 /* Moves *offset to the next page that begins like a record; -ENODATA: none up to the end. */
-static int rebuild_seek(struct rebuild *b, const struct rebuild_volume *v, uint64_t file_size,
-                        uint64_t *offset)
+static int rebuild_seek(struct rebuild *b, uint64_t file_end, uint64_t *offset)
 {
-    uint64_t end = MIN(v->row.size, file_size) / FORMAT_ALIGN * FORMAT_ALIGN;
-    while (*offset < end) {
-        uint32_t size = (uint32_t)MIN(REBUILD_CHUNK, end - *offset);
-        int r = io_run(b->queue, IO_READ, v->fd, b->chunk, size, *offset);
-        if (r == -EIO && size > FORMAT_ALIGN) {
-            size = FORMAT_ALIGN; /* around a bad sector in small steps */
-            r = io_run(b->queue, IO_READ, v->fd, b->chunk, size, *offset);
-        }
-        if (r < 0 && r != -EIO)
+    for (; *offset < file_end; *offset += FORMAT_ALIGN) {
+        const uint8_t *bytes = NULL;
+        int r = rebuild_view(b->reader, *offset, FORMAT_ALIGN, &bytes);
+        if (r < 0 && r != -EIO) /* a bad sector is stepped over */
             return r;
-        for (uint32_t at = 0; r == 0 && at < size; at += FORMAT_ALIGN) {
-            if (memcmp(b->chunk + at, FORMAT_RECORD_TEXT, 4) == 0) {
-                *offset += at;
-                return 0;
-            }
-        }
-        *offset += size;
+        if (r == 0 && memcmp(bytes, FORMAT_RECORD_TEXT, 4) == 0)
+            return 0;
     }
     return -ENODATA;
 }
@@ -115,17 +121,21 @@ static int rebuild_volume(struct rebuild *b, struct rebuild_volume *v)
     int r = rebuild_open_volume(b, v, path);
     if (r == 0)
         r = b->io->file_size(b->io, v->fd, &size);
+    uint64_t end = MIN(v->row.size, size) / FORMAT_ALIGN * FORMAT_ALIGN;
+    if (r == 0)
+        rebuild_reader_begin(b->reader, v->fd, offset, end);
     /* Records follow each other: search only where none is. */
     while (r == 0) {
-        r = rebuild_record(b, v, &offset);
+        r = rebuild_record(b, v, end, &offset);
         if (r == -ENOMSG) {
             offset += FORMAT_ALIGN;
-            r = rebuild_seek(b, v, size, &offset);
+            r = rebuild_seek(b, end, &offset);
         }
         b->report->bytes_done = done + MIN(offset, size);
         if (b->each != NULL)
             b->each(b->arg, b->report);
     }
+    rebuild_reader_end(b->reader);
     if (v->fd >= 0)
         (void)b->io->close(b->io, v->fd); /* it was only read */
     v->fd = -1;
@@ -176,7 +186,9 @@ static int rebuild_run(struct rebuild *b)
     char made[REBUILD_PATH_MAX];
     int r = rebuild_path(b, "index.new", made);
     if (r == 0)
-        r = io_queue_new(b->io, 4, -1, &b->queue);
+        r = io_queue_new(b->io, REBUILD_DEPTH, -1, &b->queue);
+    if (r == 0)
+        r = rebuild_reader_new(b->queue, &b->reader);
     if (r < 0)
         return err_errno(b->err, r, "opening %s", b->options->path);
     r = rebuild_find(b);
@@ -214,18 +226,19 @@ int store_rebuild(const struct store_options *o, store_rebuild_each *each, void 
         r = err_errno(err, r < 0 ? r : -errno, "opening %s/lock", o->path);
     else if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         r = err_set(err, -EBUSY, "the store %s is in use by another process", o->path);
-    b->chunk = aligned_alloc(FORMAT_ALIGN, REBUILD_CHUNK);
+    b->head = aligned_alloc(FORMAT_ALIGN, REBUILD_HEAD_MAX);
     b->found = calloc(REBUILD_TXN_MAX, sizeof *b->found);
-    if (r == 0 && (b->chunk == NULL || b->found == NULL))
+    if (r == 0 && (b->head == NULL || b->found == NULL))
         r = err_errno(err, -ENOMEM, "opening %s", o->path);
     if (r == 0)
         r = rebuild_run(b);
+    rebuild_reader_free(b->reader);
     io_queue_free(b->queue);
     free(b->volumes);
     free(b->before);
     free(b->devices);
     free(b->found);
-    free(b->chunk);
+    free(b->head);
     free(b);
     return r;
 }

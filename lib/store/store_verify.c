@@ -59,14 +59,16 @@ const struct index_volume *verify_row(const struct verify *v, uint32_t volume)
 /* One that was made after the store was opened has the highest number. */
 struct volume *verify_volume(struct verify *v, const struct index_volume *row)
 {
-    struct err why = {{0}};
+    struct volume_opening opening = {.row = *row};
     struct volume_table *table = v->store->volumes;
     struct volume *there = volume_get(table, row->id);
     if (there != NULL)
         return there;
     struct volume *later = volume_after(table, row->id);
-    if (later == NULL && volume_open(table, v->queue, row, true, &why) == 0)
-        there = volume_get(table, row->id);
+    if (later == NULL) {
+        volume_open(table, v->queue, &opening, 1, true);
+        there = volume_get(table, row->id); /* NULL, if it could not be opened */
+    }
     volume_unref(later);
     return there;
 }

@@ -85,6 +85,8 @@ void store_worker_poll(struct store_worker *w)
     uint64_t count;
     /* Cleared first: what comes from now on makes it readable again. */
     (void)!read(w->event_fd, &count, sizeof count);
+    bool outer = !w->polling; /* a callback may poll */
+    w->polling = true;
     io_reap(w->queue, false);
     (void)pthread_mutex_lock(&w->lock);
     struct store_event *e = w->inbox;
@@ -96,11 +98,16 @@ void store_worker_poll(struct store_worker *w)
         e->run(e);
         e = next;
     }
+    if (outer) {
+        w->polling = false;
+        io_flush(w->queue);
+    }
 }
 
 void store_worker_wait(struct store_worker *w, const bool *done)
 {
     while (!*done) {
+        io_flush(w->queue); /* called from within a poll: what waits for its end */
         struct pollfd p = {.fd = w->event_fd, .events = POLLIN};
         (void)poll(&p, 1, -1); /* -EINTR: poll once more than needed */
         store_worker_poll(w);

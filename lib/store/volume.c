@@ -6,36 +6,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
-#include "base/log.h"
+#include "store/volume_priv.h"
 
-#define VOLUME_SUFFIX     ".vol"
 #define VOLUME_SUFFIX_NEW ".new" /* not yet whole; a crash may leave one */
-#define VOLUME_PATH_MAX   4096
-#define VOLUME_HITS_UNIT  ((uint64_t)FORMAT_ALIGN * 64)
 
-struct volume_table {
-    uint32_t magic;
-#define VOLUME_TABLE_MAGIC UINT32_C(0x701c7ab1)
-    const struct io_ops *io;
-    uint8_t store_id[FORMAT_ID_SIZE];
-    struct volume_device *devices; /* does not change once volumes are open */
-    unsigned devices_count;
-    pthread_rwlock_t lock;   /* volumes, count and rows: written by the committer only; in a store
-                                that is only read by any worker that meets a new volume */
-    struct volume **volumes; /* by rising id */
-    size_t count, cap;
-    uint32_t *away; /* in the index, and their files cannot be read: not open, and ours */
-    size_t away_count;
-    _Atomic uint64_t sum_volumes, sum_size, sum_end, sum_blobs, sum_bytes, sum_live;
-};
+/* Of the bits of what was hit. Small records that share one are kept for each other's sake when a
+ * volume is given up: some KiB for each hit. A finer unit costs RAM for each volume that there is,
+ * 8 KiB a GiB as it is. */
+#define VOLUME_HITS_UNIT (UINT64_C(4) * FORMAT_ALIGN)
 
-int volume_table_new(const struct io_ops *io, const uint8_t *store_id, struct volume_table **ret)
+int volume_table_new(const struct io_ops *io, const uint8_t *store_id, bool is_cache,
+                     struct volume_table **ret)
 {
     struct volume_table *t = calloc(1, sizeof *t);
     if (t == NULL)
         return -ENOMEM;
     t->magic = VOLUME_TABLE_MAGIC;
     t->io = io;
+    t->is_cache = is_cache;
     memcpy(t->store_id, store_id, FORMAT_ID_SIZE);
     (void)pthread_rwlock_init(&t->lock, NULL); /* does not fail on Linux with default attributes */
     *ret = t;
@@ -100,8 +88,8 @@ struct volume_device *volume_device_by_id(struct volume_table *t, uint32_t id)
     return NULL;
 }
 
-static void volume_path(const struct volume_device *d, uint32_t id, const char *suffix,
-                        char out[VOLUME_PATH_MAX])
+void volume_path(const struct volume_device *d, uint32_t id, const char *suffix,
+                 char out[VOLUME_PATH_MAX])
 {
     int n = snprintf(out, VOLUME_PATH_MAX, "%s/%08x%s", d->folder, id, suffix);
     ASSERT(n > 0);
@@ -110,23 +98,30 @@ static void volume_path(const struct volume_device *d, uint32_t id, const char *
 
 /* --- one volume ------------------------------------------------------------------------------- */
 
-static int volume_new(const struct io_ops *io, int fd, struct volume_device *d,
-                      const struct index_volume *row, struct volume **ret)
+/* A cache keeps what was hit when it gives a volume up; nobody else asks. */
+static int volume_new_hits(struct volume *v)
+{
+    size_t units = (size_t)(v->size / VOLUME_HITS_UNIT + 1);
+    v->hits = calloc((units + 63) / 64, sizeof *v->hits);
+    return v->hits != NULL ? 0 : -ENOMEM;
+}
+
+int volume_new(struct volume_table *t, int fd, struct volume_device *d,
+               const struct index_volume *row, struct volume **ret)
 {
     struct volume *v = calloc(1, sizeof *v);
     if (v == NULL)
         return -ENOMEM;
-    v->hits = calloc((size_t)(row->size / VOLUME_HITS_UNIT + 1), sizeof *v->hits);
-    if (v->hits == NULL) {
+    v->size = row->size;
+    if (t->is_cache && volume_new_hits(v) < 0) {
         free(v);
         return -ENOMEM;
     }
     v->magic = VOLUME_MAGIC;
     atomic_init(&v->refs, 1);
-    v->io = io;
+    v->io = t->io;
     v->fd = fd;
     v->id = row->id;
-    v->size = row->size;
     v->device = d;
     v->row = *row;
     *ret = v;
@@ -151,32 +146,42 @@ struct volume *volume_unref(struct volume *v)
 
 void volume_hit(struct volume *v, uint64_t offset)
 {
-    uint64_t bit = offset / FORMAT_ALIGN;
+    uint64_t unit = offset / VOLUME_HITS_UNIT;
     ASSERT(offset < v->size);
-    atomic_fetch_or_explicit(&v->hits[bit / 64], UINT64_C(1) << (bit % 64), memory_order_relaxed);
+    if (v->hits == NULL)
+        return;
+    _Atomic uint64_t *word = &v->hits[unit / 64];
+    uint64_t bit = UINT64_C(1) << (unit % 64);
+    /* Mostly set: looked at first, so that readers on many cores do not fight for the line. */
+    if ((atomic_load_explicit(word, memory_order_relaxed) & bit) == 0)
+        atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
 }
 
 bool volume_was_hit(const struct volume *v, uint64_t offset)
 {
-    uint64_t bit = offset / FORMAT_ALIGN;
+    uint64_t unit = offset / VOLUME_HITS_UNIT;
     ASSERT(offset < v->size);
-    uint64_t word = atomic_load_explicit(&v->hits[bit / 64], memory_order_relaxed);
-    return (word >> (bit % 64) & 1) != 0;
+    if (v->hits == NULL)
+        return false;
+    uint64_t word = atomic_load_explicit(&v->hits[unit / 64], memory_order_relaxed);
+    return (word >> (unit % 64) & 1) != 0;
 }
 
 uint32_t volume_hit_words(const struct volume *v)
 {
-    return (uint32_t)(v->size / VOLUME_HITS_UNIT + 1); /* a volume is at most 1 TiB */
+    return (uint32_t)(v->size / VOLUME_HITS_UNIT / 64 + 1); /* a volume is at most 1 TiB */
 }
 
 uint64_t volume_hits(const struct volume *v, uint32_t word)
 {
+    ASSERT(v->hits != NULL);
     ASSERT(word < volume_hit_words(v));
     return atomic_load_explicit(&v->hits[word], memory_order_relaxed);
 }
 
 void volume_add_hits(struct volume *v, uint32_t word, uint64_t bits)
 {
+    ASSERT(v->hits != NULL);
     ASSERT(word < volume_hit_words(v));
     atomic_fetch_or_explicit(&v->hits[word], bits, memory_order_relaxed);
 }
@@ -212,7 +217,7 @@ static size_t volume_table_find(const struct volume_table *t, uint32_t id)
     return low;
 }
 
-static int volume_table_add(struct volume_table *t, struct volume *v)
+int volume_table_add(struct volume_table *t, struct volume *v)
 {
     int r = 0;
     (void)pthread_rwlock_wrlock(&t->lock);
@@ -417,111 +422,6 @@ int volume_check_ref(struct volume_table *t, struct io_queue *q, uint32_t volume
     return r == -ENODATA ? -EBADMSG : r;
 }
 
-static int volume_read_header(struct volume_table *t, struct io_queue *q, int fd,
-                              struct format_volume *ret, struct err *err)
-{
-    uint8_t *page = aligned_alloc(FORMAT_ALIGN, FORMAT_ALIGN);
-    if (page == NULL)
-        return err_errno(err, -ENOMEM, "reading the header");
-    int r = io_run(q, IO_READ, fd, page, FORMAT_ALIGN, 0);
-    if (r == -ENODATA)
-        r = err_set(err, -EBADMSG, "it is not a Weir volume");
-    else if (r < 0)
-        r = err_errno(err, r, "reading the header");
-    else
-        r = format_volume_read(page, ret, err);
-    free(page);
-    if (r == 0 && memcmp(ret->store_id, t->store_id, FORMAT_ID_SIZE) != 0)
-        r = err_set(err, -ESTALE, "it belongs to another store");
-    return r;
-}
-
-static int volume_check_file(struct volume_table *t, struct io_queue *q, int fd,
-                             const struct index_volume *row, struct err *err)
-{
-    struct format_volume head = {0};
-    uint64_t size = 0;
-    int r = volume_read_header(t, q, fd, &head, err);
-    if (r < 0)
-        return r;
-    if (head.id != row->id || head.size != row->size)
-        return err_set(err, -EBADMSG, "it is not the volume that the index names");
-    r = t->io->file_size(t->io, fd, &size);
-    if (r < 0)
-        return err_errno(err, r, "asking for its size");
-    if (size < row->end)
-        return err_set(err, -EBADMSG, "it is shorter than the index says");
-    return 0;
-}
-
-/* The store opens without it. */
-static int volume_table_away(struct volume_table *t, uint32_t id)
-{
-    uint32_t *more = reallocarray(t->away, t->away_count + 1, sizeof *more);
-    if (more == NULL)
-        return -ENOMEM;
-    t->away = more;
-    t->away[t->away_count++] = id;
-    return 0;
-}
-
-static bool volume_table_is_away(const struct volume_table *t, uint32_t id)
-{
-    for (size_t i = 0; i < t->away_count; i++) {
-        if (t->away[i] == id)
-            return true;
-    }
-    return false;
-}
-
-static int volume_open_file(struct volume_table *t, struct volume_device *d, const char *path,
-                            bool read_only)
-{
-    int fd = t->io->open(t->io, path, (read_only ? 0u : IO_WRITABLE) | IO_DIRECT);
-    if (fd != -EROFS || read_only)
-        return fd;
-    /* As a file system with errors is mounted by many: what is there can still be read. */
-    fd = t->io->open(t->io, path, IO_DIRECT);
-    if (fd >= 0 && !atomic_exchange(&d->failed, true))
-        log_error("%s can only be read: nothing is written there", d->folder);
-    return fd;
-}
-
-int volume_open(struct volume_table *t, struct io_queue *q, const struct index_volume *row,
-                bool read_only, struct err *err)
-{
-    char path[VOLUME_PATH_MAX];
-    struct err why = {{0}};
-    struct volume *v = NULL;
-    struct volume_device *d = volume_device_by_id(t, row->device);
-    if (d == NULL)
-        return -ENODEV;
-    volume_path(d, row->id, VOLUME_SUFFIX, path);
-    int fd = volume_open_file(t, d, path, read_only);
-    if (fd == -EIO && volume_table_away(t, row->id) < 0)
-        fd = -ENOMEM;
-    if (fd < 0)
-        return err_errno(err, fd, "opening volume %s", path);
-    int r = volume_check_file(t, q, fd, row, &why);
-    if (r == -EIO && volume_table_away(t, row->id) < 0)
-        r = -ENOMEM;
-    if (r < 0) {
-        (void)t->io->close(t->io, fd); /* nothing was written */
-        return err_set(err, r, "volume %s is refused: %s", path, why.text);
-    }
-    r = volume_new(t->io, fd, d, row, &v);
-    if (r < 0) {
-        (void)t->io->close(t->io, fd);
-        return err_errno(err, r, "opening volume %s", path);
-    }
-    r = volume_table_add(t, v);
-    if (r < 0) {
-        volume_unref(v);
-        return err_errno(err, r, "opening volume %s", path);
-    }
-    return 0;
-}
-
 static int volume_write_file(struct volume_table *t, struct io_queue *q, int fd,
                              const struct index_volume *row)
 {
@@ -559,7 +459,7 @@ int volume_create(struct volume_table *t, struct io_queue *q, const struct index
         return fd;
     r = volume_write_file(t, q, fd, row);
     if (r == 0)
-        r = volume_new(t->io, fd, d, row, &v);
+        r = volume_new(t, fd, d, row, &v);
     if (r < 0)
         (void)t->io->close(t->io, fd);
     if (r == 0)

@@ -35,11 +35,11 @@ struct volume {
     uint64_t size;
     struct volume_device *device;
     struct index_volume row; /* as the index has it; the committer's */
-    _Atomic uint64_t *hits;  /* a bit for each FORMAT_ALIGN bytes: read since it was written? */
+    _Atomic uint64_t *hits;  /* a bit for each few pages: read since written? NULL: no cache */
 };
 
-/* The store's id is copied. */
-MUST_USE int volume_table_new(const struct io_ops *io, const uint8_t *store_id,
+/* The store's id is copied. Only a cache keeps in mind what is hit. */
+MUST_USE int volume_table_new(const struct io_ops *io, const uint8_t *store_id, bool is_cache,
                               struct volume_table **ret);
 struct volume_table *volume_table_free(struct volume_table *t);
 
@@ -49,9 +49,21 @@ unsigned volume_devices(struct volume_table *t);
 struct volume_device *volume_device(struct volume_table *t, unsigned i); /* i < volume_devices */
 struct volume_device *volume_device_by_id(struct volume_table *t, uint32_t id); /* or NULL */
 
-/* row: what the index says. The header must agree. q: reads it. -EEXIST: it is open. */
-MUST_USE int volume_open(struct volume_table *t, struct io_queue *q, const struct index_volume *row,
-                         bool read_only, struct err *err);
+/* One of some volumes that are opened at once, so that their headers are read side by side. */
+#define VOLUME_OPENING_MAX 64u /* a good number */
+struct volume_opening {
+    struct index_volume row; /* what the index says; the header must agree */
+    int res;                 /* of this one; -EEXIST: it is open */
+    struct err err;          /* why, where res is not 0 */
+    /* volume_open's own from here on. */
+    struct volume_device *device;
+    struct io_op io;
+    unsigned *reading;
+    int fd;
+};
+/* q: reads the headers. */
+void volume_open(struct volume_table *t, struct io_queue *q, struct volume_opening *v,
+                 unsigned count, bool read_only);
 
 /* A file of row->size bytes under its final name, header and name durable. -ENOSPC. *ret_left: it
  * failed, and yet left the file, so that its row must stay. */
@@ -87,9 +99,10 @@ MUST_USE int volume_wipe_tail(const struct volume *v, struct io_queue *q);
 MUST_USE int volume_check_ref(struct volume_table *t, struct io_queue *q, uint32_t volume,
                               const struct index_extent *x);
 
+/* offset: of a record. Records beside it may count as hit with it. Nothing was in no cache. */
 void volume_hit(struct volume *v, uint64_t offset);
 bool volume_was_hit(const struct volume *v, uint64_t offset);
-/* The same as words of bits: bit i of word w for page 64 w + i. */
+/* The same as words of bits, of a cache. */
 uint32_t volume_hit_words(const struct volume *v);
 uint64_t volume_hits(const struct volume *v, uint32_t word);
 void volume_add_hits(struct volume *v, uint32_t word, uint64_t bits);

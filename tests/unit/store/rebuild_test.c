@@ -6,11 +6,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "path_io.h"
 #include "store/format.h"
 #include "store_fixture.h"
 
-#define SIZE  100000u
-#define COUNT 40u
+#define SIZE   100000u
+#define COUNT  40u
+#define LARGE  40u                 /* blobs of all sizes in one large volume */
+#define PIECE  (UINT64_C(2) << 20) /* in which a volume is read */
+#define SECTOR UINT64_C(4096)
 
 static void lose_index(struct fixture *f)
 {
@@ -162,6 +166,95 @@ static void rebuild_test_damaged(void **state)
     fixture_free(&f);
 }
 
+static uint32_t large_size(uint64_t i)
+{
+    return i % 8 == 7 ? 1000 : 300001 + (uint32_t)i * 37777;
+}
+
+/* The blob whose record has the byte at offset; *ret_at: where the record begins. */
+static uint64_t large_at(uint64_t offset, uint64_t *ret_at)
+{
+    uint64_t at = FORMAT_RECORDS, i = 0;
+    while (at + format_record_size(large_size(i)) <= offset)
+        at += format_record_size(large_size(i++));
+    *ret_at = at;
+    return i;
+}
+
+static void large_filled(struct fixture *f)
+{
+    fixture_new(f);
+    f->options.volume_size = 64 << 20;
+    fixture_open(f);
+    for (uint64_t i = 0; i < LARGE; i++)
+        assert_int_equal(fixture_put_seed(f->worker, i, large_size(i)), 0);
+    fixture_close(f);
+    lose_index(f);
+}
+
+static void large_check(struct fixture *f, uint64_t lost)
+{
+    fixture_open(f);
+    for (uint64_t i = 0; i < LARGE; i++) {
+        int want = i == lost ? -ENOENT : 0;
+        assert_int_equal(fixture_get_seed(f->worker, i, large_size(i)), want);
+    }
+    fixture_free(f);
+}
+
+/* Records lie across the pieces in which a volume is read; a byte that is wrong at their border is
+ * found. */
+static void rebuild_test_pieces(void **state)
+{
+    (void)state;
+    for (uint64_t n = 0; n < 4; n++) {
+        struct fixture f;
+        struct store_rebuild report;
+        uint64_t at = 0, border = (2 + n) * PIECE - n % 2;
+        char path[160];
+        large_filled(&f);
+        uint64_t lost = large_at(border, &at);
+        assert_true(at + SECTOR < border); /* not its head */
+        fixture_volume_path(&f, 1, path);
+        fixture_flip(path, border, 0x10);
+        rebuild(&f, &report);
+        assert_int_equal(report.blobs, LARGE - 1);
+        assert_int_equal(report.damaged, 1);
+        large_check(&f, lost);
+    }
+}
+
+/* Bad sectors, in a payload and under a head, cost these two and no more. */
+static void rebuild_test_bad_sectors(void **state)
+{
+    (void)state;
+    static struct path_io io;
+    uint64_t at = 0, head_at = 0;
+    uint64_t lost = large_at(3 * PIECE + 9 * SECTOR, &at);
+    uint64_t lost_too = large_at(5 * PIECE, &head_at);
+    const uint64_t bad[2][2] = {{3 * PIECE + 9 * SECTOR, lost}, {head_at, lost_too}};
+    for (unsigned n = 0; n < ARRAY_LEN(bad); n++) {
+        struct fixture f;
+        struct store_rebuild report;
+        char folder[160];
+        large_filled(&f);
+        const struct io_ops *inner = f.options.io;
+        path_io_init(&io, inner != NULL ? inner : io_default());
+        (void)snprintf(folder, sizeof folder, "%s/warm", f.path);
+        struct path_rule *rule = path_io_rule(&io, folder);
+        atomic_store(&rule->bad_from, bad[n][0]);
+        atomic_store(&rule->bad_until, bad[n][0] + SECTOR);
+        f.options.io = &io.ops;
+        rebuild(&f, &report);
+        assert_true(atomic_load(&rule->failed) >= 2); /* a whole piece, and the sector itself */
+        f.options.io = inner;
+        assert_int_equal(report.blobs, LARGE - 1);
+        assert_int_equal(report.damaged, n == 0 ? 1 : 0); /* without a head: no record */
+        assert_int_equal(report.bytes_done, report.bytes);
+        large_check(&f, bad[n][1]);
+    }
+}
+
 static void append_record(const char *path, uint64_t offset, uint64_t seed, uint32_t epoch,
                           uint32_t volume)
 {
@@ -250,8 +343,9 @@ static void rebuild_test_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rebuild_test_all),     cmocka_unit_test(rebuild_test_again),
-        cmocka_unit_test(rebuild_test_damaged), cmocka_unit_test(rebuild_test_stale_tail),
+        cmocka_unit_test(rebuild_test_all),         cmocka_unit_test(rebuild_test_again),
+        cmocka_unit_test(rebuild_test_damaged),     cmocka_unit_test(rebuild_test_pieces),
+        cmocka_unit_test(rebuild_test_bad_sectors), cmocka_unit_test(rebuild_test_stale_tail),
         cmocka_unit_test(rebuild_test_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

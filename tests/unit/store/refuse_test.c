@@ -223,6 +223,32 @@ static void refuse_test_cache_loses_volume(void **state)
     fixture_free(&f);
 }
 
+/* Headers of many volumes are read at once: each is judged by its own. */
+static void refuse_test_one_of_many(void **state)
+{
+    (void)state;
+    const uint64_t count = 150;
+    struct fixture f;
+    char path[160];
+    fixture_new(&f);
+    f.options.volume_size = FORMAT_VOLUME_MIN;
+    fixture_open(&f);
+    for (uint64_t i = 0; i < count; i++)
+        assert_int_equal(fixture_put_seed(f.worker, i, 40000), 0); /* one has room for one */
+    fixture_close(&f);
+    fixture_volume_path(&f, 100, path);
+    fixture_flip(path, 16, 1);
+    refused(&f, -EBADMSG, "00000064.vol is refused: its header is damaged");
+    fixture_flip(path, 16, 1);
+    fixture_open(&f);
+    struct store_stat stat;
+    store_stat(f.store, &stat);
+    assert_int_equal(stat.volumes, count);
+    for (uint64_t i = 0; i < count; i++)
+        assert_int_equal(fixture_get_seed(f.worker, i, 40000), 0);
+    fixture_free(&f);
+}
+
 static void refuse_test_options(void **state)
 {
     (void)state;
@@ -247,6 +273,7 @@ int main(void)
         cmocka_unit_test(refuse_test_index),
         cmocka_unit_test(refuse_test_foreign_index),
         cmocka_unit_test(refuse_test_cache_loses_volume),
+        cmocka_unit_test(refuse_test_one_of_many),
         cmocka_unit_test(refuse_test_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -276,6 +276,53 @@ static void store_test_metrics(void **state)
     metrics_free(m);
 }
 
+struct chain {
+    struct store_worker *worker;
+    uint64_t next, count;
+    bool waits; /* the next one is waited for from within */
+    bool done;
+};
+
+static void chain_next(struct chain *c);
+
+static void chain_got(void *arg, int res, struct rbuf *blob)
+{
+    struct chain *c = arg;
+    assert_int_equal(res, 0);
+    assert_non_null(blob);
+    if (c->waits && c->next < c->count)
+        assert_int_equal(fixture_get_seed(c->worker, c->next++, 300000), 0);
+    if (c->next < c->count)
+        chain_next(c);
+    else
+        c->done = true;
+}
+
+static void chain_next(struct chain *c)
+{
+    struct digest d;
+    rbuf_unref(fixture_blob(c->next++, 300000, &d));
+    store_get(c->worker, &d, chain_got, c);
+}
+
+/* Each get is begun by the answer to the one before. */
+static void store_test_get_from_answer(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_new(&f);
+    fixture_open(&f);
+    for (uint64_t i = 0; i < 20; i++)
+        assert_int_equal(fixture_put_seed(f.worker, i, 300000), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        struct chain c = {.worker = f.worker, .count = 20, .waits = i == 1};
+        chain_next(&c);
+        store_worker_wait(f.worker, &c.done);
+        assert_int_equal(c.next, c.count);
+    }
+    fixture_free(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +336,7 @@ int main(void)
         cmocka_unit_test(store_test_names),
         cmocka_unit_test(store_test_locked),
         cmocka_unit_test(store_test_metrics),
+        cmocka_unit_test(store_test_get_from_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
