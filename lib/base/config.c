@@ -81,13 +81,15 @@ static const cyaml_config_t config_plain = {
     .flags = CYAML_CFG_DEFAULT,
 };
 
-int config_parse(const char *name, const char *text, size_t size,
-                 const cyaml_schema_value_t *schema, void **ret, struct err *err)
+static int config_parse_with(const char *name, const char *text, size_t size,
+                             cyaml_cfg_flags_t flags, const cyaml_schema_value_t *schema,
+                             void **ret, struct err *err)
 {
     ASSERT(schema != NULL);
     ASSERT(ret != NULL);
     struct config_log log = {.line = 0};
     cyaml_config_t how = config_plain;
+    how.flags |= flags;
     how.log_fn = config_on_log;
     how.log_ctx = &log;
     void *loaded = NULL;
@@ -109,13 +111,32 @@ int config_parse(const char *name, const char *text, size_t size,
     return err_set(err, -EINVAL, "%s: %s", name, reason);
 }
 
-int config_load(const char *path, const cyaml_schema_value_t *schema, void **ret, struct err *err)
+int config_parse(const char *name, const char *text, size_t size,
+                 const cyaml_schema_value_t *schema, void **ret, struct err *err)
+{
+    return config_parse_with(name, text, size, CYAML_CFG_DEFAULT, schema, ret, err);
+}
+
+static int config_load_with(const char *path, cyaml_cfg_flags_t flags,
+                            const cyaml_schema_value_t *schema, void **ret, struct err *err)
 {
     CLEAN_BUF struct buf text = BUF_EMPTY;
     int r = file_read(path, CONFIG_SIZE_MAX, &text);
     if (r < 0)
         return err_errno(err, r, "reading %s", path);
-    return config_parse(path, text.data != NULL ? text.data : "", text.size, schema, ret, err);
+    return config_parse_with(path, text.data != NULL ? text.data : "", text.size, flags, schema,
+                             ret, err);
+}
+
+int config_load(const char *path, const cyaml_schema_value_t *schema, void **ret, struct err *err)
+{
+    return config_load_with(path, CYAML_CFG_DEFAULT, schema, ret, err);
+}
+
+int config_load_part(const char *path, const cyaml_schema_value_t *schema, void **ret,
+                     struct err *err)
+{
+    return config_load_with(path, CYAML_CFG_IGNORE_UNKNOWN_KEYS, schema, ret, err);
 }
 
 void config_free(const cyaml_schema_value_t *schema, void *config)

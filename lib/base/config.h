@@ -16,7 +16,12 @@
 MUST_USE int config_load(const char *path, const cyaml_schema_value_t *schema, void **ret,
                          struct err *err);
 
-/* The same from memory; name stands for the path in messages. */
+/* For a tool that needs a part of a daemon's file: keys that the schema does not have are left to
+ * the daemon. */
+MUST_USE int config_load_part(const char *path, const cyaml_schema_value_t *schema, void **ret,
+                              struct err *err);
+
+/* The same as config_load from memory; name stands for the path in messages. */
 MUST_USE int config_parse(const char *name, const char *text, size_t size,
                           const cyaml_schema_value_t *schema, void **ret, struct err *err);
 void config_free(const cyaml_schema_value_t *schema, void *config);

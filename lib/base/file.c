@@ -110,6 +110,20 @@ int file_write(const char *path, struct str bytes, unsigned mode)
     return file_sync_parent(path);
 }
 
+/* The folder's name is in another one, which a crash may find without it. */
+static int file_mkdir(const char *path)
+{
+    if (mkdir(path, 0755) < 0)
+        return errno == EEXIST ? 0 : -errno;
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return file_sync_folder(".");
+    if (slash == path)
+        return file_sync_folder("/");
+    CLEAN(base_free) char *parent = str_dup((struct str){path, (size_t)(slash - path)});
+    return parent != NULL ? file_sync_folder(parent) : -ENOMEM;
+}
+
 int file_mkdirs(const char *path)
 {
     CLEAN(base_free) char *copy = str_dup(str_of(path));
@@ -120,8 +134,9 @@ int file_mkdirs(const char *path)
             continue;
         char kept = *p;
         *p = 0;
-        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-            return -errno;
+        int r = file_mkdir(copy);
+        if (r < 0)
+            return r;
         *p = kept;
         if (kept == 0)
             break;

@@ -19,7 +19,7 @@ MUST_USE int file_read_secret(const char *path, struct buf *out);
  * After 0 the new bytes survive a power loss; after an error the old file stands. */
 MUST_USE int file_write(const char *path, struct str bytes, unsigned mode);
 
-/* Like mkdir -p with mode 0755; an existing folder is fine. */
+/* Like mkdir -p with mode 0755; an existing folder is fine. New names survive a power loss. */
 MUST_USE int file_mkdirs(const char *path);
 
 /* Removes path and, if it is a folder, all below it; an absent one is fine. Follows no link. */

@@ -28,6 +28,27 @@ static void commit_row_uncount(struct index_volume *row, uint32_t length)
     row->bytes -= MIN(row->bytes, length);
 }
 
+static void commit_row_free(struct index_volume *row, uint32_t length, bool is_blob,
+                            bool quarantined)
+{
+    row->live -= MIN(row->live, format_record_size(length));
+    if (is_blob && !quarantined)
+        commit_row_uncount(row, length);
+}
+
+/* Of a volume that is away with its device: its row must be true when it comes back, and then
+ * compaction finds what is dead in it. */
+static int commit_free_away(struct index_txn *t, uint32_t volume, uint32_t length, bool is_blob,
+                            bool quarantined)
+{
+    struct index_volume row;
+    int r = index_get_volume(t, volume, &row);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r; /* gone for good */
+    commit_row_free(&row, length, is_blob, quarantined);
+    return index_put_volume(t, &row);
+}
+
 int commit_free_record(struct commit *c, struct commit_batch *b, struct index_txn *t,
                        uint32_t volume, uint64_t offset, uint32_t length, bool is_blob,
                        bool quarantined)
@@ -39,10 +60,8 @@ int commit_free_record(struct commit *c, struct commit_batch *b, struct index_tx
         return r;
     struct index_volume *row = commit_row(c, b, volume);
     if (row == NULL)
-        return 0; /* its volume is gone, or away with its device */
-    row->live -= MIN(row->live, size);
-    if (is_blob && !quarantined)
-        commit_row_uncount(row, length);
+        return commit_free_away(t, volume, length, is_blob, quarantined);
+    commit_row_free(row, length, is_blob, quarantined);
     return index_put_hole(t, &hole);
 }
 

@@ -99,6 +99,26 @@ static bool commit_ref_waits(const struct commit_batch *b, const struct commit_o
     return false;
 }
 
+/* A move that names what is missing is refused before its record is written: a rebuild would take
+ * that for the last word. True: it must wait for what the batch does first. */
+static bool commit_names_wait(struct commit *c, const struct commit_batch *b, struct commit_op *op)
+{
+    if (op->kind != COMMIT_REF_PUT || !op->active || !c->options.counts)
+        return false;
+    int r = index_find_all(c->reader, &op->digest, 1);
+    if (r == 0)
+        r = index_find_all(c->reader, op->links, op->links_count);
+    for (unsigned i = 0; i < b->count; i++) {
+        const struct commit_op *other = b->ops[i];
+        bool reclaims = other->kind == COMMIT_INDEX && other->apply == commit_reclaim;
+        if (reclaims || (r == -ENOENT && other->kind == COMMIT_PUT))
+            return true;
+    }
+    op->active = r == 0;
+    op->res = r;
+    return false;
+}
+
 /* --- where it goes ---------------------------------------------------------------------------- */
 
 static bool commit_place(struct commit *c, struct commit_batch *b, struct commit_op *op,
@@ -192,6 +212,8 @@ bool commit_add(struct commit *c, struct commit_batch *b, struct commit_op *op)
         if (commit_ref_waits(b, op))
             return false;
         op->active = !commit_resolve_ref(c, op);
+        if (commit_names_wait(c, b, op))
+            return false;
         placed = !op->active || commit_place_ref(c, b, op);
         break;
     case COMMIT_INDEX:

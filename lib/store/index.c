@@ -4,8 +4,10 @@
 #include "store/index.h"
 #include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/file.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -422,39 +424,34 @@ static int index_open_env(struct index *x, const char *path, uint64_t map_size, 
     return r < 0 ? err_errno(err, r, "checking the readers of %s", path) : 0;
 }
 
-static int index_prepare_folder(const char *path, bool create, struct err *err)
+static int index_join(const char *path, const char *rest, char out[INDEX_PATH_MAX])
 {
-    char data[INDEX_PATH_MAX];
-    struct buf b = BUF_EMPTY;
-    buf_printf(&b, "%s/data.mdb", path);
-    int r = buf_error(&b) < 0 ? buf_error(&b) : str_copy(buf_str(&b), data, sizeof data);
-    buf_free(&b);
-    if (r < 0)
-        return err_errno(err, r, "opening the index %s", path);
-    struct stat st;
-    if (stat(data, &st) == 0)
-        return 0;
-    if (errno != ENOENT)
-        return err_errno(err, -errno, "opening %s", data);
-    if (!create)
-        return err_set(err, -ENOENT, "there is no index at %s", path);
-    r = file_mkdirs(path);
-    return r < 0 ? err_errno(err, r, "making the folder %s", path) : 0;
+    int n = snprintf(out, INDEX_PATH_MAX, "%s%s", path, rest);
+    return n > 0 && n < INDEX_PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-int index_open(const char *path, uint64_t map_size, unsigned flags, const uint8_t *store_id,
-               struct err *err, struct index **ret)
+static int index_there(const char *path, bool *ret)
 {
-    int r = index_prepare_folder(path, (flags & INDEX_CREATE) != 0, err);
-    if (r < 0)
-        return r;
+    char data[INDEX_PATH_MAX];
+    struct stat st;
+    int r = index_join(path, "/data.mdb", data);
+    if (r == 0 && stat(data, &st) != 0 && errno != ENOENT)
+        r = -errno;
+    else if (r == 0)
+        *ret = access(data, F_OK) == 0;
+    return r;
+}
+
+static int index_open_made(const char *path, uint64_t map_size, unsigned flags,
+                           const uint8_t *store_id, struct err *err, struct index **ret)
+{
     struct index *x = calloc(1, sizeof *x);
     if (x == NULL)
         return err_errno(err, -ENOMEM, "opening the index %s", path);
     x->magic = INDEX_MAGIC;
     x->room_fd = -1;
     (void)pthread_mutex_init(&x->lock, NULL); /* does not fail on Linux with default attributes */
-    r = index_open_env(x, path, map_size, flags, err);
+    int r = index_open_env(x, path, map_size, flags, err);
     if (r == 0)
         r = index_check(x, path, err);
     if (r < 0) {
@@ -465,6 +462,8 @@ int index_open(const char *path, uint64_t map_size, unsigned flags, const uint8_
         index_room_open(x, path);
     r = (flags & INDEX_READ_ONLY) != 0 ? index_look(x)
                                        : index_run(x, index_make, (void *)(uintptr_t)store_id);
+    if (r == 0 && (flags & INDEX_CREATE) != 0)
+        r = index_err(mdb_env_sync(x->env, 1));
     if (r < 0) {
         err_errno(err, r, "preparing the index %s", path);
         index_close(x);
@@ -472,6 +471,60 @@ int index_open(const char *path, uint64_t map_size, unsigned flags, const uint8_
     }
     *ret = x;
     return 0;
+}
+
+static int index_move(const char *made, const char *path)
+{
+    char parent[INDEX_PATH_MAX];
+    int r = file_sync_folder(made);
+    if (r == 0)
+        r = file_remove_all(path); /* there is no environment in it */
+    if (r == 0 && rename(made, path) != 0)
+        r = -errno;
+    if (r == 0)
+        r = str_copy(str_of(path), parent, sizeof parent);
+    char *slash = r == 0 ? strrchr(parent, '/') : NULL;
+    if (slash != NULL)
+        *slash = 0;
+    return r < 0 ? r : file_sync_folder(slash == NULL ? "." : slash == parent ? "/" : parent);
+}
+
+/* A new environment is made beside its place and moved there whole. LMDB does not sync the first
+ * pages of one: power lost before the first commit leaves a file that is none, and a first commit
+ * that fails leaves one that the next power cut makes none. */
+static int index_create(const char *path, uint64_t map_size, const uint8_t *store_id,
+                        struct err *err)
+{
+    char made[INDEX_PATH_MAX];
+    struct index *x = NULL;
+    int r = index_join(path, ".making", made);
+    if (r == 0)
+        r = file_remove_all(made); /* of an attempt that broke off */
+    if (r == 0)
+        r = file_mkdirs(made);
+    if (r < 0)
+        return err_errno(err, r, "making the index %s", path);
+    r = index_open_made(made, map_size, INDEX_CREATE, store_id, err, &x);
+    index_close(x);
+    if (r < 0)
+        return r;
+    r = index_move(made, path);
+    return r < 0 ? err_errno(err, r, "making the index %s", path) : 0;
+}
+
+int index_open(const char *path, uint64_t map_size, unsigned flags, const uint8_t *store_id,
+               struct err *err, struct index **ret)
+{
+    bool there = false;
+    int r = index_there(path, &there);
+    if (r < 0)
+        return err_errno(err, r, "opening the index %s", path);
+    if (!there && (flags & INDEX_CREATE) == 0)
+        return err_set(err, -ENOENT, "there is no index at %s", path);
+    if (!there)
+        r = index_create(path, map_size, store_id, err);
+    return r < 0 ? r
+                 : index_open_made(path, map_size, flags & ~(unsigned)INDEX_CREATE, NULL, err, ret);
 }
 
 struct index *index_close(struct index *x)

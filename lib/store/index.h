@@ -39,8 +39,8 @@ struct index_reader *index_reader_free(struct index_reader *r);
 typedef int index_body(struct index_txn *t, void *arg);
 MUST_USE int index_run(struct index *x, index_body *body, void *arg);
 
-/* Whether the disk is full and what the index has in reserve runs out: nothing new may come in then,
- * so that there is enough to make room with. By who may call index_run. */
+/* Whether the disk is full and what the index has in reserve runs out: nothing new may come in
+ * then, so that there is enough to make room with. By who may call index_run. */
 bool index_room_low(struct index *x);
 /* What that found last, or a transaction since; any thread. */
 bool index_room_was_low(const struct index *x);
@@ -71,6 +71,8 @@ struct index_entry {
 };
 
 MUST_USE int index_find(struct index_reader *r, const struct digest *d, struct index_entry *ret);
+/* -ENOENT: one of them, at least, is not there. */
+MUST_USE int index_find_all(struct index_reader *r, const struct digest *digests, uint32_t count);
 MUST_USE int index_get(struct index_txn *t, const struct digest *d, struct index_entry *ret);
 MUST_USE int index_put(struct index_txn *t, const struct digest *d, const struct index_entry *e);
 MUST_USE int index_delete(struct index_txn *t, const struct digest *d);
@@ -162,6 +164,7 @@ struct index_volume {
 
 MUST_USE int index_put_volume(struct index_txn *t, const struct index_volume *v);
 MUST_USE int index_delete_volume(struct index_txn *t, uint32_t id);
+MUST_USE int index_get_volume(struct index_txn *t, uint32_t id, struct index_volume *ret);
 MUST_USE int index_find_volume(struct index_reader *r, uint32_t id, struct index_volume *ret);
 typedef int index_volume_each(void *arg, const struct index_volume *v); /* < 0 ends the walk */
 MUST_USE int index_volumes(struct index_reader *r, index_volume_each *each, void *arg);

@@ -84,6 +84,18 @@ int index_find(struct index_reader *r, const struct digest *d, struct index_entr
     return e;
 }
 
+int index_find_all(struct index_reader *r, const struct digest *digests, uint32_t count)
+{
+    struct index_entry entry;
+    int e = index_read_begin(r);
+    if (e < 0)
+        return e;
+    for (uint32_t i = 0; i < count && e == 0; i++)
+        e = index_get_entry(r->txn, r->index->dbs[INDEX_BLOBS], &digests[i], &entry);
+    index_read_end(r);
+    return e;
+}
+
 int index_get(struct index_txn *t, const struct digest *d, struct index_entry *ret)
 {
     return index_get_entry(t->txn, t->index->dbs[INDEX_BLOBS], d, ret);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The index must be able to change on a full disk: who deletes a film or gives a volume up does so
- * to make room, and LMDB, which never writes over pages in use, needs some for that. So the file has
- * blocks ahead of its end, taken from the file system beforehand: fallocate with KEEP_SIZE, of which
- * LMDB sees nothing but that its writes succeed. They are filled up after each transaction that ate
- * into them. While that cannot be done and less than half is left, room is low: nothing new comes
- * into the store then, and the rest is for making room. */
+ * to make room, and LMDB, which never writes over pages in use, needs some for that. So the file
+ * has blocks ahead of its end, taken from the file system beforehand: fallocate with KEEP_SIZE, of
+ * which LMDB sees nothing but that its writes succeed. They are filled up after each transaction
+ * that ate into them. While that cannot be done and less than half is left, room is low: nothing
+ * new comes into the store then, and the rest is for making room. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -33,8 +33,8 @@ struct index_ref_disk {
     int64_t changed_ms;
     uint32_t volume;
     uint32_t page;
-    uint32_t flags; /* 1: deleted */
-    uint32_t reserved;
+    uint32_t flags;    /* 1: deleted */
+    uint32_t checksum; /* of the row and its name; 0: written by a version that made none */
 };
 static_assert(sizeof(struct index_ref_disk) == 48, "docs/format.md");
 
@@ -124,16 +124,26 @@ static int index_read_volume(const MDB_val *key, const MDB_val *value, struct in
     return 0;
 }
 
-int index_find_volume(struct index_reader *r, uint32_t id, struct index_volume *ret)
+static int index_get_volume_row(MDB_txn *txn, MDB_dbi volumes, uint32_t id,
+                                struct index_volume *ret)
 {
     uint32_t k = htobe32(id);
     MDB_val key = index_val(&k, sizeof k), value;
+    int r = index_err(mdb_get(txn, volumes, &key, &value));
+    return r < 0 ? r : index_read_volume(&key, &value, ret);
+}
+
+int index_get_volume(struct index_txn *t, uint32_t id, struct index_volume *ret)
+{
+    return index_get_volume_row(t->txn, t->index->dbs[INDEX_VOLUMES], id, ret);
+}
+
+int index_find_volume(struct index_reader *r, uint32_t id, struct index_volume *ret)
+{
     int e = index_read_begin(r);
     if (e < 0)
         return e;
-    e = index_err(mdb_get(r->txn, r->index->dbs[INDEX_VOLUMES], &key, &value));
-    if (e == 0)
-        e = index_read_volume(&key, &value, ret);
+    e = index_get_volume_row(r->txn, r->index->dbs[INDEX_VOLUMES], id, ret);
     index_read_end(r);
     return e;
 }
@@ -311,12 +321,28 @@ int index_errands(struct index_reader *r, const struct digest *after, unsigned m
 
 /* --- refs ------------------------------------------------------------------------------------- */
 
-static int index_read_ref(const MDB_val *value, struct index_ref *ret)
+/* Nothing else would tell that a row is not what was written: a blob proves itself, a name does
+ * not. */
+static uint32_t index_ref_sum(struct str name, const struct index_ref_disk *row)
+{
+    uint8_t bytes[offsetof(struct index_ref_disk, checksum) + STORE_NAME_MAX];
+    size_t size = MIN(name.size, (size_t)STORE_NAME_MAX);
+    uint32_t sum;
+    memcpy(bytes, row, offsetof(struct index_ref_disk, checksum));
+    memcpy(bytes + offsetof(struct index_ref_disk, checksum), name.data, size);
+    struct digest d = digest_of(bytes, offsetof(struct index_ref_disk, checksum) + size);
+    memcpy(&sum, d.bytes, sizeof sum);
+    return sum != 0 ? sum : 1;
+}
+
+static int index_read_ref(struct str name, const MDB_val *value, struct index_ref *ret)
 {
     struct index_ref_disk row;
-    if (value->mv_size != sizeof row)
+    if (value->mv_size != sizeof row || !store_name_ok(name))
         return -EBADMSG;
     memcpy(&row, value->mv_data, sizeof row);
+    if (row.checksum != 0 && row.checksum != index_ref_sum(name, &row))
+        return -EBADMSG;
     memcpy(ret->ref.presentation.bytes, row.digest, DIGEST_SIZE);
     ret->ref.generation = le64toh(row.generation);
     ret->ref.changed_ms = (int64_t)le64toh((uint64_t)row.changed_ms);
@@ -330,7 +356,7 @@ static int index_get_ref_row(MDB_txn *txn, MDB_dbi refs, struct str name, struct
 {
     MDB_val key = index_val(name.data, name.size), value;
     int r = index_err(mdb_get(txn, refs, &key, &value));
-    return r < 0 ? r : index_read_ref(&value, ret);
+    return r < 0 ? r : index_read_ref(name, &value, ret);
 }
 
 int index_find_ref_row(struct index_reader *r, struct str name, struct index_ref *ret)
@@ -368,6 +394,7 @@ int index_put_ref(struct index_txn *t, struct str name, const struct index_ref *
                                  .page = htole32((uint32_t)(ref->offset / FORMAT_ALIGN)),
                                  .flags = htole32(ref->gone ? INDEX_REF_GONE : 0)};
     memcpy(row.digest, ref->ref.presentation.bytes, DIGEST_SIZE);
+    row.checksum = index_ref_sum(name, &row);
     return index_put_row(t, INDEX_REFS, index_val(name.data, name.size), &row, sizeof row);
 }
 
@@ -385,10 +412,11 @@ static int index_refs_row(void *arg, const MDB_val *key, const MDB_val *value)
 {
     struct index_refs_walk *w = arg;
     struct index_ref row;
-    int r = index_read_ref(value, &row);
+    struct str name = {key->mv_data, key->mv_size};
+    int r = index_read_ref(name, value, &row);
     if (r < 0 || row.gone)
         return r;
-    return w->each(w->arg, (struct str){key->mv_data, key->mv_size}, &row.ref) ? 0 : 1;
+    return w->each(w->arg, name, &row.ref) ? 0 : 1;
 }
 
 int index_list_refs(struct index_reader *r, store_ref_each *each, void *arg)

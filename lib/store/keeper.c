@@ -159,6 +159,7 @@ int keeper_settle(struct keeper *k)
     (void)pthread_mutex_lock(&k->lock);
     uint64_t want = k->started + 1;
     k->settling++;
+    k->settles++;
     while (k->idle < want && !k->stopping) {
         k->woken = true;
         (void)pthread_cond_signal(&k->wake);

@@ -16,11 +16,18 @@
 
 /* --- which volume ----------------------------------------------------------------------------- */
 
-static bool compact_skipped(struct keeper *k, uint32_t id)
+/* So many could not be emptied that it is no matter of one volume. */
+static bool compact_all_skipped(struct keeper *k)
 {
     struct keeper_compact *x = &k->compact;
     if (x->skip_count > 0 && clock_mono_us() >= x->skip_until_us)
         x->skip_count = 0;
+    return x->skip_count == ARRAY_LEN(x->skip);
+}
+
+static bool compact_skipped(const struct keeper *k, uint32_t id)
+{
+    const struct keeper_compact *x = &k->compact;
     for (unsigned i = 0; i < x->skip_count; i++) {
         if (x->skip[i] == id)
             return true;
@@ -28,13 +35,16 @@ static bool compact_skipped(struct keeper *k, uint32_t id)
     return false;
 }
 
-static void compact_skip(struct keeper *k, uint32_t id)
+/* The next one has its turn; with too many of them nothing does for a while. */
+static enum keeper_step compact_skip(struct keeper *k, uint32_t id)
 {
     struct keeper_compact *x = &k->compact;
-    if (x->skip_count < ARRAY_LEN(x->skip))
-        x->skip[x->skip_count++] = id;
-    x->skip_until_us = clock_mono_us() + COMPACT_SKIP_US;
     x->volume = 0;
+    if (x->skip_count == ARRAY_LEN(x->skip))
+        return KEEPER_IDLE;
+    x->skip[x->skip_count++] = id;
+    x->skip_until_us = clock_mono_us() + COMPACT_SKIP_US;
+    return KEEPER_MORE;
 }
 
 /* Those that are appended to now have the highest numbers of their kinds. */
@@ -72,6 +82,9 @@ static bool compact_choose(struct keeper *k)
     uint32_t id = 0;
     struct volume *v;
     k->compact.volume = 0;
+    (void)compact_skipped(k, 0); /* forgets what is long ago */
+    if (k->compact.skip_count == ARRAY_LEN(k->compact.skip))
+        return false;
     while ((v = volume_after(k->store->volumes, id)) != NULL) {
         id = v->id;
         double gain = compact_gain(k, v);
@@ -170,7 +183,7 @@ enum keeper_step keeper_compact_step(struct keeper *k)
     bool stuck = false;
     if (s->is_cache || !k->works) /* a cache gives whole volumes up */
         return KEEPER_IDLE;
-    if (k->compact.volume == 0 && !compact_choose(k))
+    if (k->compact.volume == 0 && (compact_all_skipped(k) || !compact_choose(k)))
         return KEEPER_IDLE;
     if (!keeper_may(k, &k->work, COMPACT_BYTES))
         return KEEPER_BUSY;
@@ -183,21 +196,17 @@ enum keeper_step keeper_compact_step(struct keeper *k)
     if (r < 0 || stuck) {
         log_warn("volume %08x cannot be emptied now: %s", id,
                  r < 0 ? strerror(-r) : "there is no room for it");
-        compact_skip(k, id);
-        return KEEPER_IDLE;
+        return compact_skip(k, id);
     }
     if (count > 0)
         return KEEPER_MORE;
     if (k->compact.stuck) {
         log_warn("volume %08x stays: some of it cannot be read", id);
-        compact_skip(k, id);
-        return KEEPER_IDLE;
+        return compact_skip(k, id);
     }
     r = compact_drop(k);
-    if (r < 0) {
-        compact_skip(k, id);
-        return KEEPER_IDLE;
-    }
+    if (r < 0)
+        return compact_skip(k, id);
     store_count(&s->counts.compacted_volumes, s->metrics.compacted, 1);
     k->compact.volume = 0;
     return KEEPER_MORE;

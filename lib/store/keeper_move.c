@@ -10,6 +10,7 @@
 #define MOVE_RECORDS   64u /* of a step, and at most: */
 #define MOVE_BYTES     (UINT64_C(8) << 20)
 #define MOVE_SWEEP_US  (UINT64_C(60) * 1000000)
+#define MOVE_LOOK_US   (UINT64_C(1) * 1000000)
 #define MOVE_HIGH      0.95 /* of the capacity; emptied down to: */
 #define MOVE_LOW       0.90
 #define MOVE_OF_SYSTEM 0.90 /* of a file system, where nothing is configured */
@@ -178,12 +179,15 @@ static void move_next_volume(struct keeper *k)
     x->next_us = clock_mono_us() + MOVE_SWEEP_US;
 }
 
-static bool move_settling(struct keeper *k)
+/* Somebody waits for us to settle for whom no sweep was begun yet. */
+static bool move_asked(struct keeper *k)
 {
+    struct keeper_move *x = &k->move;
     (void)pthread_mutex_lock(&k->lock);
-    bool settling = k->settling > 0;
+    bool asked = k->settling > 0 && x->swept != k->settles;
+    x->swept = k->settles;
     (void)pthread_mutex_unlock(&k->lock);
-    return settling;
+    return asked;
 }
 
 enum keeper_step keeper_move_step(struct keeper *k)
@@ -192,12 +196,14 @@ enum keeper_step keeper_move_step(struct keeper *k)
     if (k->store->heat == NULL || !k->works)
         return KEEPER_IDLE;
     if (x->pass == 0) {
-        bool settling = move_settling(k);
-        if (!settling)
-            x->swept = false;
-        if (clock_mono_us() < x->next_us && (!settling || x->swept))
+        uint64_t now_us = clock_mono_us();
+        if (now_us < x->next_us && !move_asked(k)) {
+            /* What reclaiming and the remote tier have freed meanwhile is room to promote to. */
+            if (now_us >= x->look_us)
+                move_look(k, false);
+            x->look_us = now_us >= x->look_us ? now_us + MOVE_LOOK_US : x->look_us;
             return KEEPER_IDLE;
-        x->swept = settling; /* once for those who wait, not for ever */
+        }
         x->pass = 1;
         x->volume = 0;
         x->within = false;

@@ -59,10 +59,10 @@ struct keeper_remote {
 };
 
 struct keeper_compact {
-    uint32_t volume;  /* being emptied; 0: none */
-    uint64_t from;    /* of its extents */
-    bool stuck;       /* some could not be read */
-    uint32_t skip[8]; /* what could not be moved out of them lately */
+    uint32_t volume;    /* being emptied; 0: none */
+    uint64_t from;      /* of its extents */
+    bool stuck;         /* some could not be read */
+    uint32_t skip[256]; /* what could not be moved out of them lately */
     unsigned skip_count;
     uint64_t skip_until_us;
 };
@@ -82,8 +82,9 @@ struct keeper_move {
     bool within;
     bool cold; /* the volume */
     uint64_t began_ms;
-    uint64_t debt; /* bytes moved that the throttle has not been asked for yet */
-    bool swept;    /* for those who wait for us to settle */
+    uint64_t debt;    /* bytes moved that the throttle has not been asked for yet */
+    uint64_t look_us; /* when to look at the tiers again */
+    uint64_t swept;   /* keeper.settles when the last sweep began */
 };
 
 struct keeper {
@@ -112,6 +113,7 @@ struct keeper {
     unsigned pushing;       /* ops the committer has */
     uint64_t started, idle; /* rounds begun; the last one that found nothing to do */
     unsigned settling;      /* who waits for that: no throttling meanwhile */
+    uint64_t settles;       /* how many did so far */
     struct place_state place;
     struct keeper_waiter *waiters;
 };

@@ -57,12 +57,43 @@ static void scrub_record(struct keeper *k, const struct digest *d, const struct 
     scrub_repair(s, d, e);
 }
 
+/* The index knows what a ref's record should say: a damaged one is written anew from it. */
+static void scrub_ref(struct keeper *k, const struct index_extent *x)
+{
+    struct store *s = k->store;
+    struct keeper_op *op = &k->ops[0];
+    struct index_ref now;
+    int r = volume_check_ref(s->volumes, k->queue, k->scrub.volume, x);
+    store_count(&s->counts.scrubbed_bytes, s->metrics.scrubbed_bytes, FORMAT_ALIGN);
+    if ((r != -EBADMSG && r != -EIO) || index_find_ref_row(k->reader, str_of(x->name), &now) < 0 ||
+        now.volume != k->scrub.volume || now.offset != x->offset)
+        return;
+    log_warn("volume %08x is damaged at %llu: the move of a ref", k->scrub.volume,
+             (unsigned long long)x->offset);
+    store_count(&s->counts.damaged, s->metrics.damaged, 1);
+    *op = (struct keeper_op){
+        .commit = {.kind = COMMIT_REF_MOVE, .volume = k->scrub.volume, .offset = x->offset}};
+    if (str_copy(str_of(x->name), op->commit.name, sizeof op->commit.name) < 0)
+        return;
+    keeper_push(k, op);
+    keeper_wait(k);
+    op->commit.record = rbuf_unref(op->commit.record);
+    if (op->commit.res == 0)
+        store_count(&s->counts.repaired, s->metrics.repaired, 1);
+}
+
 /* False: not before the throttle lets us. */
 static bool scrub_extent(struct keeper *k, const struct index_extent *x)
 {
     struct index_entry e;
-    if (x->kind != FORMAT_BLOB || index_find(k->reader, &x->digest, &e) < 0 ||
-        e.volume != k->scrub.volume || e.offset != x->offset)
+    if (x->kind != FORMAT_BLOB) {
+        if (!keeper_may(k, &k->scrub_pace, FORMAT_ALIGN))
+            return false;
+        scrub_ref(k, x);
+        return true;
+    }
+    if (index_find(k->reader, &x->digest, &e) < 0 || e.volume != k->scrub.volume ||
+        e.offset != x->offset)
         return true;
     if (!keeper_may(k, &k->scrub_pace, format_record_size(e.length)))
         return false;
@@ -89,6 +120,8 @@ enum keeper_step keeper_scrub_step(struct keeper *k)
         return KEEPER_IDLE;
     if (!x->within) {
         scrub_next_volume(k);
+        if (x->within)
+            keeper_wake_at(k, clock_mono_us()); /* there is a rest only behind the last */
         return KEEPER_IDLE;
     }
     int r = index_extents(k->reader, x->volume, x->from, SCRUB_RECORDS, k->extents, &count);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "store/commit_priv.h"
 #include "store/store_devices.h"
+#include "store/store_learnt.h"
 #include "store/store_priv.h"
 #include "store/store_recount.h"
 
@@ -328,7 +329,7 @@ static int store_volume_size(const struct store_options *o, uint64_t *ret, struc
 static int store_open_learning(struct store *s, const struct store_options *o)
 {
     int r = 0;
-    if (s->is_cache && !o->admit_all && o->hot_size > 0) {
+    if (s->is_cache && o->admission != STORE_ADMIT_ALL && o->hot_size > 0) {
         struct admit_options a = {.blobs = MAX(o->size_max / STORE_BLOB_USUAL, 1024)};
         r = admit_new(&a, &s->admit);
     }
@@ -344,6 +345,7 @@ static int store_open_parts(struct store *s, const struct store_options *o, stru
 {
     int r = store_volume_size(o, &s->volume_size, err);
     s->size_max = o->size_max;
+    s->admission = o->admission;
     if (r == 0 && o->durability != STORE_LOCAL && o->remote == NULL)
         r = err_set(err, -EINVAL, "durability beyond this host needs a remote tier");
     if (r == 0 && !o->read_only)
@@ -363,6 +365,12 @@ static int store_open_parts(struct store *s, const struct store_options *o, stru
     r = store_start_commit(s, o, err);
     if (r < 0)
         return r;
+    if (s->is_cache) {
+        s->learnt = file_join(o->path, STORE_FILE_LEARNT);
+        if (s->learnt == NULL)
+            return err_errno(err, -ENOMEM, "opening the store %s", o->path);
+        store_learnt_load(s, s->learnt, o->size_max);
+    }
     r = keeper_start(s, o, &s->keeper);
     return r < 0 ? err_errno(err, r, "starting the keeper of %s", o->path) : 0;
 }
@@ -409,6 +417,9 @@ struct store *store_close(struct store *s)
         (void)nanosleep(&moment, NULL);
     s->commit = commit_stop(s->commit);
     s->keeper = keeper_free(keeper);
+    if (s->learnt != NULL)
+        store_learnt_save(s, s->learnt);
+    free(s->learnt);
     hot_free(s->hot);
     heat_free(s->heat);
     admit_free(s->admit);

@@ -40,6 +40,13 @@ enum store_durability {
     STORE_REMOTE_SYNC,  /* durable here and there */
 };
 
+/* What a cache writes to its disk of what can be fetched again (STORE_PUT_CACHE). */
+enum store_admission {
+    STORE_ADMIT_AUTO,   /* all while there is room, then what is asked for a second time */
+    STORE_ADMIT_ALL,    /* all, always */
+    STORE_ADMIT_SECOND, /* from the start only what is asked for a second time: spares the disk */
+};
+
 /* Calls each for every blob that a presentation names, in any order, also more than once; ends
  * when each returns < 0, with that. -EBADMSG: the bytes are no presentation. Any thread. */
 typedef int store_link_each(void *arg, const struct digest *d);
@@ -58,7 +65,8 @@ struct store_options {
 
     const struct store_device *devices; /* none: one, path/warm */
     unsigned devices_count;
-    bool read_only; /* beside a daemon that has it open: gets and lists, nothing else */
+    bool read_only; /* beside a daemon that has it open: gets and lists, nothing else. Once in a
+                       process: LMDB allows no more */
 
     struct store_tier *remote; /* a bucket; NULL: none. Borrowed until store_close */
     bool remote_shared;        /* other stores name blobs in it: nothing is removed there */
@@ -81,7 +89,7 @@ struct store_options {
                                 what has no room in the warm one */
     uint32_t promote_after_s; /* a blob is in the cold tier so long before it may come back, however
                                  often it is asked for; 0: 6 h; STORE_AT_ONCE: not at all */
-    bool admit_all;           /* a cache: also what is asked for once only */
+    enum store_admission admission; /* a cache's */
 };
 #define STORE_RATE_NONE UINT64_MAX
 #define STORE_AT_ONCE   UINT32_MAX
@@ -181,7 +189,7 @@ struct store_device_stat {
     uint32_t id;
     char path[256];
     bool cold, failed;
-    uint64_t volumes, volume_bytes, blobs, blob_bytes, live_bytes;
+    uint64_t volumes, volume_bytes, blobs, blob_bytes, live_bytes, used_bytes;
     uint64_t free_bytes, size_bytes; /* of the file system; 0: it does not answer */
 };
 /* i from 0; -ENOENT behind the last. */

@@ -2,6 +2,7 @@
 #include "store/store_config.h"
 #include <errno.h>
 #include <string.h>
+#include "base/buf.h"
 
 #define TEXT(key, member)                                                                          \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct store_config,     \
@@ -30,7 +31,7 @@ const cyaml_schema_field_t store_config_fields[] = {
     TEXT("keep_rate", keep_rate),
     TEXT("scrub_rate", scrub_rate),
     TEXT("durability", durability),
-    CYAML_FIELD_BOOL("admit_all", CYAML_FLAG_OPTIONAL, struct store_config, admit_all),
+    TEXT("admission", admission),
     CYAML_FIELD_END,
 };
 
@@ -55,22 +56,41 @@ static int store_config_wait(const char *key, const char *text, uint32_t *ret, s
     return r;
 }
 
-static int store_config_durability(const char *text, enum store_durability *ret, struct err *err)
+/* The value of a name; *ret keeps its default when text is NULL. */
+static int store_config_name(const char *key, const char *text, const char *const *names,
+                             unsigned count, unsigned *ret, struct err *err)
 {
-    static const struct {
-        const char *name;
-        enum store_durability durability;
-    } names[] = {
-        {"local", STORE_LOCAL}, {"s3-async", STORE_REMOTE_ASYNC}, {"s3-sync", STORE_REMOTE_SYNC}};
-    for (size_t i = 0; text != NULL && i < ARRAY_LEN(names); i++) {
-        if (strcmp(names[i].name, text) == 0) {
-            *ret = names[i].durability;
+    CLEAN_BUF struct buf list = BUF_EMPTY;
+    for (unsigned i = 0; text != NULL && i < count; i++) {
+        if (strcmp(names[i], text) == 0) {
+            *ret = i;
             return 0;
         }
+        buf_printf(&list, "%s%s", i > 0 ? ", " : "", names[i]);
     }
+    buf_putc(&list, 0);
     return text == NULL ? 0
-                        : err_set(err, -EINVAL,
-                                  "durability: \"%s\" is none of local, s3-async, s3-sync", text);
+                        : err_set(err, -EINVAL, "%s: '%s' is none of %s", key, text,
+                                  buf_error(&list) == 0 ? list.data : "those there are");
+}
+
+static int store_config_names(const struct store_config *c, struct store_options *o,
+                              struct err *err)
+{
+    static const char *const durabilities[] = {[STORE_LOCAL] = "local",
+                                               [STORE_REMOTE_ASYNC] = "s3-async",
+                                               [STORE_REMOTE_SYNC] = "s3-sync"};
+    static const char *const admissions[] = {
+        [STORE_ADMIT_AUTO] = "auto", [STORE_ADMIT_ALL] = "all", [STORE_ADMIT_SECOND] = "second"};
+    unsigned durability = o->durability, admission = o->admission;
+    int r = store_config_name("durability", c->durability, durabilities, ARRAY_LEN(durabilities),
+                              &durability, err);
+    if (r == 0)
+        r = store_config_name("admission", c->admission, admissions, ARRAY_LEN(admissions),
+                              &admission, err);
+    o->durability = (enum store_durability)durability;
+    o->admission = (enum store_admission)admission;
+    return r;
 }
 
 static void store_config_devices(const struct store_config *c, struct store_device *devices,
@@ -107,11 +127,10 @@ int store_config_apply(const struct store_config *c, struct store_device *device
     if (r == 0)
         r = config_seconds("demote_after", c->demote_after, &o->demote_after_s, err);
     if (r == 0)
-        r = store_config_durability(c->durability, &o->durability, err);
+        r = store_config_names(c, o, err);
     if (r < 0)
         return r;
     o->path = c->path;
-    o->admit_all = c->admit_all;
     if (devices != NULL)
         store_config_devices(c, devices, o);
     return 0;

@@ -31,7 +31,7 @@ struct store_config {
     char *keep_rate;
     char *scrub_rate;
     char *durability; /* "local", "s3-async", "s3-sync" */
-    bool admit_all;
+    char *admission;  /* "auto", "all", "second" */
 };
 
 extern const cyaml_schema_field_t store_config_fields[];

@@ -27,6 +27,7 @@
 #define STORE_FOLDER_INDEX "index"
 #define STORE_FOLDER_WARM  "warm"
 #define STORE_FILE_LOCK    "lock"
+#define STORE_FILE_LEARNT  "learnt"
 
 struct store_metrics {
     struct metric *hits_hot, *hits_warm, *hits_cold, *hits_remote, *misses, *damaged, *repaired;
@@ -62,7 +63,9 @@ struct store {
     void *links_arg;
     bool is_cache;
     uint64_t volume_size, size_max;
+    enum store_admission admission;
     bool reclaims; /* what names each blob is counted, all of it */
+    char *learnt;  /* where a cache keeps what it learnt; NULL: nowhere */
     int lock_fd;   /* flock: one process, one store */
     _Atomic unsigned workers;
     _Atomic uint64_t reading, read_bytes; /* in the foreground: under way; since start */
@@ -113,6 +116,9 @@ void store_read(struct store_worker *w, const struct digest *d, unsigned flags, 
 
 /* store_read.c. By the index alone: what is in RAM only does not count. */
 bool store_indexed(struct store_worker *w, const struct digest *d);
+
+/* Into RAM, of a blob that is in the store. */
+void store_hot_insert(struct store_worker *w, const struct digest *d, struct rbuf *blob);
 
 /* store_write.c. What a presentation names, in order and each once: the caller's to free. */
 MUST_USE int store_links_of(store_links *links, void *arg, const struct rbuf *presentation,

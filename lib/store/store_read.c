@@ -66,6 +66,17 @@ static struct store_read **store_read_bucket(struct store_worker *w, const struc
 
 /* --- the end of a read ------------------------------------------------------------------------ */
 
+/* It may have been reclaimed just now, after which the committer took it out of RAM: then so do we.
+ * If not, the committer has yet to do that. */
+void store_hot_insert(struct store_worker *w, const struct digest *d, struct rbuf *blob)
+{
+    struct store *s = w->store;
+    struct index_entry e;
+    hot_insert(s->hot, d, blob);
+    if (s->reclaims && index_find(w->reader, d, &e) == -ENOENT)
+        hot_remove(s->hot, d);
+}
+
 /* Only what counts as asked for: our own comparing does not. */
 static uint64_t store_read_answers(const struct store_read *x)
 {
@@ -105,7 +116,7 @@ static void store_read_count(struct store_read *x)
         volume_hit(x->volume, x->entry.offset);
     if (s->heat != NULL)
         heat_touch(s->heat, &x->digest, clock_mono_ms());
-    hot_insert(s->hot, &x->digest, x->record);
+    store_hot_insert(x->worker, &x->digest, x->record);
     atomic_fetch_add_explicit(&s->counts.hits, answers, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->read_bytes, x->entry.length, memory_order_relaxed);
     metric_add(store_read_metric(x), answers);

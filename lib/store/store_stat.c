@@ -131,6 +131,7 @@ int store_device_stat(struct store *s, unsigned i, struct store_device_stat *ret
                                       .blobs = sums.blobs,
                                       .blob_bytes = sums.bytes,
                                       .live_bytes = sums.live,
+                                      .used_bytes = sums.end,
                                       .free_bytes = free_size,
                                       .size_bytes = size};
     if (str_copy(str_of(d->folder), ret->path, sizeof ret->path) < 0)

@@ -40,7 +40,7 @@ static void store_write_run(struct store_event *e)
     if (x->is_put)
         store_put_count(s, x);
     if (res == 0 && (x->flags & STORE_PUT_HOT) != 0)
-        hot_insert(s->hot, &x->commit.digest, x->blob);
+        store_hot_insert(w, &x->commit.digest, x->blob);
     rbuf_unref(x->blob);
     free(x->links);
     store_metrics_refresh(s);
@@ -170,7 +170,9 @@ static bool store_has_room(const struct store *s)
 {
     struct volume_sums sums;
     volume_sums(s->volumes, NULL, &sums);
-    return sums.size + 2 * s->volume_size <= s->size_max;
+    /* A disk that is full before the limit is reached has had volumes given up, too. */
+    return s->admission == STORE_ADMIT_AUTO && sums.size + 2 * s->volume_size <= s->size_max &&
+           atomic_load_explicit(&s->counts.evicted_volumes, memory_order_relaxed) == 0;
 }
 
 /* Whether a cache keeps the blob off its disk until it is asked for once more: not while there is

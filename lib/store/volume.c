@@ -167,6 +167,25 @@ bool volume_was_hit(const struct volume *v, uint64_t offset)
     return (word >> (unit % 64) & 1) != 0;
 }
 
+uint32_t volume_hit_words(const struct volume *v)
+{
+    return (uint32_t)(v->size / VOLUME_HITS_UNIT / 64 + 1); /* a volume is at most 1 TiB */
+}
+
+uint64_t volume_hits(const struct volume *v, uint32_t word)
+{
+    ASSERT(v->hits != NULL);
+    ASSERT(word < volume_hit_words(v));
+    return atomic_load_explicit(&v->hits[word], memory_order_relaxed);
+}
+
+void volume_add_hits(struct volume *v, uint32_t word, uint64_t bits)
+{
+    ASSERT(v->hits != NULL);
+    ASSERT(word < volume_hit_words(v));
+    atomic_fetch_or_explicit(&v->hits[word], bits, memory_order_relaxed);
+}
+
 /* --- the table -------------------------------------------------------------------------------- */
 
 static void volume_sum(_Atomic uint64_t *sum, uint64_t n, bool add)
@@ -371,6 +390,36 @@ int volume_read_blob(struct volume_table *t, struct io_queue *q, const struct di
     }
     *ret = b;
     return 0;
+}
+
+static int volume_check_ref_page(const uint8_t *page, uint32_t volume, const struct index_extent *x)
+{
+    struct format_record head;
+    struct store_ref ref;
+    struct str name;
+    if (format_record_read(page, FORMAT_ALIGN, &head) < 0 || head.kind != x->kind ||
+        head.volume != volume || head.offset != x->offset ||
+        format_record_size(head.length) > FORMAT_ALIGN ||
+        format_payload_check(page, head.length) < 0 ||
+        format_ref_read(page + format_payload_offset(head.length), head.length, &name, &ref) < 0)
+        return -EBADMSG;
+    return str_eq(name, str_of(x->name)) ? 0 : -EBADMSG;
+}
+
+int volume_check_ref(struct volume_table *t, struct io_queue *q, uint32_t volume,
+                     const struct index_extent *x)
+{
+    struct volume *v = volume_get(t, volume);
+    uint8_t *page = v != NULL ? aligned_alloc(FORMAT_ALIGN, FORMAT_ALIGN) : NULL;
+    int r = v == NULL ? -ENOENT : -ENOMEM;
+    static_assert(FORMAT_REF_MAX + 64 + 8 <= FORMAT_ALIGN, "a ref's record is one page");
+    if (page != NULL)
+        r = io_run(q, IO_READ, v->fd, page, FORMAT_ALIGN, x->offset);
+    if (page != NULL && r == 0)
+        r = volume_check_ref_page(page, volume, x);
+    free(page);
+    volume_unref(v);
+    return r == -ENODATA ? -EBADMSG : r;
 }
 
 static int volume_write_file(struct volume_table *t, struct io_queue *q, int fd,

@@ -35,7 +35,7 @@ struct volume {
     uint64_t size;
     struct volume_device *device;
     struct index_volume row; /* as the index has it; the committer's */
-    _Atomic uint64_t *hits;  /* a bit for each few pages: read since start? NULL: no cache */
+    _Atomic uint64_t *hits;  /* a bit for each few pages: read since written? NULL: no cache */
 };
 
 /* The store's id is copied. Only a cache keeps in mind what is hit. */
@@ -95,9 +95,17 @@ MUST_USE int volume_read_blob(struct volume_table *t, struct io_queue *q, const 
 /* No records behind v->row.end any more; before anything is written there. */
 MUST_USE int volume_wipe_tail(const struct volume *v, struct io_queue *q);
 
+/* Whether a ref's record is whole and of that name. -EBADMSG; -ENOENT as above. */
+MUST_USE int volume_check_ref(struct volume_table *t, struct io_queue *q, uint32_t volume,
+                              const struct index_extent *x);
+
 /* offset: of a record. Records beside it may count as hit with it. Nothing was in no cache. */
 void volume_hit(struct volume *v, uint64_t offset);
 bool volume_was_hit(const struct volume *v, uint64_t offset);
+/* The same as words of bits, of a cache. */
+uint32_t volume_hit_words(const struct volume *v);
+uint64_t volume_hits(const struct volume *v, uint32_t word);
+void volume_add_hits(struct volume *v, uint32_t word, uint64_t bits);
 
 /* Sums over the table, or over one device (NULL: all); any thread. */
 struct volume_sums {

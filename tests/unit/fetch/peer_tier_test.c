@@ -27,8 +27,8 @@ static void origin_start(struct origin *o, const char *name)
         assert_true(attempt++ < SERVER_ATTEMPTS);
         o->port = port_free();
         (void)snprintf(config, sizeof config,
-                       "listen: {address: 127.0.0.1, port: %u}\nworkers: 1\nstore: %s/%s\n"
-                       "volume_size: 256M\nhot_size: 16M\n"
+                       "listen: {address: 127.0.0.1, port: %u}\nworkers: 1\n"
+                       "store: {path: %s/%s, volume_size: 256M, hot_size: 16M}\n"
                        "publish_credential_file: %s/publish\nread_credential_file: %s/read\n",
                        (unsigned)o->port, place.path, name, place.path, place.path);
         (void)snprintf(file, sizeof file, "%s.yaml", name);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "base/buf.h"
 #include "base/clock.h"
+#include "io/io_sim.h"
 #include "links_fixture.h"
 #include "store/store_rebuild.h"
 
@@ -248,6 +249,49 @@ static void compact_test_damaged_stays(void **state)
     fixture_free(&f);
 }
 
+/* On a full disk records find no room elsewhere; those of refs must not be given up for that, for a
+ * rebuild needs them. */
+static void compact_test_no_room(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct io_sim *sim = NULL;
+    struct store_rebuild report;
+    struct err err = {{0}};
+    sparse(&f);
+    fixture_close(&f);
+    const struct io_ops *io = f.options.io != NULL ? f.options.io : io_default();
+    struct io_sim_options o = {.inner = io};
+    assert_int_equal(io_sim_new(&o, &sim), 0);
+    io_sim_set_space(sim, 0);
+    f.options.io = io_sim_ops(sim);
+    fixture_open(&f);
+    int r = 0;
+    for (uint64_t i = 1 << 20; r == 0; i++) /* not a page is left in the newest volume */
+        r = fixture_put_seed(f.worker, i, 10);
+    assert_int_equal(r, -ENOSPC);
+    compacting(&f);
+    links_fixture_settle(&f, false);
+    for (unsigned i = 0; i < FILMS; i += KEPT)
+        assert_int_equal(film_check(f.worker, i), 0);
+    fixture_close(&f);
+    f.options.io = io;
+    assert_int_equal(store_rebuild(&f.options, NULL, NULL, &report, &err), 0);
+    assert_int_equal(report.refs, FILMS / KEPT);
+    fixture_open(&f);
+    links_fixture_settle(&f, true);
+    assert_kept(&f);
+    /* The deleted ones' too. */
+    struct store_ref ref;
+    film_put(&f, FILMS - 1);
+    char name[32];
+    film_name(FILMS - 1, name);
+    assert_int_equal(store_ref_get(f.worker, str_of(name), &ref), 0);
+    assert_int_equal(ref.generation, 3);
+    fixture_free(&f);
+    io_sim_free(sim);
+}
+
 /* At a byte a second it takes one step and waits; who settles does not. */
 static void compact_test_gives_way(void **state)
 {
@@ -331,8 +375,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(compact_test_under_readers), cmocka_unit_test(compact_test_then_rebuild),
-        cmocka_unit_test(compact_test_damaged_stays), cmocka_unit_test(compact_test_gives_way),
-        cmocka_unit_test(compact_test_crash),
+        cmocka_unit_test(compact_test_damaged_stays), cmocka_unit_test(compact_test_no_room),
+        cmocka_unit_test(compact_test_gives_way),     cmocka_unit_test(compact_test_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

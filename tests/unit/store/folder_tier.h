@@ -24,6 +24,8 @@ void folder_tier_fail(struct folder_tier *t, enum folder_call call, int res, uns
 void folder_tier_hold(struct folder_tier *t, enum folder_call call, bool hold);
 void folder_tier_lie(struct folder_tier *t, enum folder_lie lie);
 
+void folder_tier_give(struct folder_tier *t, const struct digest *d,
+                      struct rbuf *blob);                                 /* at once */
 unsigned folder_tier_calls(struct folder_tier *t, enum folder_call call); /* taken so far */
 void folder_tier_await(struct folder_tier *t, enum folder_call call, unsigned calls);
 bool folder_tier_has(struct folder_tier *t, const struct digest *d); /* whole and right */

@@ -2,15 +2,18 @@
 /* A file system that is full, a real one, index and all: a cache goes on taking and serving; an
  * origin says no to what is new, serves, deletes, and takes again what there is room for then.
  *
- * In a mount namespace of its own; skipped (77) where the kernel does not let us. */
+ * WEIR_TEST_FS: tmpfs or ext4. In a mount namespace of its own; skipped (77) where the kernel does
+ * not let us. */
 #include "store/store.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "links_fixture.h"
 
@@ -24,13 +27,42 @@ struct full {
     int fd;
 };
 
+static bool on_ext4(void)
+{
+    const char *fs = getenv("WEIR_TEST_FS");
+    return fs != NULL && strcmp(fs, "ext4") == 0;
+}
+
+static bool run(const char *const *words)
+{
+    pid_t pid = 0;
+    int status = -1;
+    return posix_spawnp(&pid, words[0], NULL, NULL, (char *const *)(uintptr_t)words, environ) ==
+               0 &&
+           waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* A file system of so many MiB in the folder; of an image, whose name goes once it is mounted. */
+static bool mount_new(const char *folder, const char *mib)
+{
+    char options[32], image[] = WHERE "/weir-image-XXXXXX";
+    (void)snprintf(options, sizeof options, "size=%sm", mib);
+    if (!on_ext4())
+        return mount("tmpfs", folder, "tmpfs", 0, options) == 0;
+    int fd = mkstemp(image);
+    if (fd < 0)
+        return false;
+    const char *make[] = {"mkfs.ext4", "-q", "-m", "0", image, NULL};
+    const char *attach[] = {"mount", "-o", "loop", image, folder, NULL};
+    bool good = ftruncate(fd, strtoll(mib, NULL, 10) << 20) == 0 && run(make) && run(attach);
+    return close(fd) == 0 && unlink(image) == 0 && good;
+}
+
 /* A folder in a file system of so many MiB. */
 static void full_new(struct full *x, const char *mib)
 {
-    char options[32];
-    (void)snprintf(options, sizeof options, "size=%sm", mib);
     fixture_new_in(&x->f, WHERE);
-    assert_int_equal(mount("tmpfs", x->f.folder, "tmpfs", 0, options), 0);
+    assert_true(mount_new(x->f.folder, mib));
     (void)snprintf(x->filler, sizeof x->filler, "%s/filler", x->f.folder);
     x->fd = -1;
 }
@@ -108,6 +140,33 @@ static void full_test_cache(void **state)
                   (int)stat.evicted_volumes, (int)stat.volumes);
     assert_true(stat.evicted_volumes > 5);
     assert_int_equal(stat.damaged, 0);
+    full_free(&x);
+}
+
+/* What it learnt is saved there too: the file had its room from the start. */
+static void full_test_cache_learns(void **state)
+{
+    (void)state;
+    struct full x;
+    struct digest d;
+    full_new(&x, "64");
+    x.f.options.size_max = 1 << 30;
+    x.f.options.admission = STORE_ADMIT_SECOND;
+    x.f.options.volume_size = 4 << 20;
+    x.f.options.hot_size = 1 << 20;
+    fixture_open(&x.f);
+    cache_goes_on(&x, 0, 900);
+    full_fill(&x);
+    struct rbuf *b = fixture_blob(5000, SIZE, &d);
+    assert_int_equal(fixture_put(x.f.worker, &d, b, STORE_PUT_CACHE), 0);
+    struct store_blob there;
+    assert_int_equal(store_blob_look(x.f.worker, &d, &there), -ENOENT); /* in RAM alone */
+    fixture_close(&x.f);
+    full_fill(&x);
+    fixture_open(&x.f);
+    assert_int_equal(fixture_put(x.f.worker, &d, b, STORE_PUT_CACHE), 0);
+    assert_int_equal(store_blob_look(x.f.worker, &d, &there), 0); /* it remembers */
+    rbuf_unref(b);
     full_free(&x);
 }
 
@@ -261,16 +320,16 @@ static bool may_mount(void)
     if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
         mkdtemp(folder) == NULL)
         return false;
-    bool may = mount("tmpfs", folder, "tmpfs", 0, "size=1m") == 0 && umount(folder) == 0;
+    bool may = mount_new(folder, "8") && umount(folder) == 0;
     return rmdir(folder) == 0 && may;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(full_test_cache),   cmocka_unit_test(full_test_cache_index),
-        cmocka_unit_test(full_test_origin),  cmocka_unit_test(full_test_origin_index),
-        cmocka_unit_test(full_test_workers),
+        cmocka_unit_test(full_test_cache),        cmocka_unit_test(full_test_cache_learns),
+        cmocka_unit_test(full_test_cache_index),  cmocka_unit_test(full_test_origin),
+        cmocka_unit_test(full_test_origin_index), cmocka_unit_test(full_test_workers),
     };
     if (!may_mount()) {
         (void)fprintf(stderr, "no mount of our own: skipped\n");

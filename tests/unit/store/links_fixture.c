@@ -22,6 +22,11 @@ void links_fixture_later(uint32_t seconds)
     atomic_fetch_add(&links_fixture_ahead_ms, (int64_t)seconds * 1000);
 }
 
+void links_fixture_now(void)
+{
+    atomic_store(&links_fixture_ahead_ms, 0);
+}
+
 void links_fixture_settle(struct fixture *f, bool due)
 {
     if (due)

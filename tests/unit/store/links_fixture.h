@@ -14,6 +14,7 @@ void links_fixture_init(struct fixture *f);
 
 /* The clock goes on by so many seconds. For that a test is linked with --wrap=clock_real_ms. */
 void links_fixture_later(uint32_t seconds);
+void links_fixture_now(void); /* the true time again */
 /* Settles; `due`: all that nothing names is due. */
 void links_fixture_settle(struct fixture *f, bool due);
 

@@ -23,10 +23,6 @@
 #define POWER_FAILED_MAX 50
 #define POWER_INDEX_SIZE (UINT64_C(4) << 20)
 
-/* To be 1 once store_open syncs the folders in which it makes others, and index/ after data.mdb is
- * made: half of the runs with a disk that keeps no name whose folder was not synced. */
-#define POWER_STRICT_NAMES 0
-
 struct power {
     uint64_t seed;
     char folder[64]; /* of all runs */
@@ -37,9 +33,7 @@ struct power {
     bool journal;
     unsigned threads, depth;
     const char *stage; /* of the run, for the report */
-    bool known;        /* the run met one of power_known */
-    unsigned crashes_in_open, crashes, rebuilds, acks, knowns, evicted, reclaimed, compacted,
-        settled;
+    unsigned crashes_in_open, crashes, rebuilds, acks, evicted, reclaimed, compacted, settled;
 };
 
 static struct power power;
@@ -193,7 +187,7 @@ static bool power_check(struct power *p, unsigned life)
     w->sim = sim;
     if (!power_fine(p))
         return false;
-    if (w->cache || p->seed % 2 == 0 || w->known)
+    if (w->cache || p->seed % 2 == 0)
         return true;
     /* The same once more, with an index made from the volumes: no blob less is in it. */
     struct store_rebuild report;
@@ -241,7 +235,7 @@ static bool power_run(struct power *p, uint64_t seed)
         p->options.size_max = 8 * (16 + power_roll(p, 10)) * 4096;
     w->reclaims = !w->cache && power_roll(p, 3) == 0;
     work_options(w, &p->options);
-    p->journal = power_roll(p, 2) == 0 || !POWER_STRICT_NAMES;
+    p->journal = power_roll(p, 2) == 0;
     p->depth = power_roll(p, 3) == 0 ? 1 : 1 + (unsigned)power_roll(p, WORK_IN_FLIGHT);
     p->threads = power_roll(p, 4) == 0 ? 2 : 1;
     unsigned lives = 1u + (power_roll(p, 3) == 0) + (power_roll(p, 6) == 0);
@@ -249,12 +243,11 @@ static bool power_run(struct power *p, uint64_t seed)
     power_root(p, 0, root);
     assert_int_equal(mkdir(root, 0755), 0);
     bool fine = true;
-    for (unsigned life = 0; life < lives && fine && !w->known; life++) {
+    for (unsigned life = 0; life < lives && fine; life++) {
         w->sim = life > 0 ? io_sim_free(w->sim) : NULL;
         fine = power_life(p, life);
     }
-    fine = fine && (w->known || power_check(p, lives));
-    p->knowns += w->known;
+    fine = fine && power_check(p, lives);
     p->acks += (unsigned)w->acks;
     w->sim = io_sim_free(w->sim);
     work_free(w);
@@ -284,11 +277,10 @@ static void power_test_runs(void **state)
     for (uint64_t i = 0; i < runs && failed < POWER_FAILED_MAX; i++)
         failed += !power_run(&power, first + i);
     print_message("%" PRIu64 " runs, %u power cuts (%u while opening), %u acknowledged, %u indexes "
-                  "rebuilt, %u volumes evicted, %u blobs reclaimed, %u volumes compacted, %u ended "
-                  "by known faults, %" PRIu64 " ms\n",
+                  "rebuilt, %u volumes evicted, %u blobs reclaimed, %u volumes compacted, %" PRIu64
+                  " ms\n",
                   runs, power.crashes, power.crashes_in_open, power.acks, power.rebuilds,
-                  power.evicted, power.reclaimed, power.compacted, power.knowns,
-                  clock_mono_ms() - began_ms);
+                  power.evicted, power.reclaimed, power.compacted, clock_mono_ms() - began_ms);
     assert_int_equal(failed, 0);
 }
 

@@ -138,9 +138,9 @@ static void model_hold(struct model *m, uint32_t film)
 
 static void model_let_go(struct model *m, uint32_t film)
 {
-    struct model_film *f = &m->films[film];
-    if (film == MODEL_NONE || --f->holds > 0)
+    if (film == MODEL_NONE || --m->films[film].holds > 0)
         return;
+    const struct model_film *f = &m->films[film];
     model_unname(m, &m->things[MODEL_BLOBS + film]);
     for (uint32_t i = 0; i < f->count; i++)
         model_unname(m, &m->things[f->links[i]]);
@@ -190,8 +190,12 @@ static void model_settle(struct model *m, uint32_t seconds)
 }
 
 /* The answer that there must have been, where there is only one. */
-static void model_expect(enum model_is is, int res)
+static void model_expect(const struct model *m, const struct model_op *op, enum model_is is,
+                         int res)
 {
+    if ((is == MODEL_PRESENT && res != 0) || (is == MODEL_ABSENT && res != -ENOENT))
+        print_message("seed %d: op %d of thing %u and name %u gave %d\n", (int)m->seed, op->kind,
+                      op->thing, op->name, res);
     if (is == MODEL_MAYBE)
         assert_true(res == 0 || res == -ENOENT);
     else
@@ -207,19 +211,18 @@ void model_done(struct model *m, const struct model_op *op, int res)
         model_put(m, &m->things[op->thing]);
         break;
     case MODEL_REF:
-        model_expect(model_film_is(m, op->thing), res);
+        model_expect(m, op, model_film_is(m, op->thing), res);
         if (res == 0)
             model_move(m, n, op->thing);
         break;
     case MODEL_DELETE:
-        model_expect(n->film == MODEL_NONE ? MODEL_ABSENT : MODEL_PRESENT, res);
+        model_expect(m, op, n->film == MODEL_NONE ? MODEL_ABSENT : MODEL_PRESENT, res);
         if (res == 0)
             model_move(m, n, MODEL_NONE);
         break;
     case MODEL_READ:
-        model_expect(m->things[op->thing].is, res);
-        if (res < 0)
-            m->things[op->thing].is = MODEL_ABSENT;
+        /* What may be absent may come back while its space is not given back: by a rebuild. */
+        model_expect(m, op, m->things[op->thing].is, res);
         break;
     case MODEL_SETTLE:
         assert_int_equal(res, 0);
@@ -352,9 +355,10 @@ void model_check(struct model *m, struct store *s, struct store_worker *w)
     model_check_refs(m, w);
     for (uint32_t i = 0; i < MODEL_THINGS; i++) {
         struct model_op read = {.kind = MODEL_READ, .thing = i};
-        model_done(m, &read, model_do(m, s, w, &read));
-        if (m->things[i].is == MODEL_MAYBE)
-            m->things[i].is = MODEL_PRESENT; /* settled: it does not go by itself */
+        int r = model_do(m, s, w, &read);
+        model_done(m, &read, r);
+        /* Settled: it neither goes nor comes by itself. */
+        m->things[i].is = r == 0 ? MODEL_PRESENT : MODEL_ABSENT;
     }
     assert_int_equal(store_blob_list(w, model_each_blob, &listed), 0);
     uint64_t live = model_live(m, &blobs);

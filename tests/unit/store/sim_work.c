@@ -104,38 +104,8 @@ void work_wrong(struct work *w, const char *format, ...)
     work_unlock(w);
 }
 
-/* What the store is known to get wrong; a run that meets one ends there and is counted.
- * Whoever mends one takes its row out.
- * - LMDB writes the first two meta pages of a new data.mdb without a sync. Power that goes before
- *   the first commit can leave a file of zeroes, which is refused for ever; nothing is lost. But if
- *   the sync of the first commit fails, those pages are clean in the cache though never written:
- *   the next open works on, and power that goes any time later takes the index with it.
- * - volume_create: when sync_folder fails after the rename, the file keeps its final name while its
- *   row is forgotten.
- * - A ref's move that is refused because something it names is missing has been written to a volume
- *   by then. It becomes a hole, but that is not synced (and some file systems make none): an index
- *   made from the volumes after a power cut has the move in force. work->rebuilt allows for it. */
-static const struct {
-    const char *text;
-    bool when_failed; /* only after injected errors */
-    bool when_new;    /* only while nothing was acknowledged, or when an open failed */
-} work_known[] = {
-    {"is not an index that this program can read", false, true},
-    {"is not in the index of this store", true, false},
-};
-
 void work_refused(struct work *w, int r, const struct err *err)
 {
-    for (size_t i = 0; i < ARRAY_LEN(work_known); i++) {
-        if (strstr(err->text, work_known[i].text) == NULL ||
-            (work_known[i].when_failed && !w->failed) ||
-            (work_known[i].when_new && w->acks > 0 && !w->open_failed))
-            continue;
-        w->known = true;
-        if (getenv("WEIR_SIM_TRACE") != NULL)
-            (void)fprintf(stderr, "known: %s\n", err->text);
-        return;
-    }
     work_wrong(w, "store_open: %d: %s", r, err->text);
 }
 

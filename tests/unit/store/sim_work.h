@@ -38,7 +38,7 @@ struct work {
     uint64_t random;
     bool cache;      /* blobs may be gone */
     bool reclaims;   /* refs name presentations; what they let go of is reclaimed a second later */
-    bool rebuilt;    /* from the volumes: a move that was refused may be in force, see work_known */
+    bool rebuilt;    /* from the volumes: a move that nobody was told of may be in force */
     bool may_fail;   /* errors are injected: any op may fail */
     bool failed;     /* they were, at any time */
     bool refs_lost;  /* by damage or errors: a rebuild need not know all moves */
@@ -49,9 +49,7 @@ struct work {
     struct work_ref refs[WORK_REFS];
     uint64_t moves; /* makes presentations, each another */
     uint64_t acks;
-    bool open_failed; /* store_open met an error that was injected */
-    bool known;       /* the store refused to open for a reason that is known: work_refused */
-    char wrong[512];  /* the first thing that must not be; empty: all is well */
+    char wrong[512]; /* the first thing that must not be; empty: all is well */
 };
 
 void work_init(struct work *w, uint64_t seed);
