@@ -2,13 +2,13 @@
 /* What a run that died wrote behind a volume's end is not part of the store, but a rebuild, which
  * does not know the end, takes whole records there for acknowledged ones. A ref's move that nobody
  * was told of would come back that way, long after what it names was reclaimed. So it is wiped
- * before anything new is written: the run that died was at its last group there, which bounds how
- * far that reaches. */
+ * before anything new is written: the run that died was at its last two groups there, which bounds
+ * how far that reaches. */
 #include <errno.h>
 #include <stdlib.h>
 #include "store/volume.h"
 
-#define TAIL_MAX   (UINT64_C(160) << 20) /* more than a group, which is 128 MiB at most */
+#define TAIL_MAX   (UINT64_C(160) << 20) /* a group of 128 MiB behind one of 16: commit_later.c */
 #define TAIL_CHUNK (UINT32_C(1) << 20)
 
 static int tail_wipe_chunk(struct io_queue *q, const struct volume *v, uint64_t offset,
