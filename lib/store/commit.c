@@ -7,7 +7,8 @@
  *    (commit_index.c, commit_refs.c)
  * 4. answered.
  * So the index never names bytes that are not durable, and bytes behind `end` are nobody's: the
- * next batch writes over them. */
+ * next batch writes over them. While a batch of puts is in steps 3 and 4, on a thread of their own
+ * (commit_later.c), the next one goes through steps 1 and 2. */
 #include "store/commit.h"
 #include <errno.h>
 #include <signal.h>
@@ -98,8 +99,10 @@ static int commit_write(struct commit *c, struct commit_batch *b, bool *ret_agai
         if (r == 0)
             r = io_run(c->queue, IO_SYNC, v->fd, NULL, 0, 0);
         /* After a failed sync nobody knows which bytes are down. */
-        if (r < 0 && r != -ENOSPC)
+        if (r < 0 && r != -ENOSPC) {
+            commit_drain(c);
             commit_failed_on(c, v->device, r);
+        }
         *ret_again = *ret_again || (r < 0 && atomic_load(&v->device->failed));
         first = first == 0 ? r : first;
     }
@@ -143,10 +146,17 @@ static void commit_unwrite_refs(struct commit *c, struct commit_batch *b)
     }
 }
 
+static void commit_clear(struct commit_batch *b)
+{
+    b->count = 0;
+    b->behind = false;
+    memset(b->end, 0, sizeof b->end);
+}
+
 static void commit_group(struct commit *c, struct commit_batch *b, struct commit_op *list);
 
 /* Nothing of it is in the index: all of it is looked at and placed anew. Ends, for each time there
- * is a device less. */
+ * is a device less, or it lay behind a batch that failed and then lies behind none. */
 static void commit_again(struct commit *c, struct commit_batch *b)
 {
     struct commit_op *list = NULL;
@@ -154,25 +164,18 @@ static void commit_again(struct commit *c, struct commit_batch *b)
         b->ops[i - 1]->next = list;
         list = b->ops[i - 1];
     }
-    b->count = 0;
-    memset(b->end, 0, sizeof b->end);
+    bool rest = c->rest;
+    commit_clear(b);
     commit_group(c, b, list);
+    c->rest = rest;
 }
 
-void commit_run(struct commit *c, struct commit_batch *b)
+int commit_end(struct commit *c, struct commit_batch *b)
 {
-    uint64_t began_us = clock_mono_us();
-    bool any = false, again = false;
-    int r = commit_write(c, b, &again);
-    if (r < 0 && again && b->may_move) {
-        commit_again(c, b);
-        return;
-    }
-    if (r < 0)
-        commit_fail(b, true, r);
+    bool any = false;
     for (unsigned i = 0; i < b->count; i++)
         any = any || b->ops[i]->active;
-    r = any ? commit_index(c, b) : 0;
+    int r = any ? commit_index(c, b) : 0;
     if (r < 0)
         commit_fail(b, false, r);
     commit_unwrite_refs(c, b);
@@ -180,24 +183,51 @@ void commit_run(struct commit *c, struct commit_batch *b)
         if (b->ops[i]->twin != NULL)
             b->ops[i]->res = b->ops[i]->twin->res;
     }
-    metric_observe(c->options.latency, (double)(clock_mono_us() - began_us) / 1e6);
+    metric_observe(c->options.latency, (double)(clock_mono_us() - b->began_us) / 1e6);
     metric_add(c->options.groups, 1);
     /* An op may be freed by done: no look back at a twin from here on. */
     for (unsigned i = 0; i < b->count; i++)
         b->ops[i]->done(b->ops[i]);
-    b->count = 0;
-    memset(b->end, 0, sizeof b->end);
+    commit_clear(b);
     if (c->options.committed != NULL)
         c->options.committed(c->options.committed_arg);
+    return r;
+}
+
+void commit_run(struct commit *c, struct commit_batch *b)
+{
+    bool failed = false;
+    b->began_us = clock_mono_us();
+    int r = commit_write(c, b, &failed);
+    bool again = r < 0 && failed;
+    if (b->behind) {
+        commit_drain(c);
+        again = again || c->later.res < 0; /* what it lies behind is not part of the volume */
+    }
+    if (again && b->may_move) {
+        commit_again(c, b);
+        return;
+    }
+    if (r < 0)
+        commit_fail(b, true, r);
+    if (r == 0 && commit_hand_over(c, b))
+        return;
+    commit_drain(c);
+    (void)commit_end(c, b); /* each op was told */
 }
 
 /* What makes the index larger, while it can hardly grow any more. */
 static bool commit_refused(struct commit *c, struct commit_batch *b, const struct commit_op *op)
 {
-    if ((op->kind != COMMIT_PUT && op->kind != COMMIT_REF_PUT) || !index_room_low(c->options.index))
+    if ((op->kind != COMMIT_PUT && op->kind != COMMIT_REF_PUT) ||
+        !index_room_was_low(c->options.index))
+        return false;
+    commit_drain(c);
+    if (!index_room_low(c->options.index))
         return false;
     if (b->count > 0)
         commit_run(c, b); /* the batch may hold what makes room */
+    commit_drain(c);
     return evict_for_index(c) < 0;
 }
 
@@ -206,6 +236,13 @@ static void commit_group(struct commit *c, struct commit_batch *b, struct commit
     while (list != NULL) {
         struct commit_op *op = list;
         struct commit_op *next = op->next;
+        c->rest = true;
+        /* What may have to be placed anew is puts alone: a ref's record would be left where it was
+         * written first, and a rebuild believe it. */
+        if (op->kind != COMMIT_PUT && b->behind)
+            commit_run(c, b);
+        if (commit_must_see(c, op))
+            commit_drain(c);
         if (commit_refused(c, b, op)) {
             op->res = -ENOSPC;
             op->done(op);
@@ -222,6 +259,7 @@ static void commit_group(struct commit *c, struct commit_batch *b, struct commit
         }
         ASSERT(op->kind != COMMIT_INDEX); /* always fits an empty batch */
         bool is_ref = op->kind == COMMIT_REF_PUT || op->kind == COMMIT_REF_DELETE;
+        commit_drain(c);
         int r = evict_roll(c, op->device, format_record_size(op->length));
         if (r < 0 && is_ref) {
             /* A full disk must not keep films from being unpublished. A record that is only to lie
@@ -233,6 +271,7 @@ static void commit_group(struct commit *c, struct commit_batch *b, struct commit
             list = next;
         }
     }
+    c->rest = false;
     if (b->count > 0)
         commit_run(c, b);
 }
@@ -243,6 +282,7 @@ static void commit_renew(struct commit *c)
     uint32_t epoch = 0;
     if (c->sequence < UINT32_MAX / 2)
         return;
+    commit_drain(c);
     if (index_next_epoch(c->options.index, &epoch) < 0)
         return; /* the index is full: there are 2 G tries more */
     c->options.epoch = epoch;
@@ -298,6 +338,7 @@ static void *commit_thread(void *arg)
             list = next;
         }
     }
+    commit_drain(c);
     free(b);
     return NULL;
 }
@@ -325,6 +366,7 @@ int commit_push(struct commit *c, struct commit_op *op)
 
 static void commit_free(struct commit *c)
 {
+    commit_later_stop(c);
     io_queue_free(c->queue);
     index_reader_free(c->reader);
     (void)pthread_cond_destroy(&c->wake);
@@ -346,6 +388,8 @@ int commit_start(const struct commit_options *options, struct commit **ret)
     int r = io_queue_new(options->io, COMMIT_DEPTH, -1, &c->queue);
     if (r == 0)
         r = index_reader_new(options->index, &c->reader);
+    if (r == 0)
+        r = commit_later_start(c);
     if (r == 0) {
         /* Signals are for the daemon's main thread. */
         sigset_t all, before;

@@ -125,12 +125,20 @@ static bool commit_place(struct commit *c, struct commit_batch *b, struct commit
                          enum format_kind kind, const struct digest *d)
 {
     struct volume *v = volume_newest(c->options.volumes, op->device);
+    struct index_volume row;
     uint32_t size = format_record_size(op->length), cap_size;
-    if (v == NULL || (c->must_roll[op->device] && v->row.end > FORMAT_RECORDS))
+    if (v == NULL)
         return false;
-    uint64_t end = b->end[op->device] != 0 ? b->end[op->device] : v->row.end;
+    volume_get_row(c->options.volumes, v, &row);
+    if (c->must_roll[op->device] && row.end > FORMAT_RECORDS)
+        return false;
+    uint64_t end = b->end[op->device];
+    bool behind = end == 0 && c->later.handed && c->later.end[op->device] != 0;
+    if (end == 0)
+        end = behind ? c->later.end[op->device] : row.end;
     if (size > v->size - end)
         return false;
+    b->behind = b->behind || behind;
     ASSERT(c->sequence < UINT32_MAX); /* commit_renew saw to it */
     struct format_record head = {.kind = kind,
                                  .digest = *d,

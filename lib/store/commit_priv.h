@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* commit_priv: what commit.c (the thread, writing), commit_place.c (placing), commit_index.c and
- * commit_refs.c (the index), and evict.c (making room) share.
+/* commit_priv: what commit.c (the thread, writing), commit_place.c (placing), commit_later.c (the
+ * thread that indexes one batch while the next is written), commit_index.c and commit_refs.c (the
+ * index), and evict.c (making room) share.
  *
  * Life:    see commit.h.
  * Owner:   the committer's thread.
- * Threads: the committer's only, but for what lock guards.
+ * Threads: the committer's only, but for what a lock guards.
  * Errors:  0 or -errno.
  * Units:   bytes. */
 #pragma once
@@ -13,24 +14,6 @@
 
 #define COMMIT_BATCH_MAX 256u
 #define COMMIT_ROWS_MAX  (COMMIT_BATCH_MAX + FORMAT_DEVICE_KINDS)
-
-struct commit {
-    uint32_t magic;
-#define COMMIT_MAGIC UINT32_C(0xc0331773)
-    struct commit_options options;
-    struct io_queue *queue;
-    struct index_reader *reader;
-    uint32_t sequence;
-    bool must_roll[FORMAT_DEVICE_KINDS]; /* the newest volume gave an error: write elsewhere */
-    int write_res[FORMAT_DEVICE_KINDS];  /* of the batch's writes: the first error */
-    unsigned writing;
-    pthread_t thread;
-    pthread_mutex_t lock; /* the rest */
-    pthread_cond_t wake;
-    struct commit_op *first, **last;
-    uint64_t waiting_bytes;
-    bool stopping;
-};
 
 /* Changes to volume rows, which become true with the transaction. */
 struct commit_rows {
@@ -45,8 +28,47 @@ struct commit_batch {
     /* Of the newest volume of each kind with this batch in it; 0: nothing placed yet. */
     uint64_t end[FORMAT_DEVICE_KINDS];
     struct commit_rows rows;
+    bool behind; /* some of it is placed behind a batch that is not in the index yet */
+    uint64_t began_us;
     uint32_t dropped; /* a volume without extents whose row goes with this batch; 0: none */
     uint32_t now_s;
+};
+
+/* A batch of puts whose records are durable, on its way into the index. */
+struct commit_later {
+    pthread_t thread;
+    bool started;
+    /* The committer's: of the batch that it handed over and has not waited for. */
+    bool handed;
+    struct digest digests[COMMIT_BATCH_MAX];
+    unsigned digests_count;
+    uint64_t end[FORMAT_DEVICE_KINDS]; /* where the next record goes; 0: none of this kind in it */
+    int res;                           /* of the last one that was waited for */
+    pthread_mutex_t lock;              /* the rest; batch is the thread's own while busy */
+    pthread_cond_t wake, idle;
+    bool busy, stopping;
+    int last;
+    struct commit_batch batch;
+};
+
+struct commit {
+    uint32_t magic;
+#define COMMIT_MAGIC UINT32_C(0xc0331773)
+    struct commit_options options;
+    struct io_queue *queue;
+    struct index_reader *reader;
+    uint32_t sequence;
+    bool must_roll[FORMAT_DEVICE_KINDS]; /* the newest volume gave an error: write elsewhere */
+    int write_res[FORMAT_DEVICE_KINDS];  /* of the batch's writes: the first error */
+    unsigned writing;
+    bool rest; /* of what was taken from the queue there is more than this batch */
+    struct commit_later later;
+    pthread_t thread;
+    pthread_mutex_t lock; /* the rest */
+    pthread_cond_t wake;
+    struct commit_op *first, **last;
+    uint64_t waiting_bytes;
+    bool stopping;
 };
 
 /* commit_place.c. Takes op into the batch (false: no room in the volume, or the batch is full, or
@@ -55,6 +77,20 @@ MUST_USE bool commit_add(struct commit *c, struct commit_batch *b, struct commit
 
 /* commit.c. Commits the batch and calls done for each. */
 void commit_run(struct commit *c, struct commit_batch *b);
+
+/* Steps 3 and 4: what became of the transaction. By either thread. */
+int commit_end(struct commit *c, struct commit_batch *b);
+
+/* commit_later.c */
+MUST_USE int commit_later_start(struct commit *c);
+void commit_later_stop(struct commit *c);
+/* Steps 3 and 4 on the other thread, if that is of use: b is empty then. */
+bool commit_hand_over(struct commit *c, struct commit_batch *b);
+/* Waits until nothing is on its way: before anything else touches the index, or looks at what the
+ * batch may change. */
+void commit_drain(struct commit *c);
+/* Whether op must see what the batch on its way does. */
+bool commit_must_see(const struct commit *c, const struct commit_op *op);
 
 /* A write to the device failed. */
 void commit_failed_on(struct commit *c, struct volume_device *d, int res);

@@ -42,6 +42,8 @@ MUST_USE int index_run(struct index *x, index_body *body, void *arg);
 /* Whether the disk is full and what the index has in reserve runs out: nothing new may come in
  * then, so that there is enough to make room with. By who may call index_run. */
 bool index_room_low(struct index *x);
+/* What that found last, or a transaction since; any thread. */
+bool index_room_was_low(const struct index *x);
 
 /* Each start of a store is an epoch; taken and made durable by this call. */
 MUST_USE int index_next_epoch(struct index *x, uint32_t *ret);

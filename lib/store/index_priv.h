@@ -9,6 +9,7 @@
 #pragma once
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include "store/index.h"
 
 enum index_db {
@@ -36,7 +37,7 @@ struct index {
     struct index_reader *readers;
     /* index_room.c; the writer's. */
     int room_fd; /* of data.mdb; -1: there is no taking room beforehand */
-    bool room_low;
+    _Atomic bool room_low;
     uint64_t room_end, room_limit; /* of the file: blocks are there up to; at most so many ahead */
 };
 

@@ -99,6 +99,11 @@ void index_room_fill(struct index *x)
     x->room_low = low;
 }
 
+bool index_room_was_low(const struct index *x)
+{
+    return atomic_load_explicit(&x->room_low, memory_order_relaxed);
+}
+
 bool index_room_low(struct index *x)
 {
     if (x->room_low)
