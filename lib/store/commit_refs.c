@@ -68,9 +68,9 @@ static bool commit_merge_next(struct commit_merge *m, struct digest *ret, bool *
         int order = 0;
         if (m->added_count == 0 && m->dropped_count == 0)
             return false;
-        if (m->added_count == 0)
+        if (m->added_count == 0 || m->added == NULL)
             order = 1;
-        else if (m->dropped_count == 0)
+        else if (m->dropped_count == 0 || m->dropped == NULL)
             order = -1;
         else
             order = memcmp(m->added->bytes, m->dropped->bytes, DIGEST_SIZE);

@@ -90,8 +90,11 @@ int index_find_all(struct index_reader *r, const struct digest *digests, uint32_
     int e = index_read_begin(r);
     if (e < 0)
         return e;
-    for (uint32_t i = 0; i < count && e == 0; i++)
+    for (uint32_t i = 0; i < count && e == 0; i++) {
         e = index_get_entry(r->txn, r->index->dbs[INDEX_BLOBS], &digests[i], &entry);
+        if (e == 0 && entry.volume == 0 && (entry.flags & INDEX_REMOTE) == 0)
+            e = -ENOENT; /* lost: only the count of who names it is left */
+    }
     index_read_end(r);
     return e;
 }

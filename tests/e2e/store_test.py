@@ -197,10 +197,14 @@ class Store(unittest.TestCase):
         self.assertEqual((exported.returncode, exported.stderr), (1, f"weirctl: blob {digest} is damaged\n"))
         self.assertEqual(list(self.work.glob("x.tar*")), [])
         self.assertEqual(store("export", where, "--ref", "other", "-o", self.work / "x.tar").returncode, 0)
-        # The bytes from the live store mend it.
-        self.assertEqual(store("get", self.live, digest, "-o", self.work / "good").returncode, 0)
         self.assertEqual(store("get", where, digest, "-o", self.work / "bad").returncode, 1)
         self.assertFalse((self.work / "bad").exists())
+        # A backup mends it, though the store does not know yet that it is damaged.
+        self.assertEqual(store("export", self.live, "--ref", "film", "-o", self.work / "film.tar").returncode, 0)
+        mended, = lines("import", where, self.work / "film.tar")
+        self.assertEqual((mended["moved"], mended["same"]), (0, 1))
+        self.assertEqual(lines("verify", where)[0]["faults"], 0)
+        self.assertEqual(store("get", where, digest, "-o", self.work / "good").returncode, 0)
 
     def test_rebuild(self):
         where = self.copy()

@@ -209,8 +209,6 @@ static void work_get_done(void *arg, int res, struct rbuf *blob)
         acked = false;
         res = -ENOENT;
     }
-    if (res == -EBADMSG && w->rebuilt && b->named && !acked)
-        res = -ENOENT; /* a refused move in force, see work_known, names what was reclaimed */
     work_unlock(w);
     if (res == 0) {
         const uint8_t *data = rbuf_data(blob, &size);
