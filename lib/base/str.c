@@ -98,7 +98,14 @@ int str_to_u64(struct str s, uint64_t *ret)
     return 0;
 }
 
-int str_to_size(struct str s, uint64_t *ret)
+struct str_unit {
+    struct str name;
+    uint64_t factor;
+};
+
+/* A whole number, then one of the units. */
+static int str_to_scaled(struct str s, const struct str_unit *units, size_t count, bool any_case,
+                         uint64_t *ret)
 {
     ASSERT(ret != NULL);
     size_t digits = 0;
@@ -108,46 +115,37 @@ int str_to_size(struct str s, uint64_t *ret)
     int r = str_to_u64((struct str){s.data, digits}, &value);
     if (r < 0)
         return r;
-    static const struct {
-        struct str unit;
-        unsigned shift;
-    } units[] = {{STR(""), 0},   {STR("B"), 0},    {STR("K"), 10}, {STR("KiB"), 10},
-                 {STR("M"), 20}, {STR("MiB"), 20}, {STR("G"), 30}, {STR("GiB"), 30},
-                 {STR("T"), 40}, {STR("TiB"), 40}};
     struct str unit = str_skip(s, digits);
-    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
-        if (!str_eq_nocase(unit, units[i].unit))
+    for (size_t i = 0; i < count; i++) {
+        if (!(any_case ? str_eq_nocase(unit, units[i].name) : str_eq(unit, units[i].name)))
             continue;
-        if (value > (UINT64_MAX >> units[i].shift))
+        if (value > UINT64_MAX / units[i].factor)
             return -ERANGE;
-        *ret = value << units[i].shift;
+        *ret = value * units[i].factor;
         return 0;
     }
     return -EINVAL;
 }
 
+int str_to_size(struct str s, uint64_t *ret)
+{
+    static const uint64_t k = 1024;
+    const struct str_unit units[] = {{STR(""), 1},
+                                     {STR("B"), 1},
+                                     {STR("K"), k},
+                                     {STR("KiB"), k},
+                                     {STR("M"), k * k},
+                                     {STR("MiB"), k * k},
+                                     {STR("G"), k * k * k},
+                                     {STR("GiB"), k * k * k},
+                                     {STR("T"), k * k * k * k},
+                                     {STR("TiB"), k * k * k * k}};
+    return str_to_scaled(s, units, ARRAY_LEN(units), true, ret);
+}
+
 int str_to_seconds(struct str s, uint64_t *ret)
 {
-    ASSERT(ret != NULL);
-    size_t digits = 0;
-    while (digits < s.size && s.data[digits] >= '0' && s.data[digits] <= '9')
-        digits++;
-    uint64_t value = 0;
-    int r = str_to_u64((struct str){s.data, digits}, &value);
-    if (r < 0)
-        return r;
-    static const struct {
-        struct str unit;
-        uint64_t seconds;
-    } units[] = {{STR(""), 1}, {STR("s"), 1}, {STR("m"), 60}, {STR("h"), 3600}, {STR("d"), 86400}};
-    struct str unit = str_skip(s, digits);
-    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
-        if (!str_eq(unit, units[i].unit))
-            continue;
-        if (value > UINT64_MAX / units[i].seconds)
-            return -ERANGE;
-        *ret = value * units[i].seconds;
-        return 0;
-    }
-    return -EINVAL;
+    const struct str_unit units[] = {
+        {STR(""), 1}, {STR("s"), 1}, {STR("m"), 60}, {STR("h"), 3600}, {STR("d"), 86400}};
+    return str_to_scaled(s, units, ARRAY_LEN(units), false, ret);
 }
