@@ -22,6 +22,14 @@ bool keeper_stops(struct keeper *k)
     return stops;
 }
 
+bool keeper_settles(struct keeper *k)
+{
+    (void)pthread_mutex_lock(&k->lock);
+    bool settles = k->settling > 0;
+    (void)pthread_mutex_unlock(&k->lock);
+    return settles;
+}
+
 /* On the committer's thread. */
 static void keeper_op_done(struct commit_op *op)
 {
@@ -77,10 +85,7 @@ static void keeper_look(struct keeper *k, struct throttle *t, uint64_t now_us)
 bool keeper_may(struct keeper *k, struct throttle *t, uint64_t bytes)
 {
     uint64_t now_us = clock_mono_us();
-    (void)pthread_mutex_lock(&k->lock);
-    bool settling = k->settling > 0;
-    (void)pthread_mutex_unlock(&k->lock);
-    if (settling)
+    if (keeper_settles(k))
         return true;
     keeper_look(k, t, now_us);
     uint64_t wait_us = throttle_take(t, bytes, now_us);

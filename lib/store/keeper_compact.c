@@ -11,8 +11,9 @@
 #define COMPACT_RECORDS    64u /* moved in a step, and at most */
 #define COMPACT_BYTES      (UINT64_C(8) << 20)
 #define COMPACT_SKIP_US    (UINT64_C(600) * 1000000)
-#define COMPACT_WAIT_US    UINT64_C(10000) /* while the foreground writes a lot */
-#define COMPACT_LIVE_BELOW 2u              /* end over live */
+#define COMPACT_WAIT_US    UINT64_C(10000)   /* while the foreground writes a lot */
+#define COMPACT_LOOK_US    UINT64_C(1000000) /* looks at all volumes no oftener */
+#define COMPACT_LIVE_BELOW 2u                /* end over live */
 
 /* --- which volume ----------------------------------------------------------------------------- */
 
@@ -76,15 +77,17 @@ static double compact_gain(struct keeper *k, struct volume *v)
     return (double)(used + 1) / (double)(row.live + 1);
 }
 
+/* Rounds come with each group that is committed, and there may be ten thousand volumes: as long as
+ * there was none to be emptied it is time enough to look again in a while. */
 static bool compact_choose(struct keeper *k)
 {
     double best = 0;
     uint32_t id = 0;
     struct volume *v;
-    k->compact.volume = 0;
-    (void)compact_skipped(k, 0); /* forgets what is long ago */
-    if (k->compact.skip_count == ARRAY_LEN(k->compact.skip))
+    uint64_t now_us = clock_mono_us();
+    if (now_us < k->compact.look_us && !keeper_settles(k))
         return false;
+    k->compact.volume = 0;
     while ((v = volume_after(k->store->volumes, id)) != NULL) {
         id = v->id;
         double gain = compact_gain(k, v);
@@ -96,6 +99,7 @@ static bool compact_choose(struct keeper *k)
         }
         volume_unref(v);
     }
+    k->compact.look_us = k->compact.volume != 0 ? 0 : now_us + COMPACT_LOOK_US;
     return k->compact.volume != 0;
 }
 

@@ -56,6 +56,7 @@ struct keeper_remote {
     struct digest skip[REMOTE_SKIP]; /* errands whose blobs could not be read lately */
     unsigned skip_count;
     uint64_t skip_until_us;
+    uint64_t look_us; /* there was no volume to be emptied: not before */
 };
 
 struct keeper_compact {
@@ -65,6 +66,7 @@ struct keeper_compact {
     uint32_t skip[256]; /* what could not be moved out of them lately */
     unsigned skip_count;
     uint64_t skip_until_us;
+    uint64_t look_us; /* there was no volume to be emptied: not before */
 };
 
 struct keeper_scrub {
@@ -125,6 +127,7 @@ struct keeper {
 void keeper_push(struct keeper *k, struct keeper_op *op);
 void keeper_wait(struct keeper *k); /* until the committer has done all of them */
 bool keeper_stops(struct keeper *k);
+bool keeper_settles(struct keeper *k); /* somebody waits until all is done */
 /* Whether that many bytes may be moved now; else the time to come back is noted. */
 bool keeper_may(struct keeper *k, struct throttle *t, uint64_t bytes);
 void keeper_wake_at(struct keeper *k, uint64_t us);
