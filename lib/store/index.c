@@ -189,8 +189,8 @@ void index_read_end(struct index_reader *r)
     (void)pthread_mutex_unlock(&r->lock);
 }
 
-int index_walk(struct index_reader *r, enum index_db db, const MDB_val *from, index_row_each *each,
-               void *arg)
+int index_walk(struct index_reader *r, enum index_db db, const MDB_val *from, bool after,
+               index_row_each *each, void *arg)
 {
     MDB_cursor *c = NULL;
     MDB_val key = from != NULL ? *from : (MDB_val){0}, value;
@@ -200,6 +200,9 @@ int index_walk(struct index_reader *r, enum index_db db, const MDB_val *from, in
     e = index_err(mdb_cursor_open(r->txn, r->index->dbs[db], &c));
     if (e == 0)
         e = index_err(mdb_cursor_get(c, &key, &value, from != NULL ? MDB_SET_RANGE : MDB_FIRST));
+    if (e == 0 && after && key.mv_size == from->mv_size &&
+        memcmp(key.mv_data, from->mv_data, key.mv_size) == 0)
+        e = index_err(mdb_cursor_get(c, &key, &value, MDB_NEXT));
     while (e == 0) {
         e = each(arg, &key, &value);
         if (e == 0)

@@ -218,4 +218,3 @@ MUST_USE int index_list_refs(struct index_reader *r, store_ref_each *each, void 
 MUST_USE int index_find_ref_row(struct index_reader *r, struct str name, struct index_ref *ret);
 MUST_USE int index_get_ref(struct index_txn *t, struct str name, struct index_ref *ret);
 MUST_USE int index_put_ref(struct index_txn *t, struct str name, const struct index_ref *ref);
-MUST_USE int index_delete_ref(struct index_txn *t, struct str name);

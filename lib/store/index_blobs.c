@@ -121,7 +121,6 @@ int index_delete(struct index_txn *t, const struct digest *d)
 }
 
 struct index_blobs_walk {
-    const struct digest *after;
     struct index_blob *out;
     unsigned max, count;
 };
@@ -131,8 +130,6 @@ static int index_blobs_row(void *arg, const MDB_val *key, const MDB_val *value)
     struct index_blobs_walk *w = arg;
     if (key->mv_size != DIGEST_SIZE)
         return -EBADMSG;
-    if (w->after != NULL && memcmp(key->mv_data, w->after->bytes, DIGEST_SIZE) == 0)
-        return 0;
     if (w->count == w->max)
         return 1;
     struct index_blob *b = &w->out[w->count++];
@@ -143,9 +140,9 @@ static int index_blobs_row(void *arg, const MDB_val *key, const MDB_val *value)
 int index_blobs(struct index_reader *r, const struct digest *from, bool after, unsigned max,
                 struct index_blob *out, unsigned *ret_count)
 {
-    struct index_blobs_walk w = {.after = after ? from : NULL, .out = out, .max = max};
+    struct index_blobs_walk w = {.out = out, .max = max};
     MDB_val key = index_digest_val(from);
-    int e = index_walk(r, INDEX_BLOBS, &key, index_blobs_row, &w);
+    int e = index_walk(r, INDEX_BLOBS, &key, after, index_blobs_row, &w);
     if (e == 0)
         *ret_count = w.count;
     return e;
@@ -219,7 +216,7 @@ int index_extents(struct index_reader *r, uint32_t volume, uint64_t from, unsign
     struct index_extents_walk w = {.volume = volume, .out = out, .max = max};
     struct index_extent_key k = index_extent_key(volume, from);
     MDB_val key = index_val(&k, sizeof k);
-    int e = index_walk(r, INDEX_EXTENTS, &key, index_extents_row, &w);
+    int e = index_walk(r, INDEX_EXTENTS, &key, false, index_extents_row, &w);
     if (e == 0)
         *ret_count = w.count;
     return e;
@@ -371,7 +368,7 @@ int index_orphans(struct index_reader *r, uint32_t due_s, unsigned max, struct i
                   unsigned *ret_count)
 {
     struct index_orphans_walk w = {.due_s = due_s, .out = out, .max = max};
-    int e = index_walk(r, INDEX_ORPHANS, NULL, index_orphans_row, &w);
+    int e = index_walk(r, INDEX_ORPHANS, NULL, false, index_orphans_row, &w);
     if (e == 0)
         *ret_count = w.count;
     return e;

@@ -78,8 +78,8 @@ MUST_USE int index_delete_row(struct index_txn *t, enum index_db db, MDB_val key
 MUST_USE int index_read_begin(struct index_reader *r);
 void index_read_end(struct index_reader *r);
 
-/* Walks db from key on (NULL: the first) until each returns other than 0: > 0 ends it well, < 0
- * with that error. */
+/* Walks db from a key on (NULL: the first; after: behind it) until each returns other than 0: > 0
+ * ends it well, < 0 with that error. */
 typedef int index_row_each(void *arg, const MDB_val *key, const MDB_val *value);
-MUST_USE int index_walk(struct index_reader *r, enum index_db db, const MDB_val *from,
+MUST_USE int index_walk(struct index_reader *r, enum index_db db, const MDB_val *from, bool after,
                         index_row_each *each, void *arg);

@@ -80,7 +80,7 @@ static int index_devices_row(void *arg, const MDB_val *key, const MDB_val *value
 int index_devices(struct index_reader *r, index_device_each *each, void *arg)
 {
     struct index_devices_walk w = {.each = each, .arg = arg};
-    return index_walk(r, INDEX_DEVICES, NULL, index_devices_row, &w);
+    return index_walk(r, INDEX_DEVICES, NULL, false, index_devices_row, &w);
 }
 
 /* --- volumes ---------------------------------------------------------------------------------- */
@@ -164,7 +164,7 @@ static int index_volumes_row(void *arg, const MDB_val *key, const MDB_val *value
 int index_volumes(struct index_reader *r, index_volume_each *each, void *arg)
 {
     struct index_volumes_walk w = {.each = each, .arg = arg};
-    return index_walk(r, INDEX_VOLUMES, NULL, index_volumes_row, &w);
+    return index_walk(r, INDEX_VOLUMES, NULL, false, index_volumes_row, &w);
 }
 
 /* --- holes ------------------------------------------------------------------------------------ */
@@ -239,7 +239,7 @@ static int index_holes_row(void *arg, const MDB_val *key, const MDB_val *value)
 int index_holes(struct index_reader *r, unsigned max, struct index_hole *out, unsigned *ret_count)
 {
     struct index_holes_walk w = {.out = out, .max = max};
-    int e = index_walk(r, INDEX_HOLES, NULL, index_holes_row, &w);
+    int e = index_walk(r, INDEX_HOLES, NULL, false, index_holes_row, &w);
     if (e == 0)
         *ret_count = w.count;
     return e;
@@ -289,7 +289,6 @@ int index_delete_errand(struct index_txn *t, const struct digest *d)
 }
 
 struct index_errands_walk {
-    const struct digest *after;
     struct index_errand *out;
     unsigned max, count;
 };
@@ -299,8 +298,6 @@ static int index_errands_row(void *arg, const MDB_val *key, const MDB_val *value
     struct index_errands_walk *w = arg;
     if (key->mv_size != DIGEST_SIZE)
         return -EBADMSG;
-    if (w->after != NULL && memcmp(key->mv_data, w->after->bytes, DIGEST_SIZE) == 0)
-        return 0;
     if (w->count == w->max)
         return 1;
     struct index_errand *e = &w->out[w->count++];
@@ -311,9 +308,10 @@ static int index_errands_row(void *arg, const MDB_val *key, const MDB_val *value
 int index_errands(struct index_reader *r, const struct digest *after, unsigned max,
                   struct index_errand *out, unsigned *ret_count)
 {
-    struct index_errands_walk w = {.after = after, .out = out, .max = max};
+    struct index_errands_walk w = {.out = out, .max = max};
     MDB_val key = index_val(after != NULL ? after->bytes : NULL, DIGEST_SIZE);
-    int e = index_walk(r, INDEX_ERRANDS, after != NULL ? &key : NULL, index_errands_row, &w);
+    int e = index_walk(r, INDEX_ERRANDS, after != NULL ? &key : NULL, after != NULL,
+                       index_errands_row, &w);
     if (e == 0)
         *ret_count = w.count;
     return e;
@@ -398,11 +396,6 @@ int index_put_ref(struct index_txn *t, struct str name, const struct index_ref *
     return index_put_row(t, INDEX_REFS, index_val(name.data, name.size), &row, sizeof row);
 }
 
-int index_delete_ref(struct index_txn *t, struct str name)
-{
-    return index_delete_row(t, INDEX_REFS, index_val(name.data, name.size));
-}
-
 struct index_refs_walk {
     store_ref_each *each;
     void *arg;
@@ -422,5 +415,5 @@ static int index_refs_row(void *arg, const MDB_val *key, const MDB_val *value)
 int index_list_refs(struct index_reader *r, store_ref_each *each, void *arg)
 {
     struct index_refs_walk w = {.each = each, .arg = arg};
-    return index_walk(r, INDEX_REFS, NULL, index_refs_row, &w);
+    return index_walk(r, INDEX_REFS, NULL, false, index_refs_row, &w);
 }
