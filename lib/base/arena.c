@@ -302,14 +302,6 @@ struct arena *arena_free(struct arena *a)
     return NULL;
 }
 
-void arena_set_idle_max(struct arena *a, uint64_t idle_max)
-{
-    ASSERT(a->magic == ARENA_MAGIC);
-    (void)pthread_mutex_lock(&a->lock);
-    a->idle_max = idle_max;
-    (void)pthread_mutex_unlock(&a->lock);
-}
-
 void arena_stat(struct arena *a, struct arena_stat *ret)
 {
     ASSERT(a->magic == ARENA_MAGIC);

@@ -31,8 +31,6 @@ struct arena *arena_free(struct arena *a); /* takes NULL, returns NULL */
 MUST_USE int arena_alloc(struct arena *a, uint32_t size, struct arena_block *ret);
 void arena_free_block(struct arena *a, const struct arena_block *b);
 
-void arena_set_idle_max(struct arena *a, uint64_t idle_max); /* holds from the next free on */
-
 struct arena_stat {
     uint64_t used;    /* in blocks */
     uint64_t idle;    /* mapped and in no block */

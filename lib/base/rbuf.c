@@ -32,13 +32,6 @@ static void rbuf_arena_make(void)
 #endif
 }
 
-void rbuf_idle_max(uint64_t size)
-{
-    (void)pthread_once(&rbuf_arena_once, rbuf_arena_make);
-    if (rbuf_arena != NULL)
-        arena_set_idle_max(rbuf_arena, size);
-}
-
 static void rbuf_check(const struct rbuf *b)
 {
     ASSERT(b != NULL);

@@ -38,7 +38,3 @@ bool rbuf_take_mark(struct rbuf *b);
 struct rbuf *rbuf_ref(struct rbuf *b);   /* returns b */
 struct rbuf *rbuf_unref(struct rbuf *b); /* takes NULL, returns NULL */
 DEFINE_CLEAN(struct rbuf *, rbuf_unref)  /* use: CLEAN(rbuf_unref) struct rbuf *b = NULL; */
-
-/* Large buffers live in huge pages (base/arena.h), of which about so much is kept mapped when no
- * buffer needs it. For the process; 64 MiB until this is called. */
-void rbuf_idle_max(uint64_t size);

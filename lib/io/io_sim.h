@@ -93,7 +93,6 @@ bool io_sim_crashed(struct io_sim *s);
 /* What is left, in a folder that it makes. The same each time. */
 MUST_USE int io_sim_image(struct io_sim *s, const char *folder);
 
-uint64_t io_sim_calls(struct io_sim *s);        /* so far */
 void io_sim_trace(struct io_sim *s, FILE *out); /* the last calls, for a failing test to show */
 
 /* --- files that the store's libraries open by themselves ---------------------------------------

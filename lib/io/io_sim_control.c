@@ -36,11 +36,6 @@ uint64_t io_sim_shortened(struct io_sim *s)
     return io_sim_look(s, &s->shortened);
 }
 
-uint64_t io_sim_calls(struct io_sim *s)
-{
-    return io_sim_look(s, &s->calls);
-}
-
 void io_sim_fail_randomly(struct io_sim *s, uint32_t one_in)
 {
     (void)pthread_mutex_lock(&s->lock);

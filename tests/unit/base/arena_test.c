@@ -150,8 +150,13 @@ static void arena_test_idle(void **state)
     assert_int_equal(arena_alloc(a, 16 * MIB, &other), 0);
     assert_ptr_equal(other.data, b.data);
     assert_int_equal(other.data[5 * MIB], 7);
-    arena_set_idle_max(a, 4 * MIB);
     arena_free_block(a, &other);
+    arena_free(a);
+
+    assert_int_equal(arena_new(4 * MIB, &a), 0);
+    assert_int_equal(arena_alloc(a, 16 * MIB, &b), 0);
+    memset(b.data, 7, b.size);
+    arena_free_block(a, &b);
     arena_stat(a, &stat);
     assert_int_equal(stat.idle, 4 * MIB);
     assert_int_equal(arena_alloc(a, 16 * MIB, &b), 0);

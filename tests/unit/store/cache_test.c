@@ -19,12 +19,6 @@ static void cache_new(struct fixture *f)
     f->options.hot_size = 4 << 20;
 }
 
-static void reopened(struct fixture *f)
-{
-    fixture_close(f);
-    fixture_open(f);
-}
-
 static struct store_stat stat_of(struct fixture *f)
 {
     struct store_stat stat;
@@ -85,7 +79,7 @@ static void cache_test_second_hit(void **state)
     fetched(&f, 2, SIZE);
     assert_true(on_disk(&f, 2, SIZE));
     assert_int_equal(stat_of(&f).refused, 2);
-    reopened(&f);
+    fixture_reopen(&f);
     assert_int_equal(fixture_get_seed(f.worker, 1, SIZE), 0);
     assert_int_equal(fixture_get_seed(f.worker, 2, SIZE), 0);
     fixture_free(&f);
@@ -124,16 +118,16 @@ static void cache_test_written_at_once(void **state)
     assert_int_equal(fixture_put_seed(f.worker, 2, SIZE), 0); /* not said that it is a cache's */
     assert_true(on_disk(&f, 2, SIZE));
     assert_int_equal(fixture_ref_put(f.worker, "film", &d, 0), 0);
-    reopened(&f);
+    fixture_reopen(&f);
     assert_int_equal(store_ref_get(f.worker, STR("film"), &ref), 0);
     assert_true(digest_eq(&ref.presentation, &d));
     f.options.admission = STORE_ADMIT_ALL;
-    reopened(&f);
+    fixture_reopen(&f);
     fetched(&f, 3, SIZE);
     assert_true(on_disk(&f, 3, SIZE));
     f.options.admission = STORE_ADMIT_SECOND;
     f.options.hot_size = 0;
-    reopened(&f);
+    fixture_reopen(&f);
     fetched(&f, 4, SIZE); /* no RAM tier to keep it */
     assert_true(on_disk(&f, 4, SIZE));
     assert_int_equal(stat_of(&f).refused, 0);
@@ -219,7 +213,7 @@ static void cache_test_hits_last(void **state)
         assert_int_equal(fixture_put_seed(f.worker, i, SIZE), 0);
     for (uint64_t i = 0; i < 60; i += 10)
         assert_int_equal(fixture_get_seed(f.worker, i, SIZE), 0);
-    reopened(&f);
+    fixture_reopen(&f);
     turn_over(&f, 1000);
     for (uint64_t i = 0; i < 60; i++)
         assert_int_equal(on_disk(&f, i, SIZE), i % 10 == 0);
@@ -233,7 +227,7 @@ static void cache_test_admission_lasts(void **state)
     cache_new(&f);
     fixture_open(&f);
     fetched(&f, 1, SIZE);
-    reopened(&f);
+    fixture_reopen(&f);
     fetched(&f, 1, SIZE);
     assert_true(on_disk(&f, 1, SIZE));
     fetched(&f, 2, SIZE);
@@ -242,7 +236,7 @@ static void cache_test_admission_lasts(void **state)
     /* Of another size: what was asked for is not known, which blobs were hit is. */
     f.options.size_max = 1 << 30;
     f.options.volume_size = 1 << 20;
-    reopened(&f);
+    fixture_reopen(&f);
     fetched(&f, 2, SIZE);
     assert_false(on_disk(&f, 2, SIZE));
     fixture_free(&f);

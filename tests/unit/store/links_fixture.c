@@ -61,6 +61,13 @@ void links_fixture_init(struct fixture *f)
     f->options.dropped_s = LINKS_DROPPED_S;
 }
 
+void links_fixture_open(struct fixture *f)
+{
+    fixture_new(f);
+    links_fixture_init(f);
+    fixture_open(f);
+}
+
 struct rbuf *links_fixture_blob(uint64_t salt, const struct digest *links, unsigned count,
                                 struct digest *ret)
 {

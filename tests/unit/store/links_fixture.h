@@ -11,6 +11,7 @@ store_links links_fixture;
 
 /* Sets options.links and the two times. */
 void links_fixture_init(struct fixture *f);
+void links_fixture_open(struct fixture *f); /* a new one, with that, open */
 
 /* The clock goes on by so many seconds. For that a test is linked with --wrap=clock_real_ms. */
 void links_fixture_later(uint32_t seconds);

@@ -13,24 +13,6 @@
 
 #define SIZE 20000u
 
-static void opened(struct fixture *f)
-{
-    fixture_new(f);
-    links_fixture_init(f);
-    fixture_open(f);
-}
-
-static void settle(struct fixture *f)
-{
-    links_fixture_settle(f, true);
-}
-
-static void reopened(struct fixture *f)
-{
-    fixture_close(f);
-    fixture_open(f);
-}
-
 static int refs_of_seed(struct fixture *f, uint64_t seed)
 {
     struct digest d = links_fixture_digest(seed, SIZE);
@@ -49,7 +31,7 @@ static void reclaim_test_counts(void **state)
     (void)state;
     struct fixture f;
     struct digest a, b;
-    opened(&f);
+    links_fixture_open(&f);
     links_fixture_film(f.worker, 0, 4, SIZE, &a); /* 0-3 */
     assert_int_equal(fixture_ref_put(f.worker, "a", &a, 0), 0);
     links_fixture_film(f.worker, 2, 4, SIZE, &b); /* 2-5 */
@@ -62,25 +44,25 @@ static void reclaim_test_counts(void **state)
     assert_int_equal(fixture_ref_put(f.worker, "b2", &b, 1), 0);
     assert_int_equal(links_fixture_refs(f.worker, &b), 1);
     assert_int_equal(refs_of_seed(&f, 2), 2);
-    settle(&f);
+    links_fixture_settle(&f, true);
     for (uint64_t i = 0; i < ARRAY_LEN(both); i++)
         assert_int_equal(refs_of_seed(&f, i), both[i]);
     assert_int_equal(fixture_ref_delete(f.worker, "b"), 0);
-    settle(&f);
+    links_fixture_settle(&f, true);
     for (uint64_t i = 0; i < ARRAY_LEN(both); i++)
         assert_int_equal(refs_of_seed(&f, i), both[i]); /* b2 holds it */
     assert_int_equal(fixture_ref_put(f.worker, "b2", &a, STORE_REF_ANY), 0);
-    settle(&f);
+    links_fixture_settle(&f, true);
     static const int one[] = {1, 1, 1, 1, -1, -1};
     for (uint64_t i = 0; i < ARRAY_LEN(one); i++)
         assert_int_equal(refs_of_seed(&f, i), one[i]);
     assert_int_equal(links_fixture_refs(f.worker, &b), -1);
-    reopened(&f);
+    fixture_reopen(&f);
     for (uint64_t i = 0; i < ARRAY_LEN(one); i++)
         assert_int_equal(refs_of_seed(&f, i), one[i]);
     assert_int_equal(fixture_ref_delete(f.worker, "a"), 0);
     assert_int_equal(fixture_ref_delete(f.worker, "b2"), 0);
-    settle(&f);
+    links_fixture_settle(&f, true);
     struct store_stat stat;
     store_stat(f.store, &stat);
     assert_int_equal(stat.blobs, 0);
@@ -95,7 +77,7 @@ static void reclaim_test_refused(void **state)
     struct fixture f;
     struct digest links[2], p, no;
     struct store_ref ref;
-    opened(&f);
+    links_fixture_open(&f);
     fixture_put_seeds(f.worker, 1, 1, SIZE);
     links[0] = links_fixture_digest(1, SIZE);
     links[1] = links_fixture_digest(2, SIZE); /* nobody put it */
@@ -141,7 +123,7 @@ static void reclaim_test_refused_then_rebuilt(void **state)
     struct store_rebuild report;
     struct err err = {{0}};
     for (unsigned round = 0; round < 10; round++) {
-        opened(&f);
+        links_fixture_open(&f);
         links_fixture_film(f.worker, 0, 1, SIZE, &p);
         assert_int_equal(links_fixture_put(f.worker, 5, &lost, 1, &q), 0);
         assert_int_equal(fixture_ref_put(f.worker, "film", &p, 0), 0);
@@ -171,11 +153,11 @@ static void reclaim_test_space_comes_back(void **state)
     assert_int_equal(fixture_ref_put(f.worker, "a", &a, 0), 0);
     links_fixture_film(f.worker, 100, 200, SIZE, &b);
     assert_int_equal(fixture_ref_put(f.worker, "b", &b, 0), 0);
-    settle(&f);
+    links_fixture_settle(&f, true);
     uint64_t before = links_fixture_allocated(&f);
     assert_true(before >= 8 << 20);
     assert_int_equal(fixture_ref_delete(f.worker, "b"), 0);
-    settle(&f);
+    links_fixture_settle(&f, true);
     uint64_t after = links_fixture_allocated(&f);
     print_message("allocated: %llu, then %llu\n", (unsigned long long)before,
                   (unsigned long long)after);
@@ -189,7 +171,7 @@ static void reclaim_test_space_comes_back(void **state)
     assert_int_equal(fixture_get_seed(f.worker, 100, SIZE), -ENOENT);
     /* What was never named goes as well. */
     fixture_put_seeds(f.worker, 1000, 50, SIZE);
-    settle(&f);
+    links_fixture_settle(&f, true);
     assert_int_equal(fixture_get_seed(f.worker, 1000, SIZE), -ENOENT);
     assert_true(links_fixture_allocated(&f) <= after);
     assert_no_damage(&f);
@@ -202,7 +184,7 @@ static void reclaim_test_put_again(void **state)
     (void)state;
     struct fixture f;
     struct digest p, q;
-    opened(&f);
+    links_fixture_open(&f);
     links_fixture_film(f.worker, 0, 3, SIZE, &p);
     assert_int_equal(fixture_ref_put(f.worker, "film", &p, 0), 0);
     assert_int_equal(fixture_ref_delete(f.worker, "film"), 0);
@@ -220,7 +202,7 @@ static void reclaim_test_put_again(void **state)
     assert_int_equal(fixture_ref_put(f.worker, "film", &q, 0), 0);
     /* A put of what is named makes it no orphan. */
     assert_int_equal(fixture_put_seed(f.worker, 1, SIZE), 0);
-    settle(&f);
+    links_fixture_settle(&f, true);
     assert_int_equal(refs_of_seed(&f, 1), 1);
     assert_int_equal(refs_of_seed(&f, 2), -1);
     fixture_free(&f);
@@ -232,11 +214,11 @@ static void reclaim_test_at_once(void **state)
     struct fixture f;
     struct digest p;
     struct store_stat stat;
-    opened(&f);
+    links_fixture_open(&f);
     links_fixture_film(f.worker, 0, 3, SIZE, &p);
     assert_int_equal(fixture_ref_put(f.worker, "film", &p, 0), 0);
     f.options.unreferenced_s = f.options.dropped_s = STORE_AT_ONCE;
-    reopened(&f);
+    fixture_reopen(&f);
     for (uint64_t i = 10; i < 20; i++)
         assert_int_equal(fixture_put_seed(f.worker, i, SIZE), 0);
     links_fixture_settle(&f, false);
@@ -344,7 +326,7 @@ static void reclaim_test_not_before_its_time(void **state)
     (void)state;
     struct fixture f;
     struct digest p;
-    opened(&f);
+    links_fixture_open(&f);
     links_fixture_film(f.worker, 0, 3, SIZE, &p);
     assert_int_equal(fixture_ref_put(f.worker, "film", &p, 0), 0);
     assert_int_equal(fixture_ref_delete(f.worker, "film"), 0);
@@ -353,7 +335,7 @@ static void reclaim_test_not_before_its_time(void **state)
     links_fixture_settle(&f, false);
     for (uint64_t i = 0; i < 3; i++)
         assert_int_equal(fixture_get_seed(f.worker, i, SIZE), 0);
-    reopened(&f); /* the time that has passed counts */
+    fixture_reopen(&f); /* the time that has passed counts */
     links_fixture_later(11);
     links_fixture_settle(&f, false);
     for (uint64_t i = 0; i < 3; i++)
@@ -373,7 +355,7 @@ static void reclaim_test_generations(void **state)
     struct fixture f;
     struct digest p;
     struct store_ref ref;
-    opened(&f);
+    links_fixture_open(&f);
     for (unsigned i = 0; i < 4; i++) {
         links_fixture_film(f.worker, i, 1, SIZE, &p);
         assert_int_equal(fixture_ref_put(f.worker, "film", &p, 0), 0);
@@ -382,9 +364,9 @@ static void reclaim_test_generations(void **state)
         assert_int_equal(fixture_ref_put(f.worker, "film", &p, 2 * i), -ESTALE);
         assert_int_equal(fixture_ref_delete(f.worker, "film"), 0);
         assert_int_equal(fixture_ref_delete(f.worker, "film"), -ENOENT);
-        settle(&f);
+        links_fixture_settle(&f, true);
         if (i % 2 == 1)
-            reopened(&f);
+            fixture_reopen(&f);
     }
     struct store_stat stat;
     store_stat(f.store, &stat);

@@ -10,24 +10,6 @@
 
 #define SIZE 20000u
 
-static void opened(struct fixture *f)
-{
-    fixture_new(f);
-    links_fixture_init(f);
-    fixture_open(f);
-}
-
-static void settle(struct fixture *f)
-{
-    links_fixture_settle(f, true);
-}
-
-static void reopened(struct fixture *f)
-{
-    fixture_close(f);
-    fixture_open(f);
-}
-
 static int refs_of_seed(struct fixture *f, uint64_t seed)
 {
     struct digest d = links_fixture_digest(seed, SIZE);
@@ -40,25 +22,25 @@ static void recount_test_recount(void **state)
     (void)state;
     struct fixture f;
     struct digest a, b, c;
-    opened(&f);
+    links_fixture_open(&f);
     links_fixture_film(f.worker, 0, 3, SIZE, &a);
     links_fixture_film(f.worker, 10, 3, SIZE, &b);
     links_fixture_film(f.worker, 2, 9, SIZE, &c); /* 2-10 */
     assert_int_equal(fixture_ref_put(f.worker, "x", &a, 0), 0);
     f.options.links = NULL;
-    reopened(&f);
+    fixture_reopen(&f);
     assert_int_equal(fixture_ref_put(f.worker, "x", &b, 1), 0);
     assert_int_equal(fixture_ref_put(f.worker, "y", &c, 0), 0);
     assert_int_equal(fixture_put_seed(f.worker, 50, SIZE), 0);
-    settle(&f);
+    links_fixture_settle(&f, true);
     assert_int_equal(fixture_get_seed(f.worker, 0, SIZE), 0); /* nothing goes without links */
     links_fixture_init(&f);
-    reopened(&f);
+    fixture_reopen(&f);
     assert_int_equal(refs_of_seed(&f, 2), 1);
     assert_int_equal(refs_of_seed(&f, 10), 2);
     assert_int_equal(refs_of_seed(&f, 12), 1);
     assert_int_equal(links_fixture_refs(f.worker, &c), 1);
-    settle(&f);
+    links_fixture_settle(&f, true);
     assert_int_equal(refs_of_seed(&f, 0), -1);
     assert_int_equal(refs_of_seed(&f, 1), -1);
     assert_int_equal(refs_of_seed(&f, 50), -1);
@@ -68,7 +50,7 @@ static void recount_test_recount(void **state)
     assert_int_equal(stat.blobs, 9 + 2 + 2); /* 2-10, 11, 12, b, c */
     /* Counted: what goes now is let go of as ever. */
     assert_int_equal(fixture_ref_delete(f.worker, "y"), 0);
-    settle(&f);
+    links_fixture_settle(&f, true);
     assert_int_equal(refs_of_seed(&f, 5), -1);
     assert_int_equal(refs_of_seed(&f, 10), 1);
     fixture_free(&f);
@@ -102,10 +84,10 @@ static void recount_test_away(void **state)
     on_devices(&f, both + 1, 1);
     assert_int_equal(fixture_get_seed(f.worker, 1, SIZE), -EIO);
     assert_int_equal(fixture_ref_delete(f.worker, "film"), 0);
-    settle(&f);
+    links_fixture_settle(&f, true);
     assert_int_equal(refs_of_seed(&f, 1), -1);
     on_devices(&f, both, 2);
-    settle(&f);
+    links_fixture_settle(&f, true);
     store_stat(f.store, &stat);
     assert_int_equal(stat.blobs, 0);
     assert_int_equal(stat.blob_bytes, 0);
@@ -128,7 +110,7 @@ static void uncounted(struct fixture *f)
 {
     struct digest p;
     f->options.links = NULL;
-    reopened(f);
+    fixture_reopen(f);
     assert_int_equal(links_fixture_put(f->worker, 77, NULL, 0, &p), 0);
     assert_int_equal(fixture_ref_put(f->worker, "other", &p, STORE_REF_ANY), 0);
     f->options.links = links_fixture;
@@ -140,14 +122,14 @@ static void recount_test_damaged_presentation(void **state)
     (void)state;
     struct fixture f;
     struct digest p, q, no, lost;
-    opened(&f);
+    links_fixture_open(&f);
     links_fixture_film(f.worker, 0, 3, SIZE, &p);
     assert_int_equal(fixture_ref_put(f.worker, "film", &p, 0), 0);
     uncounted(&f);
     assert_int_equal(fixture_put_seed(f.worker, 50, SIZE), 0);
     damage(&f, &p);
-    reopened(&f);
-    settle(&f);
+    fixture_reopen(&f);
+    links_fixture_settle(&f, true);
     for (uint64_t i = 0; i < 3; i++)
         assert_int_equal(fixture_get_seed(f.worker, i, SIZE), 0);
     assert_int_equal(fixture_get_seed(f.worker, 50, SIZE), 0);
@@ -163,8 +145,8 @@ static void recount_test_damaged_presentation(void **state)
     assert_int_equal(fixture_get(f.worker, &p, &got), -EBADMSG);
     assert_int_equal(links_fixture_put(f.worker, 0, links, 3, &q), 0);
     assert_true(digest_eq(&p, &q));
-    reopened(&f);
-    settle(&f);
+    fixture_reopen(&f);
+    links_fixture_settle(&f, true);
     for (uint64_t i = 0; i < 3; i++)
         assert_int_equal(refs_of_seed(&f, i), 1);
     assert_int_equal(refs_of_seed(&f, 50), -1);
@@ -176,7 +158,7 @@ static void lossy(struct fixture *f, struct digest *ret_presentation)
 {
     struct digest d = links_fixture_digest(1, SIZE);
     struct rbuf *got = NULL;
-    opened(f);
+    links_fixture_open(f);
     assert_int_equal(fixture_put_seed(f->worker, 1, SIZE), 0);
     assert_int_equal(fixture_put_seed(f->worker, 1000, 2 << 20), 0);
     links_fixture_film(f->worker, 0, 3, SIZE, ret_presentation);
@@ -197,12 +179,12 @@ static void found_again(struct fixture *f, const struct digest *p)
     assert_int_equal(fixture_ref_put(f->worker, "new", &q, 0), -ENOENT);
     assert_int_equal(fixture_put_seed(f->worker, 1, SIZE), 0);
     assert_int_equal(links_fixture_refs(f->worker, &d), 1);
-    settle(f);
+    links_fixture_settle(f, true);
     assert_int_equal(fixture_get_seed(f->worker, 1, SIZE), 0);
     assert_int_equal(store_ref_get(f->worker, STR("film"), &ref), 0);
     assert_true(digest_eq(&ref.presentation, p));
     assert_int_equal(fixture_ref_delete(f->worker, "film"), 0);
-    settle(f);
+    links_fixture_settle(f, true);
     assert_int_equal(links_fixture_refs(f->worker, &d), -1);
 }
 
@@ -251,7 +233,7 @@ static void recount_test_left_behind(void **state)
     struct err err = {{0}};
     char path[160];
     CLEAN_BUF struct buf before = BUF_EMPTY;
-    opened(&f);
+    links_fixture_open(&f);
     links_fixture_film(f.worker, 0, 1, SIZE, &p);
     links_fixture_film(f.worker, 10, 1, SIZE, &q);
     assert_int_equal(fixture_ref_put(f.worker, "film", &p, 0), 0);

@@ -44,6 +44,12 @@ void fixture_close(struct fixture *f)
     f->store = store_close(f->store);
 }
 
+void fixture_reopen(struct fixture *f)
+{
+    fixture_close(f);
+    fixture_open(f);
+}
+
 void fixture_free(struct fixture *f)
 {
     fixture_close(f);

@@ -16,6 +16,7 @@ void fixture_new(struct fixture *f); /* small volumes, no RAM tier; does not ope
 void fixture_new_in(struct fixture *f, const char *where); /* a folder for the folder */
 void fixture_open(struct fixture *f);                      /* must succeed */
 void fixture_close(struct fixture *f);
+void fixture_reopen(struct fixture *f);
 void fixture_free(struct fixture *f); /* closes, removes the folder */
 
 /* Bytes that depend on seed, the same each time. */
