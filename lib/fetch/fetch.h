@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/rbuf.h"
 #include "base/str.h"
+#include "base/field.h"
 #include "http/loop.h"
 
 struct fetch;
@@ -31,6 +32,9 @@ struct fetch_options {
     unsigned breaker_failures; /* this many in a row open the circuit of a host; 0: 8 */
     uint32_t breaker_ms;       /* and keep it open that long; 0: 1 s */
     unsigned connections_max;  /* per host; 0: 64 */
+    const char *cert_file;     /* PEM, shown to upstreams that ask for one; NULL: none */
+    const char *key_file;
+    bool http2; /* offered by ALPN to https upstreams */
 };
 
 MUST_USE int fetch_new(struct loop *loop, const struct fetch_options *options, struct fetch **ret);
@@ -40,6 +44,7 @@ struct fetch_head {
     unsigned status;
     uint64_t size; /* Content-Length, or UINT64_MAX */
     struct str type;
+    struct fields fields; /* all of them, hop-by-hop ones included; lent for the call */
 };
 
 struct fetch_request {
@@ -50,6 +55,7 @@ struct fetch_request {
     const char *type;        /* Content-Type of the body; NULL: none */
     const char *unix_socket; /* NULL: TCP */
     struct rbuf *body;       /* NULL: none */
+    struct fields fields;    /* further ones, sent as they are; a Host among them counts */
     /* NULL where not wanted. on_data may return -errno to end the request with it. */
     int (*on_head)(void *arg, const struct fetch_head *head);
     int (*on_data)(void *arg, const uint8_t *data, size_t size);
@@ -60,6 +66,9 @@ struct fetch_request {
 MUST_USE int fetch_start(struct fetch *f, const struct fetch_request *request,
                          struct fetch_op **ret);
 void fetch_cancel(struct fetch_op *op);
+
+/* No on_data until it is let go on: the upstream feels it by its window. A pause is no stall. */
+void fetch_pause(struct fetch_op *op, bool paused);
 
 /* For programs without a loop (weirctl, ingest's threads, tests): one request, whole body into out,
  * which is at most size_max and left as it was by a failure. request's callbacks are not used. One

@@ -107,7 +107,8 @@ static int fetch_easy_give_head(struct fetch_op *op)
     fetch_circuit_answers(&op->host->circuit, op);
     if (op->on_head == NULL)
         return 0;
-    const struct fetch_head head = {op->status, op->size, str_of(op->media_type)};
+    const struct fetch_head head = {
+        .status = op->status, .size = op->size, .type = str_of(op->media_type)};
     return op->on_head(op->arg, &head);
 }
 

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* route: which upstream answers for a host and a path, and under which rules.
+ *
+ * Life:    routes_open at start -> route_find per request -> routes_free.
+ * Owner:   struct edge.
+ * Threads: read-only once open.
+ * Errors:  -EINVAL with a sentence that names the key.
+ * Units:   none.
+ *
+ * The most exact host wins ("a.example.org", then "*.example.org", then none), among its routes the
+ * longest prefix. */
+#pragma once
+#include "edge/upstream.h"
+#include "token/token.h"
+
+#define ROUTES_MAX 256
+
+struct route_config {
+    char *host;            /* NULL: any; "*.example.org": all below */
+    char *prefix;          /* of the path; NULL: "/" */
+    char *upstream;        /* its name */
+    char *token_ring_file; /* JWK Set; NULL: no token is asked for */
+    char *allow_origin;    /* Access-Control-Allow-Origin; NULL: "*" */
+};
+
+struct route {
+    const struct route_config *config;
+    struct upstream *upstream;
+    struct token_ring *ring; /* NULL: open to all */
+};
+
+struct routes;
+
+extern const cyaml_schema_value_t route_schema;
+MUST_USE int route_check(const struct route_config *c, unsigned count, struct err *err);
+MUST_USE int routes_open(const struct route_config *c, unsigned count, struct upstreams *upstreams,
+                         struct err *err, struct routes **ret);
+struct routes *routes_free(struct routes *r);
+
+/* authority: as sent, with or without a port. NULL: nobody answers for it. */
+const struct route *route_find(const struct routes *r, struct str authority, struct str path);
