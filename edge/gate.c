@@ -72,7 +72,7 @@ static struct gate_slot *gate_verify(struct gate *g, const struct token_ring *ri
         return NULL;
     }
     struct token_claims claims;
-    int r = token_verify(ring, token, now_s, &claims);
+    int r = token_verify(ring, token, now_s, NULL, &claims);
     char *copy = r < 0 ? NULL : str_dup(token);
     if (copy == NULL) {
         if (r == 0)
@@ -128,7 +128,7 @@ int gate_read(const struct http_req *req, struct gate_pass *ret)
     *ret = (struct gate_pass){.path = BUF_EMPTY, .query = BUF_EMPTY};
     struct str path = http_req_path(req);
     struct str query = http_req_query(req);
-    ret->token_error = token_extract(path, query, STR_NONE, &ret->token, &ret->path);
+    ret->token_error = token_extract(path, query, &ret->token, &ret->path);
     if (ret->token_error == -EBADMSG) { /* refused soon; its route is found by the path as it is */
         buf_clear(&ret->path);
         buf_put_str(&ret->path, path);
@@ -145,9 +145,9 @@ bool gate_admit(struct gate *g, const struct route *route, const struct http_req
         return true;
     int r = pass->token_error;
     if (r == -ENOENT) {
-        CLEAN_BUF struct buf path = BUF_EMPTY; /* the same once more */
+        struct str cookie = http_req_header(req, "cookie");
         pass->by_cookie = true;
-        r = token_extract(STR("/"), STR_NONE, http_req_header(req, "cookie"), &pass->token, &path);
+        r = token_next_cookie(&cookie, &pass->token) ? 0 : -ENOENT;
     }
     struct gate_slot *slot = r < 0 ? NULL : gate_verify(g, route->ring, pass->token, &r);
     if (slot != NULL)
