@@ -7,6 +7,8 @@
 #include "edge/before.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
+#include "edge/live.h"
+#include "edge/once.h"
 #include "edge/views.h"
 
 #define EDGE_DRAIN_MS         10000
@@ -34,10 +36,18 @@ static void edge_make_metrics(struct edge *e)
         ROW(fills_failed, "fills_failed_total", "", "Fetches of blobs that failed."),
         ROW(ref_fetches, "ref_fetches_total", "", "Refs asked of the origin."),
         ROW(ref_stale, "ref_stale_total", "", "Refs used while the origin was away."),
-        ROW(refused_missing, "refused_total", "reason=\"missing\"", "Requests refused by token."),
+        ROW(refused_missing, "refused_total", "reason=\"missing\"",
+            "Requests refused by tokens and rules."),
         ROW(refused_invalid, "refused_total", "reason=\"invalid\"", ""),
         ROW(refused_expired, "refused_total", "reason=\"expired\"", ""),
         ROW(refused_scope, "refused_total", "reason=\"scope\"", ""),
+        ROW(refused_used, "refused_total", "reason=\"used\"", ""),
+        ROW(refused_geo, "refused_total", "reason=\"geo\"", ""),
+        ROW(refused_client, "refused_total", "reason=\"client\"", ""),
+        ROW(refused_referer, "refused_total", "reason=\"referer\"", ""),
+        ROW(tokens_renewed, "tokens_renewed_total", "", "Tokens issued for ones in use."),
+        ROW(renewals_failed, "token_renewals_failed_total", "",
+            "Tokens that could not be renewed."),
 #undef ROW
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -73,6 +83,7 @@ static void edge_worker_stop(void *arg, void *worker)
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
+    live_unref(w->live);
     free(w);
 }
 
@@ -97,6 +108,21 @@ static int edge_worker_open_fetches(struct edge_worker *w)
         r = fetch_new(w->loop, &options, &w->fetches[i]);
     }
     return r;
+}
+
+const struct live *edge_live(struct edge_worker *w)
+{
+    struct edge *e = w->edge;
+    unsigned generation = atomic_load_explicit(&e->live_generation, memory_order_acquire);
+    if (w->live != NULL && w->live_generation == generation)
+        return w->live;
+    gate_forget(w->gate); /* what it holds was verified with the former rings */
+    live_unref(w->live);
+    (void)pthread_mutex_lock(&e->live_lock);
+    w->live = live_ref(e->live);
+    (void)pthread_mutex_unlock(&e->live_lock);
+    w->live_generation = generation;
+    return w->live;
 }
 
 static int edge_worker_open(struct edge_worker *w)
@@ -178,6 +204,8 @@ static int edge_open_server(struct edge *e, struct err *err)
         .workers = config->workers,
         .body_size_max = EDGE_BODY_MAX,
         .server_name = "weir-edge",
+        .proxies = e->proxies,
+        .proxies_count = config->trusted_proxies_count,
         .access_log = config->access_log,
         .metrics = e->registry,
         .metric_prefix = "weir_edge",
@@ -194,17 +222,35 @@ static int edge_open_server(struct edge *e, struct err *err)
     return http_server_start(e->server, err);
 }
 
+static int edge_open_proxies(struct edge *e, struct err *err)
+{
+    unsigned count = e->config->trusted_proxies_count;
+    e->proxies = calloc(count + 1u, sizeof *e->proxies);
+    if (e->proxies == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    int r = 0;
+    for (unsigned i = 0; i < count && r == 0; i++)
+        r = addr_net_parse(str_of(e->config->trusted_proxies[i]), &e->proxies[i]);
+    return r < 0 ? err_set(err, r, "trusted_proxies: one is not a prefix") : 0;
+}
+
 static int edge_open(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
     int r = upstreams_open(config->upstreams, config->upstreams_count, err, &e->upstreams);
     if (r == 0)
         r = routes_open(config->routes, config->routes_count, e->upstreams, err, &e->routes);
+    if (r == 0)
+        r = live_open(e->routes, config->geo_file, err, &e->live);
+    if (r == 0)
+        r = edge_open_proxies(e, err);
     if (r < 0)
         return r;
     r = metrics_new(&e->registry);
     if (r == 0)
         r = fills_new(&e->fills);
+    if (r == 0)
+        r = once_new(&e->once);
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
@@ -223,6 +269,7 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
         return err_set(err, -ENOMEM, "out of memory");
     e->magic = EDGE_MAGIC;
     e->config = config;
+    (void)pthread_mutex_init(&e->live_lock, NULL);
     int r = edge_open(e, err);
     if (r < 0) {
         edge_stop(e);
@@ -231,6 +278,26 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
     log_info("serving %u routes on %s port %u", config->routes_count, config->listen.address,
              (unsigned)edge_port(e));
     *ret = e;
+    return 0;
+}
+
+int edge_reload(struct edge *e, struct err *err)
+{
+    ASSERT(e->magic == EDGE_MAGIC);
+    struct live *live = NULL;
+    int r = live_open(e->routes, e->config->geo_file, err, &live);
+    if (r == 0)
+        r = http_server_reload_tls(e->server, err);
+    if (r < 0) {
+        live_unref(live);
+        return r;
+    }
+    (void)pthread_mutex_lock(&e->live_lock);
+    struct live *former = e->live;
+    e->live = live;
+    atomic_fetch_add_explicit(&e->live_generation, 1, memory_order_release);
+    (void)pthread_mutex_unlock(&e->live_lock);
+    live_unref(former);
     return 0;
 }
 
@@ -251,6 +318,10 @@ void edge_stop(struct edge *e)
     fills_free(e->fills);
     store_close(e->store);
     metrics_free(e->registry);
+    once_free(e->once);
+    live_unref(e->live);
+    (void)pthread_mutex_destroy(&e->live_lock);
+    free(e->proxies);
     routes_free(e->routes);
     upstreams_free(e->upstreams);
     MAGIC_CLEAR(e);

@@ -4,10 +4,14 @@
  *
  * Life:    edge_start -> serving -> edge_stop.
  * Owner:   main.
- * Threads: struct edge is read-only while serving, its fills apart (fill.h); each worker thread has
- * a struct edge_worker of its own. Errors:  0 or -errno with a sentence in err. Units:   bytes,
- * milliseconds. */
+ * Threads: struct edge is read-only while serving, its fills (fill.h), its once and its live apart;
+ *          each worker thread has a struct edge_worker of its own.
+ * Errors:  0 or -errno with a sentence in err.
+ * Units:   bytes, milliseconds. */
 #pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+#include "base/addr.h"
 #include "base/config.h"
 #include "base/metrics.h"
 #include "edge/route.h"
@@ -29,6 +33,9 @@ struct edge_config {
     unsigned upstreams_count;
     struct route_config *routes;
     unsigned routes_count;
+    char *geo_file;         /* MaxMind DB; NULL: no place is known */
+    char **trusted_proxies; /* prefixes: their X-Forwarded-For is believed */
+    unsigned trusted_proxies_count;
     bool access_log;
 };
 
@@ -40,6 +47,8 @@ struct edge_metrics {
     struct metric *hits_ram, *hits_disk, *misses, *collapsed;
     struct metric *views, *fill_bytes, *fills_failed, *ref_fetches, *ref_stale;
     struct metric *refused_missing, *refused_invalid, *refused_expired, *refused_scope;
+    struct metric *refused_used, *refused_geo, *refused_client, *refused_referer;
+    struct metric *tokens_renewed, *renewals_failed;
     struct metric *fill_seconds;
 };
 
@@ -48,6 +57,8 @@ struct assets;
 struct before;
 struct views;
 struct gate;
+struct live;
+struct once;
 
 struct edge {
     uint32_t magic;
@@ -55,6 +66,11 @@ struct edge {
     const struct edge_config *config; /* main's; valid while the edge is */
     struct upstreams *upstreams;
     struct routes *routes;
+    struct addr_net *proxies; /* config's trusted_proxies */
+    struct once *once;
+    pthread_mutex_t live_lock;        /* covers live */
+    struct live *live;                /* replaced at reload: edge_live */
+    _Atomic unsigned live_generation; /* tells the workers of it */
     struct metrics *registry;
     struct edge_metrics metrics;
     struct store *store;
@@ -69,6 +85,8 @@ struct edge_worker {
     struct store_worker *store;
     struct loop_watch *watch;
     struct fetch **fetches; /* by upstream: edge_fetch */
+    struct live *live;      /* as of the last request; a reference */
+    unsigned live_generation;
     struct gate *gate;
     struct assets *assets;
     struct before *before;
@@ -79,6 +97,13 @@ struct edge_worker {
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
 void edge_stop(struct edge *e);
 uint16_t edge_port(const struct edge *e);
+
+/* SIGHUP: certificates, key rings and the geo file are read again; on an error all stays as it was.
+ */
+MUST_USE int edge_reload(struct edge *e, struct err *err);
+
+/* What the last reload has read, for this turn of the worker's loop. */
+const struct live *edge_live(struct edge_worker *w);
 
 struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u);
 

@@ -10,6 +10,7 @@
  * The most exact host wins ("a.example.org", then "*.example.org", then none), among its routes the
  * longest prefix. */
 #pragma once
+#include "edge/rules.h"
 #include "edge/upstream.h"
 #include "token/token.h"
 
@@ -20,13 +21,17 @@ struct route_config {
     char *prefix;          /* of the path; NULL: "/" */
     char *upstream;        /* its name */
     char *token_ring_file; /* JWK Set; NULL: no token is asked for */
-    char *allow_origin;    /* Access-Control-Allow-Origin; NULL: "*" */
+    char **token_audience; /* who we are to issuers: aud must name one of them */
+    unsigned token_audience_count;
+    char *cookie_domain; /* of renewed tokens' cookies; NULL: the host that was asked */
+    struct rules_config rules;
 };
 
 struct route {
     const struct route_config *config;
     struct upstream *upstream;
-    struct token_ring *ring; /* NULL: open to all */
+    struct rules *rules;
+    unsigned index; /* of its key ring in struct live */
 };
 
 struct routes;
@@ -36,6 +41,8 @@ MUST_USE int route_check(const struct route_config *c, unsigned count, struct er
 MUST_USE int routes_open(const struct route_config *c, unsigned count, struct upstreams *upstreams,
                          struct err *err, struct routes **ret);
 struct routes *routes_free(struct routes *r);
+unsigned routes_count(const struct routes *r);
+const struct route *routes_at(const struct routes *r, unsigned index);
 
 /* authority: as sent, with or without a port. NULL: nobody answers for it. */
 const struct route *route_find(const struct routes *r, struct str authority, struct str path);

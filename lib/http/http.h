@@ -15,6 +15,7 @@
  * Source:  RFC 9110 (semantics, conditional requests, ranges), RFC 9112, RFC 9113. */
 #pragma once
 #include <jansson.h>
+#include "base/addr.h"
 #include "base/err.h"
 #include "base/field.h"
 #include "base/metrics.h"
@@ -42,9 +43,12 @@ struct http_options {
                               * and four bodies. Beyond it the largest is answered 503 */
     const struct secret *body_secret; /* bodies above 64 KiB need this credential, else 401 before
                                        * they are read; NULL: anyone's are read. HTTP/1 only */
-    uint32_t idle_ms;        /* a connection without a request; over HTTP/1 also the time a request
+    uint32_t idle_ms; /* a connection without a request; over HTTP/1 also the time a request
                               * may take to arrive, body included; and a client that takes nothing
                               * of its answer; 0: 60 s */
+    const struct addr_net *proxies; /* whose X-Forwarded-For is believed: http_req_peer is who they
+                                     * say then. Lent while the server lives; NULL: nobody's */
+    unsigned proxies_count;
     const char *server_name; /* the Server header, and this hop's name in Cache-Status */
     bool access_log;         /* one JSON line a request on stderr */
     struct metrics *metrics; /* NULL: none */
@@ -104,7 +108,8 @@ struct str http_req_header(const struct http_req *req, const char *name); /* low
 /* All header fields as they came, without Host; valid as long as the request is not gone. */
 struct fields http_req_fields(const struct http_req *req);
 struct str http_req_body(const struct http_req *req);
-struct str http_req_peer(const struct http_req *req); /* the client's address, no port */
+struct str http_req_peer(const struct http_req *req); /* the client's address, no port; behind
+                                                       * proxies of ours the one they tell */
 struct str http_req_id(const struct http_req *req);   /* 32 hex: traceparent's trace-id, or new */
 struct loop *http_req_loop(const struct http_req *req);
 void *http_req_worker(const struct http_req *req);

@@ -51,7 +51,7 @@ struct token_claims {
 };
 
 /* Claims that limit a token in ways that verify cannot see to alone. Whoever leaves one out (NULL:
- * all) has tokens with that claim refused, for to ignore it would allow more than the issuer did. */
+ * all) has tokens with that claim refused: to ignore it would allow more than the issuer did. */
 struct token_rules {
     char *const *audiences; /* who we are: aud must name one of them */
     unsigned audiences_count;
