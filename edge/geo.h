@@ -4,8 +4,8 @@
  * Life:    geo_open -> geo_find* -> geo_free.
  * Owner:   struct live, which is replaced as a whole when the file is read anew.
  * Threads: read-only once open: any thread.
- * Errors:  geo_open: -EINVAL or -errno with a sentence; geo_find: -ENOENT the file does not know the
- *          address, -EBADMSG it is damaged there.
+ * Errors:  geo_open: -EINVAL or -errno with a sentence; geo_find: -ENOENT the file does not know
+ *          the address, -EBADMSG it is damaged there.
  * Units:   none.
  * Source:  MaxMind DB file format 2.0 (libmaxminddb); ISO 3166-1 alpha-2 codes.
  *

@@ -46,7 +46,7 @@ void rules_cors(const struct rules *r, struct http_req *req)
         http_res_header(req, "access-control-allow-origin", "*");
         http_res_header(req, "timing-allow-origin", "*");
     } else {
-        /* Also without an Origin, and with one that is refused: the answer is another for others. */
+        /* Also without an Origin, and with one that is refused: others get another answer. */
         http_res_header(req, "vary", "Origin");
         bool fits = false;
         for (unsigned i = 0; i < c->allow_origin_count && origin.size > 0 && !fits; i++)
