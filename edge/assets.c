@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "edge/before.h"
 #include "edge/load.h"
+#include "edge/notice.h"
 
 #define ASSETS_BUCKETS      1024
 #define ASSETS_REF_NAME     (sizeof "now-" + DIGEST_TEXT_SIZE)
@@ -30,6 +31,12 @@ struct assets_entry {
     uint64_t asked_ms;
     bool asking; /* the origin, or the presentation's bytes */
     bool from_store;
+    bool gone;          /* the origin has said that there is none */
+    bool outdated;      /* it has told of another presentation, which is not here yet */
+    bool again;         /* it has told of a move while it was asked: what comes may be older */
+    unsigned pins;      /* whoever still touches it; it stays in the table */
+    uint64_t asked_era; /* the notices' when it was asked; 0: none yet */
+    uint64_t true_era;  /* while these come without a gap, it holds; 0: until its time is over */
     struct fetch_op *op;
     struct buf answer;
     struct digest wanted; /* the presentation under way */
@@ -43,6 +50,10 @@ struct assets {
     struct edge_worker *worker;
     uint64_t clock;
     unsigned count;
+    struct assets_feed {
+        bool live;    /* notices come */
+        uint64_t era; /* the present or the last one */
+    } feeds[UPSTREAMS_MAX];
     struct assets_entry *buckets[ASSETS_BUCKETS];
 };
 
@@ -118,7 +129,7 @@ static void assets_make_room(struct assets *a)
     struct assets_entry *oldest = NULL;
     for (unsigned i = 0; i < ASSETS_BUCKETS; i++) {
         for (struct assets_entry *e = a->buckets[i]; e != NULL; e = e->next) {
-            bool idle = !e->asking && e->waiters == NULL;
+            bool idle = !e->asking && e->waiters == NULL && e->pins == 0;
             if (idle && (oldest == NULL || e->used < oldest->used))
                 oldest = e;
         }
@@ -127,14 +138,23 @@ static void assets_make_room(struct assets *a)
         assets_remove(a, oldest);
 }
 
-static struct assets_entry *assets_find(struct assets *a, const struct upstream *u, struct str name)
+static struct assets_entry *assets_known(struct assets *a, const struct upstream *u,
+                                         struct str name)
 {
     const struct digest key = upstream_asset_key(u, name);
-    struct assets_entry **bucket = assets_bucket(a, &key);
-    for (struct assets_entry *e = *bucket; e != NULL; e = e->next) {
+    for (struct assets_entry *e = *assets_bucket(a, &key); e != NULL; e = e->next) {
         if (e->upstream == u && str_eq(str_of(e->name), name))
             return e;
     }
+    return NULL;
+}
+
+static struct assets_entry *assets_find(struct assets *a, const struct upstream *u, struct str name)
+{
+    struct assets_entry *known = assets_known(a, u, name);
+    if (known != NULL)
+        return known;
+    const struct digest key = upstream_asset_key(u, name);
     if (a->count >= ASSETS_MAX)
         assets_make_room(a);
     struct assets_entry *e = a->count < ASSETS_MAX ? calloc(1, sizeof *e) : NULL;
@@ -148,6 +168,7 @@ static struct assets_entry *assets_find(struct assets *a, const struct upstream 
     e->table = a;
     e->upstream = u;
     e->key = key;
+    struct assets_entry **bucket = assets_bucket(a, &key);
     e->next = *bucket;
     *bucket = e;
     a->count++;
@@ -155,6 +176,26 @@ static struct assets_entry *assets_find(struct assets *a, const struct upstream 
 }
 
 static void entry_fall_back(struct assets_entry *e, int error);
+static void entry_ask(struct assets_entry *e);
+
+/* The end of asking; res goes to who waits. */
+static void entry_settle(struct assets_entry *e, int res)
+{
+    e->asking = false;
+    e->pins++;
+    entry_answer(e, res);
+    e->pins--;
+    if (e->again && !e->asking)
+        entry_ask(e);
+}
+
+/* The origin has said it, or its presentation has come: it holds from when it was asked on. */
+static void entry_hold(struct assets_entry *e)
+{
+    e->true_era = e->asked_era;
+    e->outdated = false;
+    e->asset.checked_ms = clock_mono_ms();
+}
 
 static void entry_on_remembered(void *arg, int res)
 {
@@ -166,6 +207,7 @@ static void entry_on_remembered(void *arg, int res)
 static void entry_take_title(struct assets_entry *e, struct title *t)
 {
     bool same = e->asset.now != NULL && digest_eq(&e->asset.now->digest, &t->digest);
+    e->gone = false;
     if (!same) {
         title_unref(e->asset.before);
         e->asset.before = e->asset.now;
@@ -199,11 +241,10 @@ static void entry_on_presentation(void *arg, int res, struct rbuf *blob)
     }
     entry_take_title(e, t);
     title_unref(t);
-    e->asking = false;
     e->asset.stale = e->from_store;
     if (!e->from_store)
-        e->asset.checked_ms = clock_mono_ms();
-    entry_answer(e, 0);
+        entry_hold(e);
+    entry_settle(e, 0);
 }
 
 /* The origin could not tell: what is known goes on, else what was known before the restart. */
@@ -211,19 +252,19 @@ static void entry_fall_back(struct assets_entry *e, int error)
 {
     struct edge_worker *w = e->table->worker;
     struct store_ref ref;
+    e->true_era = 0;
+    e->gone = false;
     if (e->asset.now != NULL) {
         metric_add(w->edge->metrics.ref_stale, 1);
-        e->asking = false;
         e->asset.stale = true;
-        entry_answer(e, 0);
+        entry_settle(e, 0);
     } else if (!e->from_store && store_ref_get(w->store, str_of(e->ref_name), &ref) == 0) {
         metric_add(w->edge->metrics.ref_stale, 1);
         e->from_store = true;
         e->wanted = ref.presentation;
         load_blob(w, e->upstream, &e->wanted, false, entry_on_presentation, e);
     } else {
-        e->asking = false;
-        entry_answer(e, error);
+        entry_settle(e, error);
     }
 }
 
@@ -251,10 +292,12 @@ static void entry_forget(struct assets_entry *e)
 {
     e->asset.now = title_unref(e->asset.now);
     e->asset.before = title_unref(e->asset.before);
-    e->asking = false;
+    e->asset.stale = false;
+    e->gone = true;
+    entry_hold(e);
     store_ref_delete(e->table->worker->store, str_of(e->ref_name), entry_on_remembered, NULL);
     before_forget(e->table->worker->before, e->upstream, str_of(e->name));
-    entry_answer(e, -ENOENT);
+    entry_settle(e, -ENOENT);
 }
 
 static void entry_on_ref(void *arg, int res, unsigned status)
@@ -273,10 +316,9 @@ static void entry_on_ref(void *arg, int res, unsigned status)
         return;
     }
     if (e->asset.now != NULL && digest_eq(&e->asset.now->digest, &e->wanted)) {
-        e->asking = false;
         e->asset.stale = false;
-        e->asset.checked_ms = clock_mono_ms();
-        entry_answer(e, 0);
+        entry_hold(e);
+        entry_settle(e, 0);
         return;
     }
     load_blob(e->table->worker, e->upstream, &e->wanted, true, entry_on_presentation, e);
@@ -289,6 +331,8 @@ static void entry_ask(struct assets_entry *e)
     ASSERT(!e->asking);
     e->asking = true;
     e->from_store = false;
+    e->again = false;
+    e->asked_era = e->table->feeds[u->index].era;
     e->asked_ms = clock_mono_ms();
     buf_clear(&e->answer);
     metric_add(w->edge->metrics.ref_fetches, 1);
@@ -308,6 +352,69 @@ static void entry_ask(struct assets_entry *e)
     if (r < 0)
         entry_fall_back(e, r);
 }
+
+/* --- notices ---------------------------------------------------------------------------------- */
+
+/* Whether it still is as the origin has said: no notice has said otherwise since, and none can have
+ * been missed. */
+static bool entry_is_true(const struct assets_entry *e)
+{
+    const struct assets_feed *feed = &e->table->feeds[e->upstream->index];
+    return feed->live && e->true_era != 0 && e->true_era == feed->era;
+}
+
+static void entry_notice(struct assets_entry *e, const struct notice *notice)
+{
+    if (e->asking) {
+        e->again = true;
+        return;
+    }
+    e->asked_ms = clock_mono_ms();
+    if (entry_is_true(e))
+        e->asset.checked_ms = e->asked_ms;
+    e->asked_era = e->table->feeds[notice->upstream].era;
+    e->from_store = false;
+    if (notice->kind == NOTICE_GONE) {
+        entry_forget(e);
+        return;
+    }
+    if (e->asset.now != NULL && digest_eq(&e->asset.now->digest, &notice->presentation)) {
+        e->asset.stale = false;
+        entry_hold(e);
+        return;
+    }
+    e->asking = true;
+    e->outdated = true;
+    e->true_era = 0;
+    e->wanted = notice->presentation;
+    load_blob(e->table->worker, e->upstream, &e->wanted, true, entry_on_presentation, e);
+}
+
+void assets_notice(struct assets *a, const struct notice *notice)
+{
+    ASSERT(a->magic == ASSETS_MAGIC);
+    ASSERT(notice->upstream < UPSTREAMS_MAX);
+    struct assets_feed *feed = &a->feeds[notice->upstream];
+    const struct upstream *u = upstreams_at(a->worker->edge->upstreams, notice->upstream);
+    struct assets_entry *e;
+    switch (notice->kind) {
+    case NOTICE_LIVE:
+        feed->era = notice->era;
+        feed->live = true;
+        return;
+    case NOTICE_DOWN:
+        feed->live = false;
+        return;
+    case NOTICE_MOVED:
+    case NOTICE_GONE:
+        e = assets_known(a, u, str_of(notice->asset));
+        if (e != NULL)
+            entry_notice(e, notice);
+        return;
+    }
+}
+
+/* --- asking ----------------------------------------------------------------------------------- */
 
 static struct assets_entry *assets_wait(struct assets *a, const struct upstream *u, struct str name,
                                         assets_cb *cb, void *arg)
@@ -333,6 +440,11 @@ void assets_want_recent(struct assets *a, const struct upstream *u, struct str n
     if (e == NULL || e->asking)
         return;
     uint64_t now_ms = clock_mono_ms();
+    if (entry_is_true(e)) {
+        e->asset.checked_ms = now_ms;
+        entry_answer(e, e->gone ? -ENOENT : 0);
+        return;
+    }
     uint64_t known_ms = MAX(e->asset.checked_ms, e->asked_ms);
     if (e->asset.now != NULL && known_ms != 0 && now_ms - known_ms < ASSETS_RECENT_MS)
         entry_answer(e, 0);
@@ -350,8 +462,14 @@ void assets_want(struct assets *a, const struct upstream *u, struct str name, as
     if (ttl_ms == 0)
         ttl_ms = ASSETS_TTL_MS_DEFAULT;
     uint64_t now_ms = clock_mono_ms();
+    if (entry_is_true(e)) {
+        e->asset.checked_ms = now_ms;
+        entry_answer(e, e->gone ? -ENOENT : 0);
+        return;
+    }
     bool known = e->asset.now != NULL;
-    bool fresh = known && e->asset.checked_ms != 0 && now_ms - e->asset.checked_ms < ttl_ms;
+    bool fresh =
+        known && !e->outdated && e->asset.checked_ms != 0 && now_ms - e->asset.checked_ms < ttl_ms;
     bool usable = known && e->asset.checked_ms != 0 &&
                   now_ms - e->asset.checked_ms < ttl_ms + ASSETS_STALE_MS;
     /* While the origin is away, one question a second is enough; nobody waits for it. */

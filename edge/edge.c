@@ -8,7 +8,9 @@
 #include "edge/fill.h"
 #include "edge/gate.h"
 #include "edge/live.h"
+#include "edge/notice.h"
 #include "edge/once.h"
+#include "edge/spread.h"
 #include "edge/views.h"
 
 #define EDGE_DRAIN_MS         10000
@@ -46,6 +48,8 @@ static void edge_make_metrics(struct edge *e)
         ROW(refused_client, "refused_total", "reason=\"client\"", ""),
         ROW(refused_referer, "refused_total", "reason=\"referer\"", ""),
         ROW(tokens_renewed, "tokens_renewed_total", "", "Tokens issued for ones in use."),
+        ROW(notices, "notices_total", "", "Moved refs that an origin told us of."),
+        ROW(notice_breaks, "notice_breaks_total", "", "Streams of notices that broke off."),
         ROW(renewals_failed, "token_renewals_failed_total", "",
             "Tokens that could not be renewed."),
 #undef ROW
@@ -54,6 +58,9 @@ static void edge_make_metrics(struct edge *e)
         struct metric **at = (struct metric **)(void *)((char *)&e->metrics + rows[i].offset);
         *at = metrics_counter(e->registry, rows[i].name, rows[i].help, rows[i].labels);
     }
+    e->metrics.notices_live =
+        metrics_gauge(e->registry, "weir_edge_notices_live",
+                      "Upstreams whose notices come, so that refs are not asked for.", "");
     e->metrics.fill_seconds = metrics_latency(e->registry, "weir_edge_fill_seconds",
                                               "Time to fetch a blob from the origin.", "");
 }
@@ -70,6 +77,8 @@ static void edge_worker_stop(void *arg, void *worker)
     struct edge_worker *w = worker;
     if (w == NULL)
         return;
+    notices_free(w->notices);
+    w->seat = spread_leave(w->edge->spread, w->seat);
     if (w->store != NULL)
         fills_abandon(w);
     while (w->loads > 0)
@@ -140,12 +149,13 @@ static int edge_worker_open(struct edge_worker *w)
         r = before_new(w, &w->before);
     if (r == 0)
         r = views_new(&w->views);
+    if (r == 0)
+        r = spread_join(w->edge->spread, w, &w->seat);
     return r;
 }
 
 static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int *ret_r)
 {
-    (void)index;
     struct edge_worker *w = calloc(1, sizeof *w);
     if (w == NULL) {
         *ret_r = -ENOMEM;
@@ -154,6 +164,8 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
     w->edge = arg;
     w->loop = loop;
     int r = edge_worker_open(w);
+    if (r == 0 && index == 0)
+        r = notices_new(w, &w->notices);
     if (r == 0)
         return w;
     edge_worker_stop(arg, w);
@@ -251,6 +263,8 @@ static int edge_open(struct edge *e, struct err *err)
         r = fills_new(&e->fills);
     if (r == 0)
         r = once_new(&e->once);
+    if (r == 0)
+        r = spread_new(&e->spread);
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
@@ -319,6 +333,7 @@ void edge_stop(struct edge *e)
     store_close(e->store);
     metrics_free(e->registry);
     once_free(e->once);
+    spread_free(e->spread);
     live_unref(e->live);
     (void)pthread_mutex_destroy(&e->live_lock);
     free(e->proxies);

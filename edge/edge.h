@@ -49,6 +49,7 @@ struct edge_metrics {
     struct metric *refused_missing, *refused_invalid, *refused_expired, *refused_scope;
     struct metric *refused_used, *refused_geo, *refused_client, *refused_referer;
     struct metric *tokens_renewed, *renewals_failed;
+    struct metric *notices, *notice_breaks, *notices_live;
     struct metric *fill_seconds;
 };
 
@@ -58,7 +59,10 @@ struct before;
 struct views;
 struct gate;
 struct live;
+struct notices;
 struct once;
+struct spread;
+struct spread_seat;
 
 struct edge {
     uint32_t magic;
@@ -68,6 +72,7 @@ struct edge {
     struct routes *routes;
     struct addr_net *proxies; /* config's trusted_proxies */
     struct once *once;
+    struct spread *spread;
     pthread_mutex_t live_lock;        /* covers live */
     struct live *live;                /* replaced at reload: edge_live */
     _Atomic unsigned live_generation; /* tells the workers of it */
@@ -91,7 +96,9 @@ struct edge_worker {
     struct assets *assets;
     struct before *before;
     struct views *views;
-    unsigned loads; /* under way: load.h. The worker stops when there are none */
+    struct spread_seat *seat;
+    struct notices *notices; /* the first worker's */
+    unsigned loads;          /* under way: load.h. The worker stops when there are none */
 };
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
