@@ -16,6 +16,7 @@
 #pragma once
 #include <jansson.h>
 #include "base/err.h"
+#include "base/field.h"
 #include "base/metrics.h"
 #include "base/rbuf.h"
 #include "base/str.h"
@@ -99,6 +100,9 @@ struct str http_req_query(const struct http_req *req);     /* behind the '?', or
 struct str http_req_scheme(const struct http_req *req);    /* "http", "https" */
 struct str http_req_authority(const struct http_req *req); /* Host or :authority */
 struct str http_req_header(const struct http_req *req, const char *name); /* lower-case name */
+/* All of them as they came, but for what frames the message: Host, Content-Length,
+ * Transfer-Encoding, Expect. Lent while the client is there; the list is made anew by each call. */
+struct fields http_req_fields(struct http_req *req);
 struct str http_req_body(const struct http_req *req);
 struct str http_req_peer(const struct http_req *req); /* the client's address, no port */
 struct str http_req_id(const struct http_req *req);   /* 32 hex: traceparent's trace-id, or new */
@@ -133,6 +137,7 @@ struct http_source_ops {
 #define HTTP_SIZE_UNKNOWN UINT64_MAX
 
 struct http_entity {
+    unsigned status;           /* 0: 200. Another one is sent as it is: no range, no condition */
     const char *type;          /* Content-Type */
     const char *etag;          /* with its quotes, strong; NULL: none */
     const char *cache_control; /* NULL: none */
@@ -142,6 +147,9 @@ struct http_entity {
     void *source;
     uint64_t
         size; /* of the source's whole body; HTTP_SIZE_UNKNOWN: no ranges, ends at read -ENODATA */
+    /* Further ones, lent as the source is, without control characters. Where there are any, etag,
+     * cache_control and modified_s are taken to be among them: they decide, and are not written. */
+    struct fields fields;
 };
 
 /* Answers 200, 206 (one range, or multipart/byteranges), 304, 412 or 416 as the request's
