@@ -350,18 +350,19 @@ struct str http_req_header(const struct http_req *req, const char *name)
     return count <= 1 ? first : http_req_join(req, wanted, size);
 }
 
-struct fields http_req_fields(struct http_req *req)
+struct fields http_req_fields(const struct http_req *req)
 {
     http__req_check(req);
+    struct fields list = {NULL, 0};
     if (req->h2o == NULL || req->h2o->headers.size == 0)
-        return (struct fields){NULL, 0};
-    const h2o_headers_t *headers = &req->h2o->headers;
-    struct field *list = h2o_mem_alloc_pool(&req->h2o->pool, headers->size * sizeof *list);
-    for (size_t i = 0; i < headers->size; i++) {
-        list[i].name = http_str(*headers->entries[i].name);
-        list[i].value = http_str(headers->entries[i].value);
+        return list;
+    size_t count = req->h2o->headers.size;
+    struct field *at = h2o_mem_alloc_pool(&req->h2o->pool, count * sizeof *at);
+    for (size_t i = 0; i < count; i++) {
+        const h2o_header_t *h = &req->h2o->headers.entries[i];
+        at[i] = (struct field){http_str(*h->name), http_str(h->value)};
     }
-    return (struct fields){list, (unsigned)headers->size};
+    return (struct fields){at, (unsigned)count};
 }
 
 struct str http_req_body(const struct http_req *req)
