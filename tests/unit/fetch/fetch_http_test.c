@@ -159,6 +159,8 @@ static struct rig rig_new(struct fetch_options o)
     r.plain = http_server_port(r.server, 0);
     r.tls = http_server_port(r.server, 1);
     o.ca_file = r.folder.cert;
+    o.http2 = true;
+    o.streams_max = 40;
     assert_int_equal(loop_new(&r.loop), 0);
     assert_int_equal(fetch_new(r.loop, &o, &r.fetch), 0);
     return r;
