@@ -196,23 +196,3 @@ struct cache_object *cache_object_unref(struct cache_object *o)
     free(o);
     return NULL;
 }
-
-int cache_fields_parse(struct str lines, struct field *room, unsigned room_count,
-                       struct fields *ret)
-{
-    unsigned count = 0;
-    while (lines.size > 0) {
-        struct str line = str_cut(lines, '\n', &lines);
-        if (line.size > 0 && line.data[line.size - 1] == '\r')
-            line.size--;
-        if (line.size == 0)
-            continue;
-        struct str value;
-        struct str name = str_cut(line, ':', &value);
-        if (count == room_count)
-            return -E2BIG;
-        room[count++] = (struct field){name, str_trim(value)};
-    }
-    *ret = (struct fields){room, count};
-    return 0;
-}

@@ -79,7 +79,3 @@ DEFINE_CLEAN(struct cache_object *, cache_object_unref)
 void cache_object_encode(const struct cache_object *o, struct buf *out);
 MUST_USE int cache_object_decode(const struct digest *key, struct str record,
                                  struct cache_object **ret);
-
-/* Lines "name: value\r\n", as http_cache_update writes them. -E2BIG: more than room. */
-MUST_USE int cache_fields_parse(struct str lines, struct field *room, unsigned room_count,
-                                struct fields *ret);
