@@ -121,6 +121,7 @@ struct objects {
     struct objects_state state;  /* as committed last; the writer's */
     uint8_t id[OBJECTS_ID_SIZE]; /* state's; never changes */
 
+    bool failing;       /* the last write did; the writer's */
     struct digest hand; /* where eviction goes on; the writer's */
     _Atomic uint64_t records, bytes, dropped, evicted, damaged;
     struct metric *m_records, *m_bytes, *m_marks, *m_dropped, *m_evicted, *m_damaged, *m_commits;

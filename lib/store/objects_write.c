@@ -164,9 +164,12 @@ static bool write_some(struct objects *o, struct write_job *j)
     if (r == 0) {
         atomic_store(&o->forget_done, j->forget);
         write_done(o, j);
+        o->failing = false;
         return true;
     }
-    log_warn("records could not be written to %s and are dropped: %s", o->folder, strerror(-r));
+    if (!o->failing)
+        log_warn("records cannot be written to %s and are dropped: %s", o->folder, strerror(-r));
+    o->failing = true;
     return false;
 }
 
