@@ -74,7 +74,7 @@ static void full_run(size_t base)
 {
     struct objects_fixture f;
     struct objects_stat stat;
-    full_mount(&f, "24m");
+    full_mount(&f, "64m");
     objects_fixture_open(&f);
     assert_int_equal(full_rounds(&f, 0, 2, base), KEYS);
     objects_fixture_reopen(&f);
