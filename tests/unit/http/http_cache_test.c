@@ -24,97 +24,98 @@ static bool keep(const char *request, unsigned status, const char *response,
                                ret_why);
 }
 
+static const struct {
+    const char *request;
+    unsigned status;
+    const char *response;
+    const char *why; /* NULL: kept */
+} keeps[] = {
+    {NULL, 200, DATE CC "max-age=60\n", NULL},
+    {NULL, 200, DATE "expires: " AT("12:01:00"), NULL},
+    {NULL, 200, DATE CC "s-maxage=60\n", NULL},
+    /* 5.2.1.5, 5.2.2.5: no-store. */
+    {CC "no-store\n", 200, DATE CC "max-age=60\n", "request-no-store"},
+    {NULL, 200, DATE CC "no-store, max-age=60\n", "no-store"},
+    /* 5.2.2.7 */
+    {NULL, 200, DATE CC "private, max-age=60\n", "private"},
+    {NULL, 200, DATE CC "private=\"x\", max-age=60\n", "private"},
+    /* 5.2.2.3: must-understand lifts no-store where the status is understood. */
+    {NULL, 200, DATE CC "must-understand, no-store, max-age=60\n", NULL},
+    {NULL, 599, DATE CC "must-understand, no-store, max-age=60\n", "must-understand"},
+    {NULL, 599, DATE CC "must-understand, max-age=60\n", "must-understand"},
+    {NULL, 599, DATE CC "max-age=60\n", NULL},
+    /* 3.5: an Authorization. */
+    {"authorization: x\n", 200, DATE CC "max-age=60\n", "authorization"},
+    {"authorization: x\n", 200, DATE CC "max-age=60, public\n", NULL},
+    {"authorization: x\n", 200, DATE CC "max-age=60, must-revalidate\n", NULL},
+    {"authorization: x\n", 200, DATE CC "s-maxage=60\n", NULL},
+    {"authorization: x\n", 200, DATE CC "s-maxage=x, max-age=60\n", "authorization"},
+    {"authorization: x\n", 200, DATE CC "proxy-revalidate, max-age=60\n", "authorization"},
+    {"authorization: x\n", 200, DATE CDN "max-age=60\n" CC "public\n", "authorization"},
+    {"authorization: x\n", 200, DATE CDN "max-age=60, public\n", NULL},
+    /* Statuses: by explicit freshness any final one but those of one request. */
+    {NULL, 302, DATE CC "max-age=60\n", NULL},
+    {NULL, 302, DATE "last-modified: " AT("11:00:00"), "status"},
+    {NULL, 302, DATE ETAG, "status"},
+    {NULL, 302, DATE CC "public\nlast-modified: " AT("11:00:00"), NULL}, /* 4.2.2 */
+    {NULL, 503, DATE CC "max-age=5\n", NULL},
+    {NULL, 503, DATE, "status"},
+    {NULL, 206, DATE CC "max-age=60\n", NULL},
+    {NULL, 100, DATE CC "max-age=60\n", "status"},
+    {NULL, 600, DATE CC "max-age=60\n", "status"},
+    {NULL, 304, DATE CC "max-age=60\n", "status"},
+    {NULL, 412, DATE CC "max-age=60\n", "status"},
+    {NULL, 416, DATE CC "max-age=60\n", "status"},
+    {NULL, 425, DATE CC "max-age=60\n", "status"}, /* RFC 8470 section 5.2 */
+    {NULL, 428, DATE CC "max-age=60\n", "status"}, /* RFC 6585 sections 3 to 6 */
+    {NULL, 429, DATE CC "max-age=60\n", "status"},
+    {NULL, 431, DATE CC "max-age=60\n", "status"},
+    {NULL, 511, DATE CC "max-age=60\n", "status"},
+    /* 4.1: Vary. */
+    {NULL, 200, DATE CC "max-age=60\nvary: *\n", "vary"},
+    {NULL, 200, DATE CC "max-age=60\nvary: accept\nvary: x, *\n", "vary"},
+    {NULL, 200, DATE CC "max-age=60\nvary: a b\n", "vary"},
+    {NULL, 200, DATE CC "max-age=60\nvary: origin, Accept-Encoding\n", NULL},
+    /* Set-Cookie. */
+    {NULL, 200, DATE CC "max-age=60\nset-cookie: a=b\n", "set-cookie"},
+    {NULL, 200, DATE CC "max-age=60, public\nset-cookie: a=b\n", NULL},
+    {NULL, 200, DATE CC "s-maxage=60\nset-cookie: a=b\n", NULL},
+    {NULL, 200, DATE CC "s-maxage=x, max-age=6\nset-cookie: a=b\n", "set-cookie"},
+    {NULL, 200, DATE CDN "max-age=60\nset-cookie: a=b\n", NULL},
+    /* Of no use: stale at once and without a validator. */
+    {NULL, 200, DATE CC "max-age=0\n", "stale"},
+    {NULL, 200, DATE CC "max-age=60\nage: 60\n", "stale"},
+    {NULL, 200, DATE CC "max-age=0\n" ETAG, NULL},
+    {NULL, 200, DATE CC "max-age=0\nlast-modified: " AT("11:00:00"), NULL},
+    {NULL, 200, DATE CC "max-age=0, stale-while-revalidate=9\n", NULL},
+    {NULL, 200, DATE CC "max-age=0, stale-if-error=9\n", NULL},
+    {NULL, 200, DATE CC "max-age=0, stale-if-error=9, must-revalidate\n", "stale"},
+    {NULL, 200, DATE CC "no-cache, max-age=60\n", "no-cache"},
+    {NULL, 200, DATE CC "no-cache, max-age=60\n" ETAG, NULL},
+    {NULL, 200, DATE, "stale"},
+    {NULL, 200, DATE ETAG, NULL},
+    {NULL, 404, DATE, "negative"},
+    {NULL, 404, DATE CC "max-age=9\n", NULL},
+    /* RFC 9213: the targeted field wins, whichever way they disagree. */
+    {NULL, 200, DATE CC "no-store\n" CDN "max-age=60\n", NULL},
+    {NULL, 200, DATE CC "private\n" CDN "max-age=60\n", NULL},
+    {NULL, 200, DATE CC "max-age=60\n" CDN "no-store\n", "no-store"},
+    {NULL, 200, DATE CC "no-store\n" CDN "max-age=60, BAD\n", "no-store"},
+    {NULL, 200, DATE CC "no-store\n" CDN "\n", "no-store"},
+    {NULL, 200, DATE CC "no-store\n" CDN "none\n" ETAG, NULL},
+};
+
 static void section_3_says_what_may_be_kept(void **state)
 {
     (void)state;
-    static const struct {
-        const char *request;
-        unsigned status;
-        const char *response;
-        const char *why; /* NULL: kept */
-    } cases[] = {
-        {NULL, 200, DATE CC "max-age=60\n", NULL},
-        {NULL, 200, DATE "expires: " AT("12:01:00"), NULL},
-        {NULL, 200, DATE CC "s-maxage=60\n", NULL},
-        /* 5.2.1.5, 5.2.2.5: no-store. */
-        {CC "no-store\n", 200, DATE CC "max-age=60\n", "request-no-store"},
-        {NULL, 200, DATE CC "no-store, max-age=60\n", "no-store"},
-        /* 5.2.2.7 */
-        {NULL, 200, DATE CC "private, max-age=60\n", "private"},
-        {NULL, 200, DATE CC "private=\"x\", max-age=60\n", "private"},
-        /* 5.2.2.3: must-understand lifts no-store where the status is understood. */
-        {NULL, 200, DATE CC "must-understand, no-store, max-age=60\n", NULL},
-        {NULL, 599, DATE CC "must-understand, no-store, max-age=60\n", "must-understand"},
-        {NULL, 599, DATE CC "must-understand, max-age=60\n", "must-understand"},
-        {NULL, 599, DATE CC "max-age=60\n", NULL},
-        /* 3.5: an Authorization. */
-        {"authorization: x\n", 200, DATE CC "max-age=60\n", "authorization"},
-        {"authorization: x\n", 200, DATE CC "max-age=60, public\n", NULL},
-        {"authorization: x\n", 200, DATE CC "max-age=60, must-revalidate\n", NULL},
-        {"authorization: x\n", 200, DATE CC "s-maxage=60\n", NULL},
-        {"authorization: x\n", 200, DATE CC "s-maxage=x, max-age=60\n", "authorization"},
-        {"authorization: x\n", 200, DATE CC "proxy-revalidate, max-age=60\n", "authorization"},
-        {"authorization: x\n", 200, DATE CDN "max-age=60\n" CC "public\n", "authorization"},
-        {"authorization: x\n", 200, DATE CDN "max-age=60, public\n", NULL},
-        /* Statuses: by explicit freshness any final one but those of one request. */
-        {NULL, 302, DATE CC "max-age=60\n", NULL},
-        {NULL, 302, DATE "last-modified: " AT("11:00:00"), "status"},
-        {NULL, 302, DATE ETAG, "status"},
-        {NULL, 302, DATE CC "public\nlast-modified: " AT("11:00:00"), NULL}, /* 4.2.2 */
-        {NULL, 503, DATE CC "max-age=5\n", NULL},
-        {NULL, 503, DATE, "status"},
-        {NULL, 206, DATE CC "max-age=60\n", NULL},
-        {NULL, 100, DATE CC "max-age=60\n", "status"},
-        {NULL, 600, DATE CC "max-age=60\n", "status"},
-        {NULL, 304, DATE CC "max-age=60\n", "status"},
-        {NULL, 412, DATE CC "max-age=60\n", "status"},
-        {NULL, 416, DATE CC "max-age=60\n", "status"},
-        {NULL, 425, DATE CC "max-age=60\n", "status"}, /* RFC 8470 section 5.2 */
-        {NULL, 428, DATE CC "max-age=60\n", "status"}, /* RFC 6585 sections 3 to 6 */
-        {NULL, 429, DATE CC "max-age=60\n", "status"},
-        {NULL, 431, DATE CC "max-age=60\n", "status"},
-        {NULL, 511, DATE CC "max-age=60\n", "status"},
-        /* 4.1: Vary. */
-        {NULL, 200, DATE CC "max-age=60\nvary: *\n", "vary"},
-        {NULL, 200, DATE CC "max-age=60\nvary: accept\nvary: x, *\n", "vary"},
-        {NULL, 200, DATE CC "max-age=60\nvary: a b\n", "vary"},
-        {NULL, 200, DATE CC "max-age=60\nvary: origin, Accept-Encoding\n", NULL},
-        /* Set-Cookie. */
-        {NULL, 200, DATE CC "max-age=60\nset-cookie: a=b\n", "set-cookie"},
-        {NULL, 200, DATE CC "max-age=60, public\nset-cookie: a=b\n", NULL},
-        {NULL, 200, DATE CC "s-maxage=60\nset-cookie: a=b\n", NULL},
-        {NULL, 200, DATE CC "s-maxage=x, max-age=6\nset-cookie: a=b\n", "set-cookie"},
-        {NULL, 200, DATE CDN "max-age=60\nset-cookie: a=b\n", NULL},
-        /* Of no use: stale at once and without a validator. */
-        {NULL, 200, DATE CC "max-age=0\n", "stale"},
-        {NULL, 200, DATE CC "max-age=60\nage: 60\n", "stale"},
-        {NULL, 200, DATE CC "max-age=0\n" ETAG, NULL},
-        {NULL, 200, DATE CC "max-age=0\nlast-modified: " AT("11:00:00"), NULL},
-        {NULL, 200, DATE CC "max-age=0, stale-while-revalidate=9\n", NULL},
-        {NULL, 200, DATE CC "max-age=0, stale-if-error=9\n", NULL},
-        {NULL, 200, DATE CC "max-age=0, stale-if-error=9, must-revalidate\n", "stale"},
-        {NULL, 200, DATE CC "no-cache, max-age=60\n", "no-cache"},
-        {NULL, 200, DATE CC "no-cache, max-age=60\n" ETAG, NULL},
-        {NULL, 200, DATE, "stale"},
-        {NULL, 200, DATE ETAG, NULL},
-        {NULL, 404, DATE, "negative"},
-        {NULL, 404, DATE CC "max-age=9\n", NULL},
-        /* RFC 9213: the targeted field wins, whichever way they disagree. */
-        {NULL, 200, DATE CC "no-store\n" CDN "max-age=60\n", NULL},
-        {NULL, 200, DATE CC "private\n" CDN "max-age=60\n", NULL},
-        {NULL, 200, DATE CC "max-age=60\n" CDN "no-store\n", "no-store"},
-        {NULL, 200, DATE CC "no-store\n" CDN "max-age=60, BAD\n", "no-store"},
-        {NULL, 200, DATE CC "no-store\n" CDN "\n", "no-store"},
-        {NULL, 200, DATE CC "no-store\n" CDN "none\n" ETAG, NULL},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(keeps); i++) {
         struct http_cache_terms t;
         const char *why = NULL;
-        bool kept = keep(cases[i].request, cases[i].status, cases[i].response, &plain, &t, &why);
-        if (kept != (cases[i].why == NULL))
-            fail_msg("%zu: %s: %s", i, cases[i].response, why != NULL ? why : "kept");
+        bool kept = keep(keeps[i].request, keeps[i].status, keeps[i].response, &plain, &t, &why);
+        if (kept != (keeps[i].why == NULL))
+            fail_msg("%zu: %s: %s", i, keeps[i].response, why != NULL ? why : "kept");
         if (!kept)
-            assert_string_equal(why, cases[i].why);
+            assert_string_equal(why, keeps[i].why);
     }
 }
 
