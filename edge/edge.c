@@ -8,6 +8,7 @@
 #include "edge/fill.h"
 #include "edge/gate.h"
 #include "edge/views.h"
+#include "store/objects.h"
 
 #define EDGE_DRAIN_MS         10000
 #define EDGE_BODY_MAX         4096 /* nothing here takes a body */
@@ -146,7 +147,16 @@ static int edge_open_store(struct edge *e, struct err *err)
         .metric_prefix = "weir_edge",
     };
     int r = store_config_apply(&config->store, devices, &options, err);
-    return r < 0 ? r : store_open(&options, err, &e->store);
+    if (r == 0)
+        r = store_open(&options, err, &e->store);
+    struct objects_options objects = {
+        .path = options.path,
+        .metrics = e->registry,
+        .metric_prefix = "weir_edge",
+    };
+    if (r == 0 && config->records_size != NULL)
+        r = config_size("records_size", config->records_size, &objects.size_max, err);
+    return r < 0 ? r : objects_open(&objects, err, &e->objects);
 }
 
 static int edge_open_admin(struct edge *e, struct err *err)
@@ -249,6 +259,7 @@ void edge_stop(struct edge *e)
     http_server_free(e->admin);
     http_server_free(e->server);
     fills_free(e->fills);
+    objects_close(e->objects);
     store_close(e->store);
     metrics_free(e->registry);
     routes_free(e->routes);

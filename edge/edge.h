@@ -29,6 +29,7 @@ struct edge_config {
     unsigned upstreams_count;
     struct route_config *routes;
     unsigned routes_count;
+    char *records_size; /* of what is known of URLs, on disk; NULL: 1G */
     bool access_log;
 };
 
@@ -44,6 +45,8 @@ struct edge_metrics {
 };
 
 struct fills;
+struct objects;
+struct purge;
 struct assets;
 struct before;
 struct views;
@@ -58,6 +61,8 @@ struct edge {
     struct metrics *registry;
     struct edge_metrics metrics;
     struct store *store;
+    struct objects *objects; /* what is known of URLs, and what was purged */
+    struct purge *purge;
     struct fills *fills;
     struct http_server *server;
     struct http_server *admin;
