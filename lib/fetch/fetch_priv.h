@@ -42,8 +42,8 @@ struct fetch_lines {
     uint64_t size; /* Content-Length, or UINT64_MAX */
 };
 
-/* Connections and transfers of one kind: HTTP/1.1, or HTTP/2 where the upstream can. Apart, since
- * the library remembers for a host, not for a connection, whether it can be shared. */
+/* Connections and transfers of one kind: each transfer with a connection of its own, so that it can
+ * be paused; or several on one, where it is HTTP/2. */
 struct fetch_multi {
     struct fetch *fetch;
     CURLM *curl; /* NULL: not used */
