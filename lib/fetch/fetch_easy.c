@@ -90,6 +90,7 @@ static int fetch_easy_give_head(struct fetch_op *op)
         return ++op->heads > FETCH_INTERIM_MAX ? -EBADMSG : 0;
     op->status = (unsigned)code;
     op->head_given = true;
+    fetch__close_watch(op);
     fetch_circuit_answers(&op->host->circuit, op);
     if (op->on_head == NULL)
         return 0;
