@@ -7,13 +7,13 @@
 #include "edge/before.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
+#include "edge/upstream_fetch.h"
 #include "edge/views.h"
 #include "store/objects.h"
 
 #define EDGE_DRAIN_MS         10000
 #define EDGE_BODY_MAX         4096 /* nothing here takes a body */
 #define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
-#define EDGE_FETCH_RETRIES    2
 #define EDGE_STOP_TURN_MS     10
 
 static void edge_make_metrics(struct edge *e)
@@ -68,36 +68,11 @@ static void edge_worker_stop(void *arg, void *worker)
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
-    for (unsigned i = 0; w->fetches != NULL && i < upstreams_count(w->edge->upstreams); i++)
-        fetch_free(w->fetches[i]);
-    free(w->fetches);
+    upstream_worker_free(w->upstreams);
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
     free(w);
-}
-
-struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u)
-{
-    return w->fetches[u->index];
-}
-
-static int edge_worker_open_fetches(struct edge_worker *w)
-{
-    unsigned count = upstreams_count(w->edge->upstreams);
-    w->fetches = calloc(count, sizeof(struct fetch *));
-    if (w->fetches == NULL)
-        return -ENOMEM;
-    int r = 0;
-    for (unsigned i = 0; r == 0 && i < count; i++) {
-        const struct upstream *u = upstreams_at(w->edge->upstreams, i);
-        const struct fetch_options options = {
-            .ca_file = u->config->ca_file,
-            .retries = EDGE_FETCH_RETRIES,
-        };
-        r = fetch_new(w->loop, &options, &w->fetches[i]);
-    }
-    return r;
 }
 
 static int edge_worker_open(struct edge_worker *w)
@@ -106,7 +81,7 @@ static int edge_worker_open(struct edge_worker *w)
     if (r == 0)
         r = loop_watch(w->loop, store_worker_event_fd(w->store), edge_on_store_event, w, &w->watch);
     if (r == 0)
-        r = edge_worker_open_fetches(w);
+        r = upstream_worker_new(w, &w->upstreams);
     if (r == 0)
         r = gate_new(w->edge, &w->gate);
     if (r == 0)
@@ -218,6 +193,7 @@ static int edge_open(struct edge *e, struct err *err)
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
+    upstreams_measure(e->upstreams, e->registry);
     r = edge_open_store(e, err);
     if (r == 0)
         r = edge_open_server(e, err);

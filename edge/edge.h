@@ -51,6 +51,7 @@ struct assets;
 struct before;
 struct views;
 struct gate;
+struct upstream_worker;
 
 struct edge {
     uint32_t magic;
@@ -73,7 +74,7 @@ struct edge_worker {
     struct loop *loop;
     struct store_worker *store;
     struct loop_watch *watch;
-    struct fetch **fetches; /* by upstream: edge_fetch */
+    struct upstream_worker *upstreams;
     struct gate *gate;
     struct assets *assets;
     struct before *before;
@@ -84,8 +85,6 @@ struct edge_worker {
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
 void edge_stop(struct edge *e);
 uint16_t edge_port(const struct edge *e);
-
-struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u);
 
 /* serve.c: every request, by its route. */
 http_handler edge_serve;

@@ -35,8 +35,8 @@ struct fetch_options {
     unsigned connections_max;  /* per host; 0: 64 */
     const char *cert_file;     /* PEM, shown to upstreams that ask for one; NULL: none */
     const char *key_file;
-    bool http2;           /* offered by ALPN to https upstreams, for requests that are `shared` */
-    unsigned streams_max; /* at once on an HTTP/2 connection, then a further one; 0: 32 */
+    bool http2;           /* offered by ALPN to https upstreams; else HTTP/1.1 */
+    unsigned streams_max; /* `shared` ones on an HTTP/2 connection, then a further one; 0: 32 */
 };
 
 MUST_USE int fetch_new(struct loop *loop, const struct fetch_options *options, struct fetch **ret);

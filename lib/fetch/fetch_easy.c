@@ -90,6 +90,7 @@ static int fetch_easy_give_head(struct fetch_op *op)
         return ++op->heads > FETCH_INTERIM_MAX ? -EBADMSG : 0;
     op->status = (unsigned)code;
     op->head_given = true;
+    fetch__close_watch(op);
     fetch_circuit_answers(&op->host->circuit, op);
     if (op->on_head == NULL)
         return 0;
@@ -207,9 +208,9 @@ static bool fetch_easy_set_connection(struct fetch_op *op)
     CURL *e = op->easy;
     if (!fetch__easy_base(e, op->url, o->ca_file, o->connect_ms))
         return false;
-    if (!op->is_shared &&
-        (curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) != CURLE_OK ||
-         curl_easy_setopt(e, CURLOPT_PIPEWAIT, 0L) != CURLE_OK))
+    long version = o->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1;
+    if (curl_easy_setopt(e, CURLOPT_HTTP_VERSION, version) != CURLE_OK ||
+        curl_easy_setopt(e, CURLOPT_PIPEWAIT, op->is_shared ? 1L : 0L) != CURLE_OK)
         return false;
     if (o->cert_file != NULL && (curl_easy_setopt(e, CURLOPT_SSLCERT, o->cert_file) != CURLE_OK ||
                                  curl_easy_setopt(e, CURLOPT_SSLKEY, o->key_file) != CURLE_OK))

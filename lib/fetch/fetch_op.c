@@ -116,6 +116,8 @@ void fetch__op_attempt_ended(struct fetch_op *op, CURLcode code)
     int res = fetch__result_of(code);
     if (res == 0 && !op->head_given)
         res = -EBADMSG; /* nothing but interim answers */
+    if (res == 0 && op->close_counts && !op->close_seen)
+        res = -ECONNRESET;
     fetch_op_ended(op, res);
 }
 

@@ -42,8 +42,8 @@ struct fetch_lines {
     uint64_t size; /* Content-Length, or UINT64_MAX */
 };
 
-/* Connections and transfers of one kind: HTTP/1.1, or HTTP/2 where the upstream can. Apart, since
- * the library remembers for a host, not for a connection, whether it can be shared. */
+/* Connections and transfers of one kind: each transfer with a connection of its own, so that it can
+ * be paused; or several on one, where it is HTTP/2. */
 struct fetch_multi {
     struct fetch *fetch;
     CURLM *curl; /* NULL: not used */
@@ -90,9 +90,10 @@ struct fetch_op {
     bool is_held;   /* the library has been told */
     bool is_dead, is_done;
     bool head_given;
-    bool is_complete;    /* the library has ended this attempt by itself */
-    int callback_result; /* what ended it from our side */
-    int last_result;     /* of the attempt before */
+    bool close_counts, close_seen; /* fetch_close.c */
+    bool is_complete;              /* the library has ended this attempt by itself */
+    int callback_result;           /* what ended it from our side */
+    int last_result;               /* of the attempt before */
     unsigned status;
     unsigned heads; /* that came: interim ones, then the answer's */
     struct fetch_lines lines;
@@ -113,6 +114,10 @@ void fetch__settle(struct fetch *f);                /* finished and cancelled op
 /* fetch_op.c */
 void fetch__op_attempt_ended(struct fetch_op *op, CURLcode code);
 void fetch__op_free(struct fetch_op *op);
+
+/* fetch_close.c: once the head is here. An answer that needs a close_notify is whole only when
+ * close_seen. */
+void fetch__close_watch(struct fetch_op *op);
 
 /* fetch_fields.c */
 MUST_USE int fetch__fields_set(struct fetch_op *op, const struct fetch_request *q);
