@@ -11,14 +11,15 @@
  * Threads: struct cache: any (its table and asks have locks). A struct cache_worker: its loop's.
  * Errors:  answered to the client.
  * Units:   bytes, seconds since 1970.
- * Source:  RFC 9110, 9111, 5861, 8246, 8586, 9211, 9213; docs/cache.md. */
+ * Source:  RFC 9110, 9111, 5861, 8246, 9211, 9213; docs/cache.md. */
 #pragma once
 #include "edge/cache_config.h"
 #include "edge/cache_table.h"
 #include "edge/edge.h"
 #include "edge/gate.h"
 
-#define CACHE_ASK_SHARDS 64u
+#define CACHE_ASK_SHARDS   64u
+#define CACHE_STOP_TURN_MS 10
 
 struct cache_fill;
 
@@ -42,7 +43,6 @@ struct cache {
     struct cache_asks asks[CACHE_ASK_SHARDS];
     _Atomic uint64_t fill_memory; /* of blocks that are being written, all workers' */
     struct cache_metrics metrics;
-    char loop_id[40]; /* ours in CDN-Loop */
 };
 
 struct cache_op;
@@ -55,14 +55,15 @@ struct cache_worker {
     struct cache_fill *fills; /* started here and not yet ended */
     struct cache_op *free;    /* operations for reuse */
     unsigned free_count;
-    unsigned ops; /* under way */
+    unsigned ops;   /* under way */
     struct buf key; /* for keys, kept for its memory */
 };
 
-MUST_USE int cache_new(struct edge *e, struct objects *objects, struct cache **ret);
+MUST_USE int cache_new(struct edge *e, struct cache **ret);
 struct cache *cache_free(struct cache *c);
 MUST_USE int cache_worker_new(struct edge_worker *w, struct cache_worker **ret);
-struct cache_worker *cache_worker_free(struct cache_worker *w); /* ends what is under way */
+void cache_worker_stop(struct cache_worker *w); /* ends what is under way */
+struct cache_worker *cache_worker_free(struct cache_worker *w);
 
 /* A request that its route's rules and the gate have let in. */
 void cache_serve(struct http_req *req, const struct route *route, const struct gate_pass *pass);

@@ -69,7 +69,7 @@ int cache_body_error(struct cache_body *b);
 
 /* --- readers ---------------------------------------------------------------------------------- */
 
-struct cache_piece { /* of one block */
+struct cache_piece {    /* of one block */
     struct rbuf *bytes; /* a new reference, or NULL: in the store under digest */
     const uint8_t *data;
     uint64_t start; /* the offset that data begins at */
@@ -93,7 +93,8 @@ void cache_body_lost(struct cache_body *b, uint32_t block, const struct digest *
 /* f->block: where to begin; f->end: where it would like to end, which becomes the first block that is
  * known or that another fill writes. -EALREADY: it is known or being written. */
 MUST_USE int cache_body_claim(struct cache_body *b, struct cache_front *f);
-void cache_body_leave_front(struct cache_body *b, struct cache_front *f); /* its readers look anew */
+void cache_body_leave_front(struct cache_body *b,
+                            struct cache_front *f); /* its readers look anew */
 void cache_body_buffer(struct cache_body *b, struct cache_front *f, struct rbuf *bytes,
                        const uint8_t *space, uint32_t available);
 void cache_body_available(struct cache_body *b, struct cache_front *f, uint32_t available);
@@ -102,7 +103,8 @@ void cache_body_available(struct cache_body *b, struct cache_front *f, uint32_t 
  * before with other bytes; -ENOMEM, -EFBIG. */
 MUST_USE int cache_body_block(struct cache_body *b, struct cache_front *f, const struct digest *d,
                               struct rbuf *bytes);
-void cache_body_landed(struct cache_body *b, uint32_t block, const struct digest *d, bool is_stored);
+void cache_body_landed(struct cache_body *b, uint32_t block, const struct digest *d,
+                       bool is_stored);
 void cache_body_end(struct cache_body *b, uint64_t size); /* of one whose size was not known */
 void cache_body_fail(struct cache_body *b, int error);
 void cache_body_readers(struct cache_body *b, uint32_t *ret_count, uint32_t *ret_furthest);

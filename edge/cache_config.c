@@ -3,16 +3,15 @@
 #include <errno.h>
 #include "edge/cache_block.h"
 
-#define CACHE_BLOCK_DEFAULT      (UINT64_C(1) << 20)
-#define CACHE_AHEAD_DEFAULT      (UINT64_C(32) << 20)
-#define CACHE_HEURISTIC_DEFAULT  86400u
-#define CACHE_PASS_DEFAULT       10u
+#define CACHE_BLOCK_DEFAULT     (UINT64_C(1) << 20)
+#define CACHE_AHEAD_DEFAULT     (UINT64_C(32) << 20)
+#define CACHE_HEURISTIC_DEFAULT 86400u
+#define CACHE_PASS_DEFAULT      10u
 
 #define TEXT(key, member)                                                                          \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct cache_config,     \
                            member, 1, 32)
-#define FLAG(key, member)                                                                          \
-    CYAML_FIELD_BOOL(key, CYAML_FLAG_OPTIONAL, struct cache_config, member)
+#define FLAG(key, member) CYAML_FIELD_BOOL(key, CYAML_FLAG_OPTIONAL, struct cache_config, member)
 
 static const cyaml_strval_t cache_queries[] = {
     {"all", HTTP_KEY_QUERY_ALL},

@@ -47,7 +47,7 @@ void cache_fill_hold(struct cache_fill *f, unsigned why, bool held)
     unsigned before = f->held;
     f->held = held ? before | why : before & ~why;
     if (f->op != NULL && (before != 0) != (f->held != 0))
-        fetch_pause(f->op, f->held != 0);
+        upstream_fetch_pause(f->op, f->held != 0);
 }
 
 static void fill_on_memory(void *arg)
@@ -86,8 +86,7 @@ static bool fill_look_around(struct cache_fill *f)
     uint32_t readers, furthest;
     struct cache_body *b = f->object->body;
     cache_body_readers(b, &readers, &furthest);
-    bool watched =
-        readers > 0 || atomic_load_explicit(&f->waiters, memory_order_acquire) > 0;
+    bool watched = readers > 0 || atomic_load_explicit(&f->waiters, memory_order_acquire) > 0;
     if (cache_body_error(b) < 0) {
         cache_fill_cancel(f, cache_body_error(b));
         return false;
@@ -201,7 +200,7 @@ void cache_fill_cancel(struct cache_fill *f, int error)
     fill_check(f);
     if (f->op == NULL)
         return;
-    fetch_cancel(f->op);
+    upstream_fetch_cancel(f->op);
     f->op = NULL;
     cache_fill_ref(f);
     fill_failed(f, error);
@@ -430,8 +429,7 @@ int cache_fill_begin(struct cache_fill *f, struct cache_object *o, uint64_t firs
     if (end == first || f->in_body)
         return 0;
     f->front.block = cache_block_of(first, block_size);
-    f->front.end =
-        end == CACHE_SIZE_UNKNOWN ? UINT32_MAX : cache_block_of(end - 1, block_size) + 1;
+    f->front.end = end == CACHE_SIZE_UNKNOWN ? UINT32_MAX : cache_block_of(end - 1, block_size) + 1;
     int r = cache_body_claim(o->body, &f->front);
     f->in_body = r == 0;
     return r;

@@ -55,7 +55,7 @@ struct cache_taker {
 struct cache_fill_want {
     enum cache_fill_kind kind;
     struct cache_request *request;
-    struct digest primary, key; /* of the URL; of the variant, where one is known */
+    struct digest primary, key;  /* of the URL; of the variant, where one is known */
     struct cache_object *object; /* ASK: kept, to be validated; GAP: what lacks blocks */
     bool validate;               /* ask with the object's validators */
     bool stale_may;              /* the object may be given out if the upstream fails */
@@ -73,7 +73,7 @@ struct cache_fill {
 #define CACHE_FILL_MAGIC UINT32_C(0xcaf111ed)
     _Atomic uint32_t refs;
     struct cache *cache;
-    struct cache_worker *worker; /* valid until it has ended */
+    struct cache_worker *worker;    /* valid until it has ended */
     struct cache_fill *next, *prev; /* worker->fills */
     enum cache_fill_kind kind;
     enum cache_fill_state state;
@@ -82,7 +82,7 @@ struct cache_fill {
     bool validate, stale_may, ranged, plain; /* plain: asked as the client asked */
     uint64_t first, last;
     int64_t request_s;
-    struct fetch_op *op; /* NULL: it has ended */
+    struct upstream_fetch *op; /* NULL: it has ended */
     const struct cache_taker *taker;
     void *taker_arg;
 
@@ -142,7 +142,8 @@ void cache_ask_leave(struct cache_fill *f, struct cache_waker *waker);
 
 /* PENDING, or what came of it; the object is lent while the caller holds f. */
 struct cache_answer cache_ask_answer(struct cache_fill *f);
-void cache_ask_settle(struct cache_fill *f, const struct cache_answer *answer); /* takes the object */
+void cache_ask_settle(struct cache_fill *f,
+                      const struct cache_answer *answer); /* takes the object */
 void cache_ask_end(struct cache_fill *f);
 void cache_ask_invalidate(struct cache *c, const struct digest *primary);
 bool cache_ask_is_busy(struct cache *c, const struct digest *key); /* somebody is asking already */

@@ -3,8 +3,8 @@
 #include <errno.h>
 #include "base/clock.h"
 #include "base/id.h"
-#include "base/log.h"
 #include "edge/cache_fill.h"
+#include "edge/purge.h"
 
 static int head_settle(struct cache_fill *f, struct cache_answer answer)
 {
@@ -13,43 +13,6 @@ static int head_settle(struct cache_fill *f, struct cache_answer answer)
 }
 
 /* --- what is kept beside the object ----------------------------------------------------------- */
-
-static void head_add_tags(struct str list, struct digest *tags, unsigned *count)
-{
-    CLEAN_BUF struct buf text = BUF_EMPTY;
-    size_t i = 0;
-    while (i < list.size && *count < CACHE_TAGS_MAX) {
-        size_t start = i;
-        while (i < list.size && list.data[i] != ' ' && list.data[i] != ',' && list.data[i] != '\t')
-            i++;
-        if (i > start) {
-            buf_clear(&text);
-            buf_puts(&text, "tag:");
-            buf_put(&text, list.data + start, i - start);
-            if (buf_error(&text) == 0)
-                tags[(*count)++] = digest_of(text.data, text.size);
-        }
-        i++;
-    }
-}
-
-/* By which purges it goes: its URL, and the surrogate keys that it names. */
-static unsigned head_tags(const struct cache_fill *f, const struct fields *fields,
-                          struct digest tags[CACHE_TAGS_MAX])
-{
-    unsigned count = 0;
-    CLEAN_BUF struct buf text = BUF_EMPTY;
-    buf_puts(&text, "url:");
-    buf_put_str(&text, f->request->key);
-    if (buf_error(&text) == 0)
-        tags[count++] = digest_of(text.data, text.size);
-    for (unsigned i = 0; i < fields->count; i++) {
-        struct str name = fields->at[i].name;
-        if (str_eq(name, STR("surrogate-key")) || str_eq(name, STR("xkey")))
-            head_add_tags(fields->at[i].value, tags, &count);
-    }
-    return count;
-}
 
 /* The key of a variant: with a salt of its index, so that a URL that was invalidated and varies
  * again has none of its former variants. */
@@ -98,16 +61,20 @@ static int head_object(struct cache_fill *f, unsigned status, const struct field
         .terms = *terms,
         .sequence = f->sequence,
         .tags = tags,
-        .tags_count = head_tags(f, fields, tags),
         .pass_keys = f->request->route->cache.pass_surrogate_keys,
         .body = body,
     };
     CLEAN_BUF struct buf vary = BUF_EMPTY;
     fields_join(fields, STR("vary"), &vary);
     int r = buf_error(&vary);
+    if (r == 0)
+        r = purge_tags(f->request->route->upstream, f->request->key, fields, tags,
+                       &spec.tags_count);
     if (r == 0 && vary.size > 0)
         r = head_variant(f, buf_str(&vary), &spec.key);
-    return r < 0 ? r : cache_object_new(&spec, ret);
+    if (r == 0)
+        r = cache_object_new(&spec, ret);
+    return r == -E2BIG ? -EFBIG : r;
 }
 
 static void head_publish(struct cache_fill *f, struct cache_object *o)

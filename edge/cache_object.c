@@ -18,13 +18,21 @@ static bool cache_is_of_message(struct str name)
     return name.size == 0;
 }
 
+bool cache_is_of_rules(struct str name)
+{
+    return str_eq(name, STR("access-control-allow-origin")) ||
+           str_eq(name, STR("access-control-expose-headers")) ||
+           str_eq(name, STR("timing-allow-origin"));
+}
+
 /* Kept, and not sent as it is. */
 static bool cache_is_for_us(struct str name, bool pass_keys)
 {
     if (str_eq(name, STR("surrogate-key")) || str_eq(name, STR("xkey")))
         return !pass_keys;
-    return str_eq(name, STR("content-type")) || str_eq(name, STR("via")) ||
-           str_eq(name, STR("cache-status")) || str_eq(name, STR("accept-ranges"));
+    return cache_is_of_rules(name) || str_eq(name, STR("content-type")) ||
+           str_eq(name, STR("via")) || str_eq(name, STR("cache-status")) ||
+           str_eq(name, STR("accept-ranges"));
 }
 
 struct cache_build {

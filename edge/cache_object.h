@@ -40,18 +40,18 @@ struct cache_object {
     int64_t until_s;   /* PASSES */
     struct digest *tags;
     unsigned tags_count;
-    bool pass_keys;     /* surrogate keys are sent on */
-    bool can_extend;    /* a strong validator: blocks of several responses may be one body */
-    struct fields kept; /* as they came, but for what is of the message alone */
-    struct fields sent; /* as they go out: without type, with Via and Date */
+    bool pass_keys;          /* surrogate keys are sent on */
+    bool can_extend;         /* a strong validator: blocks of several responses may be one body */
+    struct fields kept;      /* as they came, but for what is of the message alone */
+    struct fields sent;      /* as they go out: without type, with Via and Date */
     const char *type, *etag; /* NULL: none */
     struct str modified, vary, status_list; /* Last-Modified, Vary, upstream's Cache-Status */
     struct cache_body *body;                /* RESPONSE */
     uint32_t memory;                        /* bytes, about */
 
     /* The table's, under its lock. */
-    struct cache_object *next;                 /* in its bucket */
-    struct cache_object *newer, *older;        /* by use */
+    struct cache_object *next;          /* in its bucket */
+    struct cache_object *newer, *older; /* by use */
     bool in_table;
 };
 
@@ -79,3 +79,5 @@ DEFINE_CLEAN(struct cache_object *, cache_object_unref)
 void cache_object_encode(const struct cache_object *o, struct buf *out);
 MUST_USE int cache_object_decode(const struct digest *key, struct str record,
                                  struct cache_object **ret);
+
+bool cache_is_of_rules(struct str name); /* set by the route's rules, whatever the upstream says */

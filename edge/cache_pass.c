@@ -135,14 +135,13 @@ static void pass_fields(struct pass *p, const struct fetch_head *head)
 {
     CLEAN_BUF struct buf text = BUF_EMPTY;
     bool pass_keys = p->request->route->cache.pass_surrogate_keys;
-    bool own_origin = p->request->route->config->allow_origin != NULL;
     for (unsigned i = 0; i < head->fields.count; i++) {
         const struct field *f = &head->fields.at[i];
         bool is_key = str_eq(f->name, STR("surrogate-key")) || str_eq(f->name, STR("xkey"));
         if (field_is_hop_by_hop(&head->fields, f->name) || str_eq(f->name, STR("content-length")) ||
             str_eq(f->name, STR("server")) || str_eq(f->name, STR("via")) ||
             str_eq(f->name, STR("cache-status")) || (is_key && !pass_keys) ||
-            (own_origin && str_eq(f->name, STR("access-control-allow-origin"))))
+            cache_is_of_rules(f->name))
             continue;
         http_res_field(p->req, f->name, f->value);
     }
@@ -159,10 +158,8 @@ static void pass_fields(struct pass *p, const struct fetch_head *head)
     fields_join(&head->fields, STR("cache-status"), &text);
     if (text.size > 0)
         buf_puts(&text, ", ");
-    const struct http_cache_status s = {.fwd = p->fwd,
-                                        .ttl_s = HTTP_CACHE_NONE,
-                                        .fwd_status = head->status,
-                                        .detail = p->detail};
+    const struct http_cache_status s = {
+        .fwd = p->fwd, .ttl_s = HTTP_CACHE_NONE, .fwd_status = head->status, .detail = p->detail};
     http_cache_status_write(STR(CACHE_NAME), &s, &text);
     if (buf_error(&text) == 0)
         http_res_field(p->req, STR("cache-status"), buf_str(&text));
@@ -179,8 +176,8 @@ static bool pass_head(struct pass *p, const struct fetch_head *head)
     if (strcmp(p->request->method, "GET") != 0 && strcmp(p->request->method, "HEAD") != 0 &&
         strcmp(p->request->method, "OPTIONS") != 0 && http_cache_invalidates(head->status))
         cache_invalidate(p->worker->cache, p->request, &p->primary, &head->fields);
-    p->bodiless = http_req_is_head(p->req) || head->status == 204 || head->status == 304 ||
-                  head->size == 0;
+    p->bodiless =
+        http_req_is_head(p->req) || head->status == 204 || head->status == 304 || head->size == 0;
     p->replied = true;
     pass_fields(p, head);
     struct http_entity e = {

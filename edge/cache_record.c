@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include "edge/cache_object.h"
 
-#define CACHE_RECORD_MAGIC   UINT32_C(0x314f4357) /* "WCO1" */
-#define CACHE_RECORD_PASSES  1u                   /* flag: surrogate keys are sent on */
-#define CACHE_RECORD_TIME    (INT64_C(1) << 40)   /* no time is that far away */
+#define CACHE_RECORD_MAGIC  UINT32_C(0x314f4357) /* "WCO1" */
+#define CACHE_RECORD_PASSES 1u                   /* flag: surrogate keys are sent on */
+#define CACHE_RECORD_TIME   (INT64_C(1) << 40)   /* no time is that far away */
 
 static void cache_put_u16(struct buf *out, uint64_t v)
 {

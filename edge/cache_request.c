@@ -28,8 +28,8 @@ static void cache_target(const struct gate_pass *pass, struct buf *out)
     }
 }
 
-int cache_request_new(struct http_req *req, const struct route *route,
-                      const struct gate_pass *pass, struct str key, struct cache_request **ret)
+int cache_request_new(struct http_req *req, const struct route *route, const struct gate_pass *pass,
+                      struct str key, struct cache_request **ret)
 {
     CLEAN_BUF struct buf target = BUF_EMPTY;
     cache_target(pass, &target);
@@ -94,18 +94,6 @@ struct cache_request *cache_request_unref(struct cache_request *r)
     return NULL;
 }
 
-bool cache_request_loops(const struct cache *c, const struct fields *f)
-{
-    struct str ours = str_of(c->loop_id);
-    for (unsigned i = 0; i < f->count; i++) {
-        struct str list = f->at[i].value;
-        while (str_eq(f->at[i].name, STR("cdn-loop")) && list.size > 0)
-            if (str_eq(str_trim(str_cut(list, ',', &list)), ours))
-                return true;
-    }
-    return false;
-}
-
 /* --- what the upstream gets ------------------------------------------------------------------- */
 
 struct cache_out {
@@ -131,9 +119,9 @@ static struct buf *cache_out_text(struct cache_out *o)
 
 static bool cache_is_condition(struct str name)
 {
-    static const char *const names[] = {"range",         "if-range",
-                                        "if-match",      "if-none-match",
-                                        "if-modified-since", "if-unmodified-since"};
+    static const char *const names[] = {
+        "range",         "if-range",          "if-match",
+        "if-none-match", "if-modified-since", "if-unmodified-since"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (str_eq(name, str_of(names[i])))
             return true;
@@ -143,9 +131,15 @@ static bool cache_is_condition(struct str name)
 /* Fields that are made anew, and those that the fetch sets by itself. */
 static bool cache_is_ours(struct str name)
 {
-    static const char *const names[] = {"via",       "x-forwarded-for", "x-forwarded-proto",
-                                        "forwarded", "cdn-loop",        "traceparent",
-                                        "expect",    "host",            "content-length"};
+    static const char *const names[] = {"via",
+                                        "x-forwarded-for",
+                                        "x-forwarded-proto",
+                                        "forwarded",
+                                        "cdn-loop",
+                                        "traceparent",
+                                        "expect",
+                                        "host",
+                                        "content-length"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (str_eq(name, str_of(names[i])))
             return true;
@@ -166,13 +160,11 @@ static void cache_out_list(struct cache_out *o, const struct cache_request *r, s
     cache_out_add(o, name, buf_str(text));
 }
 
-static void cache_out_forwarded(struct cache_out *o, const struct cache_request *r,
-                                const struct cache *c)
+static void cache_out_forwarded(struct cache_out *o, const struct cache_request *r)
 {
     const char *peer = r->peer.data != NULL ? r->peer.data : "";
     bool is_v6 = strchr(peer, ':') != NULL;
     cache_out_list(o, r, STR("via"), "1.1 ", CACHE_NAME, "");
-    cache_out_list(o, r, STR("cdn-loop"), c->loop_id, "", "");
     if (peer[0] != '\0') {
         cache_out_list(o, r, STR("x-forwarded-for"), "", peer, "");
         cache_out_list(o, r, STR("forwarded"), is_v6 ? "for=\"[" : "for=", peer,
@@ -236,30 +228,32 @@ static void cache_out_range(struct cache_out *o, const struct cache_ask_how *how
 
 int cache_request_send(struct cache_worker *w, const struct cache_request *r,
                        const struct cache_ask_how *how, struct fetch_request *callbacks,
-                       struct fetch_op **ret)
+                       struct upstream_fetch **ret)
 {
-    const struct upstream *u = r->route->upstream;
     struct cache_out o = {.count = 0, .texts = 0};
-    CLEAN_BUF struct buf url = BUF_EMPTY;
-    buf_puts(&url, u->config->servers[0]);
-    buf_put_str(&url, r->target);
     cache_out_fields(&o, r, how);
-    cache_out_forwarded(&o, r, w->cache);
+    cache_out_forwarded(&o, r);
     cache_out_range(&o, how);
     if (r->route->cache.pass_host && r->host.size > 0)
         cache_out_add(&o, STR("host"), r->host);
-    int error = buf_error(&url);
+    int error = 0;
     for (unsigned i = 0; i < o.texts && error == 0; i++)
         error = buf_error(&o.text[i]);
-    if (error == 0) {
-        callbacks->method = how->method;
-        callbacks->url = url.data;
-        callbacks->bearer = upstream_bearer(u);
-        callbacks->trace_id = r->id.data;
-        callbacks->body = r->body;
-        callbacks->fields = (struct fields){o.list, o.count};
-        error = fetch_start(edge_fetch(w->worker, u), callbacks, ret);
-    }
+    callbacks->method = how->method;
+    callbacks->trace_id = r->id.data;
+    callbacks->body = r->body;
+    callbacks->fields = (struct fields){o.list, o.count};
+    const struct upstream_ask ask = {
+        .upstream = r->route->upstream,
+        .key = digest_of(r->key.data, r->key.size),
+        .path = r->target,
+        .host = r->host,
+        .came = r->fields,
+        .direct = how->as_it_is,
+        .request = callbacks,
+    };
+    if (error == 0)
+        error = upstream_fetch_start(w->worker, &ask, ret);
     for (unsigned i = 0; i < o.texts; i++)
         buf_free(&o.text[i]);
     return error;

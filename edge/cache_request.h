@@ -6,10 +6,10 @@
  * Threads: read-only once made; any.
  * Errors:  -ENOMEM, -EFBIG.
  * Units:   bytes.
- * Source:  RFC 9110 section 7.6 (forwarding), RFC 7239 (Forwarded), RFC 8586 (CDN-Loop). */
+ * Source:  RFC 9110 section 7.6 (forwarding), RFC 7239 (Forwarded). */
 #pragma once
 #include "edge/cache.h"
-#include "fetch/fetch.h"
+#include "edge/upstream_fetch.h"
 
 #define CACHE_REQUEST_FIELDS_MAX 128u
 
@@ -20,7 +20,7 @@ struct cache_request {
     const struct route *route;
     struct http_cache_ask ask;
     const char *method;
-    struct str target, key;  /* zero-terminated both */
+    struct str target, key; /* zero-terminated both */
     struct str host, peer, scheme, id;
     struct fields fields; /* the client's, as they came */
     struct rbuf *body;    /* NULL: none */
@@ -34,17 +34,14 @@ struct cache_request *cache_request_unref(struct cache_request *r); /* takes NUL
 
 struct cache_ask_how {
     const char *method;
-    bool as_it_is;               /* with the client's own range and conditions */
-    bool ranged;                 /* a range of ours */
-    uint64_t first, last;        /* last CACHE_END_OPEN: to the end */
-    const struct fields *valid;  /* validators of what is kept; NULL: none */
-    bool if_range;               /* they go into If-Range, else into conditions */
+    bool as_it_is;              /* with the client's own range and conditions */
+    bool ranged;                /* a range of ours */
+    uint64_t first, last;       /* last CACHE_END_OPEN: to the end */
+    const struct fields *valid; /* validators of what is kept; NULL: none */
+    bool if_range;              /* they go into If-Range, else into conditions */
 };
 
 /* Sends it to the route's upstream. */
 MUST_USE int cache_request_send(struct cache_worker *w, const struct cache_request *r,
                                 const struct cache_ask_how *how, struct fetch_request *callbacks,
-                                struct fetch_op **ret);
-
-/* Whether it has come to us before. */
-bool cache_request_loops(const struct cache *c, const struct fields *f);
+                                struct upstream_fetch **ret);

@@ -117,8 +117,7 @@ static void cache_shard_trim(struct cache_table *t, struct cache_shard *s,
 {
     for (unsigned i = 0; i < CACHE_EVICT_LOOKS && s->bytes > t->shard_max && s->count > 1; i++) {
         struct cache_object *o = s->oldest;
-        if (cache_is_busy(o) ||
-            atomic_exchange_explicit(&o->used, false, memory_order_relaxed)) {
+        if (cache_is_busy(o) || atomic_exchange_explicit(&o->used, false, memory_order_relaxed)) {
             cache_shard_unlink(s, o);
             cache_shard_to_front(s, o);
         } else {

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "edge/assets.h"
 #include "edge/before.h"
+#include "edge/cache.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
 #include "edge/upstream_fetch.h"
@@ -12,7 +13,9 @@
 #include "store/objects.h"
 
 #define EDGE_DRAIN_MS         10000
-#define EDGE_BODY_MAX         4096 /* nothing here takes a body */
+#define EDGE_BODY_MAX         4096                /* of admin_listen: nothing there takes a body */
+#define EDGE_UNSAFE_BODY_MAX  (UINT64_C(1) << 20) /* passed on to http upstreams */
+#define EDGE_METHODS          (HTTP_GET | HTTP_OPTIONS | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
 #define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
 #define EDGE_STOP_TURN_MS     10
 
@@ -63,11 +66,14 @@ static void edge_worker_stop(void *arg, void *worker)
         return;
     if (w->store != NULL)
         fills_abandon(w);
+    if (w->cache != NULL)
+        cache_worker_stop(w->cache);
     while (w->loads > 0)
         loop_run_once(w->loop, EDGE_STOP_TURN_MS);
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
+    cache_worker_free(w->cache);
     upstream_worker_free(w->upstreams);
     loop_unwatch(w->watch);
     store_worker_free(w->store);
@@ -90,6 +96,8 @@ static int edge_worker_open(struct edge_worker *w)
         r = before_new(w, &w->before);
     if (r == 0)
         r = views_new(&w->views);
+    if (r == 0)
+        r = cache_worker_new(w, &w->cache);
     return r;
 }
 
@@ -161,7 +169,7 @@ static int edge_open_server(struct edge *e, struct err *err)
         .listens = &listen,
         .listens_count = 1,
         .workers = config->workers,
-        .body_size_max = EDGE_BODY_MAX,
+        .body_size_max = EDGE_UNSAFE_BODY_MAX,
         .server_name = "weir-edge",
         .access_log = config->access_log,
         .metrics = e->registry,
@@ -173,7 +181,7 @@ static int edge_open_server(struct edge *e, struct err *err)
     int r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
-    r = http_route(e->server, HTTP_GET | HTTP_OPTIONS, "/", edge_serve, e);
+    r = http_route(e->server, EDGE_METHODS, "/", edge_serve, e);
     if (r < 0)
         return err_errno(err, r, "adding routes");
     return http_server_start(e->server, err);
@@ -195,6 +203,11 @@ static int edge_open(struct edge *e, struct err *err)
     edge_make_metrics(e);
     upstreams_measure(e->upstreams, e->registry);
     r = edge_open_store(e, err);
+    if (r == 0) {
+        r = cache_new(e, &e->cache);
+        if (r < 0)
+            (void)err_errno(err, r, "starting");
+    }
     if (r == 0)
         r = edge_open_server(e, err);
     if (r == 0)
@@ -235,6 +248,7 @@ void edge_stop(struct edge *e)
     http_server_free(e->admin);
     http_server_free(e->server);
     fills_free(e->fills);
+    cache_free(e->cache);
     objects_close(e->objects);
     store_close(e->store);
     metrics_free(e->registry);
