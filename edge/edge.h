@@ -29,6 +29,7 @@ struct edge_config {
     unsigned upstreams_count;
     struct route_config *routes;
     unsigned routes_count;
+    char *records_size; /* of what is known of URLs, on disk; NULL: 1G */
     bool access_log;
 };
 
@@ -43,11 +44,16 @@ struct edge_metrics {
     struct metric *fill_seconds;
 };
 
+struct cache;
+struct cache_worker;
 struct fills;
+struct objects;
+struct purge;
 struct assets;
 struct before;
 struct views;
 struct gate;
+struct upstream_worker;
 
 struct edge {
     uint32_t magic;
@@ -58,7 +64,10 @@ struct edge {
     struct metrics *registry;
     struct edge_metrics metrics;
     struct store *store;
+    struct objects *objects; /* what is known of URLs, and what was purged */
+    struct purge *purge;
     struct fills *fills;
+    struct cache *cache;
     struct http_server *server;
     struct http_server *admin;
 };
@@ -68,19 +77,18 @@ struct edge_worker {
     struct loop *loop;
     struct store_worker *store;
     struct loop_watch *watch;
-    struct fetch **fetches; /* by upstream: edge_fetch */
+    struct upstream_worker *upstreams;
     struct gate *gate;
     struct assets *assets;
     struct before *before;
     struct views *views;
+    struct cache_worker *cache;
     unsigned loads; /* under way: load.h. The worker stops when there are none */
 };
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
 void edge_stop(struct edge *e);
 uint16_t edge_port(const struct edge *e);
-
-struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u);
 
 /* serve.c: every request, by its route. */
 http_handler edge_serve;
