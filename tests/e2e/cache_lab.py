@@ -366,7 +366,10 @@ class Edge:
             return f"had to be killed: {self.process.wait()}"
 
     def close(self):
+        """Its exit code; what it said last, if that is not 0."""
         code = self.stop()
+        if code != 0:
+            code = f"weir-edge ended with {code}:\n{self.log()[-3000:]}"
         if self._own:
             self._own.cleanup()
         return code

@@ -19,11 +19,9 @@ class CacheCase(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        code = cls.edge.stop()
-        log = cls.edge.log()
-        cls.edge.close()
+        code = cls.edge.close()
         cls.origin.close()
-        assert code == 0, f"weir-edge ended with {code}:\n{log[-3000:]}"
+        assert code == 0, code
 
     def path(self, more=""):
         return f"/{self.id().rsplit('.', 1)[1]}{more}"
