@@ -22,10 +22,13 @@
 #include "store/store_config.h"
 #include "token/token.h"
 
+#define EDGE_LISTENS_MAX       8
 #define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
 
 struct edge_config {
     struct http_listen_config listen;
+    struct http_listen_config *also_listen; /* further ones, as for clear text beside TLS */
+    unsigned also_listen_count;
     struct http_listen_config admin_listen; /* /metrics and /health */
     unsigned workers;
     struct store_config store;
@@ -36,6 +39,7 @@ struct edge_config {
     char *geo_file;         /* MaxMind DB; NULL: no place is known */
     char **trusted_proxies; /* prefixes: their X-Forwarded-For is believed */
     unsigned trusted_proxies_count;
+    char *records_size; /* of what is known of URLs, on disk; NULL: 1G */
     bool access_log;
 };
 
@@ -53,7 +57,11 @@ struct edge_metrics {
     struct metric *fill_seconds;
 };
 
+struct cache;
+struct cache_worker;
 struct fills;
+struct objects;
+struct purge;
 struct assets;
 struct before;
 struct views;
@@ -63,6 +71,7 @@ struct notices;
 struct once;
 struct spread;
 struct spread_seat;
+struct upstream_worker;
 
 struct edge {
     uint32_t magic;
@@ -79,7 +88,10 @@ struct edge {
     struct metrics *registry;
     struct edge_metrics metrics;
     struct store *store;
+    struct objects *objects; /* what is known of URLs, and what was purged */
+    struct purge *purge;
     struct fills *fills;
+    struct cache *cache;
     struct http_server *server;
     struct http_server *admin;
 };
@@ -89,8 +101,8 @@ struct edge_worker {
     struct loop *loop;
     struct store_worker *store;
     struct loop_watch *watch;
-    struct fetch **fetches; /* by upstream: edge_fetch */
-    struct live *live;      /* as of the last request; a reference */
+    struct upstream_worker *upstreams;
+    struct live *live; /* as of the last request; a reference */
     unsigned live_generation;
     struct gate *gate;
     struct assets *assets;
@@ -98,7 +110,8 @@ struct edge_worker {
     struct views *views;
     struct spread_seat *seat;
     struct notices *notices; /* the first worker's */
-    unsigned loads;          /* under way: load.h. The worker stops when there are none */
+    struct cache_worker *cache;
+    unsigned loads; /* under way: load.h. The worker stops when there are none */
 };
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
@@ -111,8 +124,6 @@ MUST_USE int edge_reload(struct edge *e, struct err *err);
 
 /* What the last reload has read, for this turn of the worker's loop. */
 const struct live *edge_live(struct edge_worker *w);
-
-struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u);
 
 /* serve.c: every request, by its route. */
 http_handler edge_serve;

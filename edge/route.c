@@ -24,6 +24,8 @@ static const cyaml_schema_field_t route_fields[] = {
     RULES_LIST_FIELD("token_audience", struct route_config, token_audience),
     TEXT_OPTIONAL("cookie_domain", cookie_domain),
     RULES_FIELDS(struct route_config, rules),
+    CYAML_FIELD_MAPPING("cache", CYAML_FLAG_OPTIONAL, struct route_config, cache,
+                        cache_config_fields),
     CYAML_FIELD_END,
 };
 
@@ -51,7 +53,11 @@ static int route_check_one(const struct route_config *c, struct err *err)
             return err_set(err, -EINVAL, "routes: cookie_domain: '%s' is not a host's name",
                            c->cookie_domain);
     }
-    int r = rules_check(&c->rules, err);
+    struct cache_rules rules;
+    int r = cache_rules_of(&c->cache, &rules, err);
+    if (r < 0)
+        return r;
+    r = rules_check(&c->rules, err);
     CLEAN(token_ring_free) struct token_ring *ring = NULL;
     if (r == 0 && c->token_ring_file != NULL)
         r = token_ring_load(c->token_ring_file, &ring, err);
@@ -113,6 +119,9 @@ static int routes_add(struct routes *r, const struct route_config *c, struct ups
     one->upstream = upstream_find(upstreams, str_of(c->upstream));
     if (one->upstream == NULL)
         return err_set(err, -EINVAL, "routes: there is no upstream with the name %s", c->upstream);
+    int error = cache_rules_of(&c->cache, &one->cache, err);
+    if (error < 0)
+        return error;
     return rules_open(&c->rules, err, &one->rules);
 }
 

@@ -10,6 +10,7 @@
  * The most exact host wins ("a.example.org", then "*.example.org", then none), among its routes the
  * longest prefix. */
 #pragma once
+#include "edge/cache_config.h"
 #include "edge/rules.h"
 #include "edge/upstream.h"
 #include "token/token.h"
@@ -25,6 +26,7 @@ struct route_config {
     unsigned token_audience_count;
     char *cookie_domain; /* of renewed tokens' cookies; NULL: the host that was asked */
     struct rules_config rules;
+    struct cache_config cache;
 };
 
 struct route {
@@ -32,6 +34,7 @@ struct route {
     struct upstream *upstream;
     struct rules *rules;
     unsigned index; /* of its key ring in struct live */
+    struct cache_rules cache;
 };
 
 struct routes;
