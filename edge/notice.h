@@ -9,8 +9,8 @@
  *
  * There is a stream to each server of each upstream of kind weir (docs/api.md, GET /refs/watch).
  * While all streams of an upstream are live, what a worker has asked for since they are is true
- * until a notice says otherwise. An era is such a time without a gap: a stream that goes on where it
- * broke continues it, any other one begins the next. */
+ * until a notice says otherwise. An era is such a time without a gap: a stream that goes on where
+ * it broke continues it, any other one begins the next. */
 #pragma once
 #include "edge/edge.h"
 

@@ -39,6 +39,14 @@ static bool serve_by_rules(struct http_req *req, const struct edge *e, const str
     }
 }
 
+static void serve_http(struct http_req *req, const struct route *route,
+                       const struct gate_pass *pass)
+{
+    if (pass->by_cookie)
+        http_res_private(req);
+    cache_serve(req, route, pass);
+}
+
 static void serve_routed(struct http_req *req, struct edge_worker *w, struct gate_pass *pass)
 {
     struct gate_refusal why;
@@ -59,7 +67,7 @@ static void serve_routed(struct http_req *req, struct edge_worker *w, struct gat
     if (!gate_admit(w->gate, live, route, req, pass, &why))
         serve_refuse(req, why.code, why.message);
     else if (upstream_is_http(route->upstream))
-        cache_serve(req, route, pass);
+        serve_http(req, route, pass);
     else if (http_req_method(req) == HTTP_GET)
         serve_weir(req, route, pass);
     else

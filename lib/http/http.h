@@ -126,6 +126,10 @@ void http_res_header(struct http_req *req, const char *name, const char *format,
 /* The same for a field whose name is not known beforehand; both are copied. */
 void http_res_field(struct http_req *req, struct str name, struct str value);
 
+/* The answer is for this client alone: it says so to caches, and what else is said to shared ones,
+ * by whoever has made the answer, is left out. Before any header of the reply. */
+void http_res_private(struct http_req *req);
+
 /* A small body, copied. type may be NULL (no Content-Type). */
 void http_reply(struct http_req *req, unsigned status, const char *type, struct str body);
 

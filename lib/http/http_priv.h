@@ -173,7 +173,8 @@ struct http_req {
     h2o_req_t *h2o;               /* NULL: disposed */
     bool answered;
     bool is_head;
-    bool failed; /* the body ended before its end */
+    bool failed;     /* the body ended before its end */
+    bool is_private; /* http_res_private */
     unsigned method;
     uint64_t start_us;
     uint64_t expect; /* body bytes that the answer promised; UINT64_MAX: unknown */
