@@ -2,6 +2,7 @@
 #include "edge/cache_request.h"
 #include <errno.h>
 #include <stdlib.h>
+#include "base/enc.h"
 #include "http/http_route.h"
 
 static size_t cache_room(struct str s)
@@ -243,6 +244,17 @@ static void cache_out_range(struct cache_out *o, const struct cache_ask_how *how
     cache_out_add(o, STR("if-range"), strong ? etag : fields_get(how->valid, STR("last-modified")));
 }
 
+/* A blocking playlist reload (LL-HLS, _HLS_msn) is answered when the segment is there: the silence
+ * until then is no stall. */
+static uint32_t cache_patience_ms(const struct cache_request *r)
+{
+    struct str query, value;
+    (void)str_cut(r->target, '?', &query);
+    if (!enc_query_find(query, STR("_HLS_msn"), &value))
+        return 0;
+    return MAX(r->route->upstream->config->stall_ms, CACHE_BLOCKING_MS);
+}
+
 int cache_request_send(struct cache_worker *w, const struct cache_request *r,
                        const struct cache_ask_how *how, struct fetch_request *callbacks,
                        struct upstream_fetch **ret)
@@ -258,6 +270,7 @@ int cache_request_send(struct cache_worker *w, const struct cache_request *r,
         error = buf_error(&o.text[i]);
     callbacks->method = how->method;
     callbacks->trace_id = r->id.data;
+    callbacks->stall_ms = cache_patience_ms(r);
     callbacks->body = r->body;
     callbacks->fields = (struct fields){o.list, o.count};
     const struct upstream_ask ask = {

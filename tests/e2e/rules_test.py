@@ -11,6 +11,7 @@ import unittest
 import urllib.parse
 
 import mmdb
+from cache_lab import Edge, Origin, Page
 from lone_edge import LoneEdge, config
 from tokens import Key, claims_of, write_ring
 from weir import ROOT, Weir, program
@@ -383,6 +384,78 @@ class Rules(unittest.TestCase):
         text = self.edge.get("/metrics", port=self.edge.admin).body
         check = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
         self.assertEqual((check.returncode, check.stdout + check.stderr), (0, b""))
+
+
+class HttpRules(unittest.TestCase):
+    """The same in front of any other origin."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
+        self.path = pathlib.Path(self.folder.name)
+        self.key = Key("k1")
+        write_ring(self.path / "ring.json", self.key)
+        mmdb.write(self.path / "geo.mmdb", GEO)
+        self.origin = Origin()
+        self.edge = None
+
+    def tearDown(self):
+        if self.edge:
+            self.assertEqual(self.edge.close(), 0)
+        self.origin.close()
+        self.folder.cleanup()
+
+    def open(self, route, more=""):
+        self.edge = Edge(self.origin, self.path, route=route, more=more)
+
+    def token(self, **claims):
+        return self.key.sign(**{"exp": int(time.time()) + 60, "cdniuc": "regex:http://edge\\.example/vod/.*", **claims})
+
+    def test_tokens_stay_here(self):
+        """In path, query or cookie: the upstream sees none, the cache keeps one object for all."""
+        self.open(f"  token_ring_file: {self.path}/ring.json\n")
+        self.origin.pages["/vod/a.ts?x=1"] = Page(b"segment", cache="public, max-age=60",
+                                                 fields=[("Access-Control-Allow-Origin", "https://theirs.example")])
+        token = self.token()
+        seen = []
+        for target, cookie in ((f"/;{PACKAGE}={token}/vod/a.ts?x=1", None), (f"/vod/a.ts?{PACKAGE}={token}&x=1", None),
+                               ("/vod/a.ts?x=1", f"a=b;{PACKAGE}={token};c=d"), ("/vod/a.ts?x=1", f"{PACKAGE}={token}")):
+            answer = self.edge.get(target, {"Cookie": cookie} if cookie else {})
+            self.assertEqual((answer.status, answer.body), (200, b"segment"), target)
+            self.assertEqual(answer.get("access-control-allow-origin"), "*")
+            seen.append(answer.get("cache-control"))
+        self.assertEqual(seen, ["public, max-age=60"] * 2 + ["private, max-age=60"] * 2)
+        self.assertEqual(self.origin.count(), 1)
+        self.assertEqual(self.edge.get("/vod/a.ts?x=1").status, 403)
+        self.assertEqual(self.edge.get(f"/;{PACKAGE}={token}/other/a.ts").status, 403)
+        # One that is not kept goes to the upstream each time, with the client's own cookies.
+        self.origin.pages["/vod/own"] = Page(b"own", cache="no-store")
+        self.edge.get("/vod/own", {"Cookie": f"a=b;{PACKAGE}={token};c=d"})
+        self.assertEqual(self.origin.last("/vod/own").get("cookie"), "a=b; c=d")
+        self.edge.get("/vod/own", {"Cookie": f"{PACKAGE}={token}"})
+        self.assertIsNone(self.origin.last("/vod/own").get("cookie"))
+        for ask in self.origin.asks:
+            self.assertNotIn(token, str(ask.fields) + ask.target)
+
+    def test_renewal(self):
+        self.open(f"  token_ring_file: {self.path}/ring.json\n")
+        self.origin.pages["/vod/a.m3u8"] = Page(b"#EXTM3U\n", cache="public, s-maxage=60, max-age=5",
+                                               fields=[("CDN-Cache-Control", "public, max-age=600")])
+        first = self.edge.get(f"/vod/a.m3u8?{PACKAGE}={self.token(cdnistt=1, cdniets=30, cdnistd=1)}")
+        cookie = http.cookies.SimpleCookie(first.get("set-cookie"))[PACKAGE]
+        self.assertEqual(cookie["path"], "/vod")
+        self.assertEqual(first.get("cache-control"), "private, max-age=5", "a cookie is for one client")
+        self.assertIsNone(first.get("cdn-cache-control"))
+        second = self.edge.get("/vod/a.m3u8", {"Cookie": f"{PACKAGE}={cookie.value}"})
+        self.assertEqual((second.status, second.how, second.get("set-cookie")), (200, "hit", None))
+
+    def test_places(self):
+        self.open("  countries_allow: [DE]\n", f"geo_file: {self.path}/geo.mmdb\ntrusted_proxies: [127.0.0.0/8]\n")
+        self.origin.pages["/vod/a.ts"] = Page(b"segment", cache="public, max-age=60")
+        allowed = self.edge.get("/vod/a.ts", {"X-Forwarded-For": "192.0.2.1"})
+        self.assertEqual((allowed.status, allowed.get("cache-control")), (200, "private, max-age=60"))
+        self.assertEqual(self.edge.get("/vod/a.ts", {"X-Forwarded-For": "198.51.100.1"}).status, 451)
+        self.assertEqual(self.edge.get("/vod/a.ts", {"X-Forwarded-For": "192.0.2.1"}).how, "hit")
+        self.assertEqual(self.origin.count(), 1)
 
 
 if __name__ == "__main__":
