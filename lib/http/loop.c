@@ -271,8 +271,9 @@ static void loop_run_timers(struct loop *l)
     }
 }
 
-/* Who called from outside of a turn may have written to a socket: the library then has the completion
- * in its pending list, which it runs behind its next poll, so that poll must not wait. */
+/* Who called from outside of a turn may have written to a socket: the library then has the
+ * completion in its pending list, which it runs behind its next poll, so that poll must not
+ * wait. */
 static int32_t loop_wait_ms(const struct loop *l, uint32_t wait_ms_max)
 {
     if (l->ev->_pending_as_server != NULL || l->ev->_pending_as_client != NULL)
