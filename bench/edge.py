@@ -286,7 +286,8 @@ def main():
     wanted = [a for a in sys.argv[1:] if not a.startswith("--")] or list(CASES)
     folder = next((pathlib.Path(a.split("=", 1)[1]) for a in sys.argv if a.startswith("--folder=")), ROOT / "build/bench")
     folder.mkdir(parents=True, exist_ok=True)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.environ.setdefault("LC_ALL", "C")
     with tempfile.TemporaryDirectory(dir=folder, prefix="edge-") as work:
         bench = Bench(pathlib.Path(work))

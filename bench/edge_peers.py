@@ -160,7 +160,7 @@ class Nginx(Peer):
         (self.folder / "nginx.conf").write_text(f"""
 user root;
 worker_processes 1;
-worker_rlimit_nofile 60000;
+
 pid {self.folder}/pid;
 error_log {self.folder}/error.log;
 events {{ worker_connections 30000; }}
