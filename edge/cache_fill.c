@@ -237,7 +237,8 @@ static void fill_on_put(void *arg, int res)
     fill_end_if_idle(f);
 }
 
-/* What cannot be fetched again block by block must be on disk while somebody may still come to it. */
+/* What cannot be fetched again block by block must be on disk while somebody may still come to
+ * it. */
 static unsigned fill_put_flags(const struct cache_fill *f)
 {
     bool one = f->end != CACHE_SIZE_UNKNOWN && f->end <= f->object->body->block_size;
