@@ -34,11 +34,11 @@ MUST_USE int purge_tags(const struct upstream *u, struct str key, const struct f
 #define PURGE_EDGES_MAX 64
 
 struct purge_config {
-    char **edges; /* URLs of the other edges' admin_listen, without a path */
-    unsigned edges_count;
-    char *edges_credential_file; /* sent to them; NULL: admin_credential_file's */
-    char *edges_ca_file;
-    char *catch_up; /* how long a start waits for them; NULL: 3s */
+    char **urls; /* of the other edges' admin_listen, without a path; its own does no harm */
+    unsigned urls_count;
+    char *credential_file; /* sent to them; NULL: admin_credential_file's */
+    char *ca_file;         /* roots trusted for https ones; NULL: the system's */
+    char *catch_up;        /* how long a start waits for them; NULL: 3s */
 };
 
 extern const cyaml_schema_field_t purge_config_fields[];
