@@ -31,6 +31,7 @@ struct assets_entry {
     uint64_t asked_ms;
     bool asking; /* the origin, or the presentation's bytes */
     bool from_store;
+    bool is_told_stale; /* by another edge, whose origin was away */
     struct upstream_fetch *op;
     struct buf answer;
     struct digest wanted; /* the presentation under way */
@@ -201,7 +202,7 @@ static void entry_on_presentation(void *arg, int res, struct rbuf *blob)
     entry_take_title(e, t);
     title_unref(t);
     e->asking = false;
-    e->asset.stale = e->from_store;
+    e->asset.stale = e->from_store || e->is_told_stale;
     if (!e->from_store)
         e->asset.checked_ms = clock_mono_ms();
     entry_answer(e, 0);
@@ -243,6 +244,7 @@ static int entry_parse(struct assets_entry *e)
         json_loadb(e->answer.data != NULL ? e->answer.data : "", e->answer.size, 0, NULL);
     const char *digest = json_string_value(json_object_get(root, "presentation"));
     int r = digest_parse(str_of(digest), &e->wanted);
+    e->is_told_stale = json_is_true(json_object_get(root, "stale"));
     json_decref(root);
     return r < 0 ? -EBADMSG : 0;
 }
@@ -275,7 +277,7 @@ static void entry_on_ref(void *arg, int res, unsigned status)
     }
     if (e->asset.now != NULL && digest_eq(&e->asset.now->digest, &e->wanted)) {
         e->asking = false;
-        e->asset.stale = false;
+        e->asset.stale = e->is_told_stale;
         e->asset.checked_ms = clock_mono_ms();
         entry_answer(e, 0);
         return;
@@ -283,18 +285,20 @@ static void entry_on_ref(void *arg, int res, unsigned status)
     load_blob(e->table->worker, e->upstream, &e->wanted, true, entry_on_presentation, e);
 }
 
-static void entry_ask(struct assets_entry *e)
+static void entry_ask(struct assets_entry *e, const struct fields *came)
 {
     struct edge_worker *w = e->table->worker;
     const struct upstream *u = e->upstream;
     ASSERT(!e->asking);
     e->asking = true;
-    e->from_store = false;
+    e->from_store = e->is_told_stale = false;
     e->asked_ms = clock_mono_ms();
     buf_clear(&e->answer);
     metric_add(w->edge->metrics.ref_fetches, 1);
     CLEAN_BUF struct buf path = BUF_EMPTY;
     buf_printf(&path, "/ref/%s", e->name);
+    size_t server_size = path.size; /* and for other edges: */
+    buf_printf(&path, "?upstream=%s", u->config->name);
     const struct fetch_request request = {
         .method = "GET",
         .shared = true,
@@ -305,7 +309,9 @@ static void entry_ask(struct assets_entry *e)
     const struct upstream_ask ask = {
         .upstream = u,
         .key = e->key,
-        .path = buf_str(&path),
+        .path = {path.data, server_size},
+        .peer_path = buf_str(&path),
+        .came = *came,
         .request = &request,
     };
     int r = buf_error(&path);
@@ -335,6 +341,12 @@ static struct assets_entry *assets_wait(struct assets *a, const struct upstream 
 void assets_want_recent(struct assets *a, const struct upstream *u, struct str name, assets_cb *cb,
                         void *arg)
 {
+    assets_want_for_peer(a, u, name, &(struct fields){NULL, 0}, cb, arg);
+}
+
+void assets_want_for_peer(struct assets *a, const struct upstream *u, struct str name,
+                          const struct fields *came, assets_cb *cb, void *arg)
+{
     struct assets_entry *e = assets_wait(a, u, name, cb, arg);
     if (e == NULL || e->asking)
         return;
@@ -343,7 +355,7 @@ void assets_want_recent(struct assets *a, const struct upstream *u, struct str n
     if (e->asset.now != NULL && known_ms != 0 && now_ms - known_ms < ASSETS_RECENT_MS)
         entry_answer(e, 0);
     else
-        entry_ask(e);
+        entry_ask(e, came);
 }
 
 void assets_want(struct assets *a, const struct upstream *u, struct str name, assets_cb *cb,
@@ -367,5 +379,5 @@ void assets_want(struct assets *a, const struct upstream *u, struct str name, as
     if (fresh || usable || away)
         entry_answer(e, 0);
     if (!fresh && !e->asking)
-        entry_ask(e);
+        entry_ask(e, &(struct fields){NULL, 0});
 }

@@ -40,6 +40,7 @@ struct edge_metrics {
     struct metric *hits_ram, *hits_disk, *misses, *collapsed;
     struct metric *views, *fill_bytes, *fills_failed, *ref_fetches, *ref_stale;
     struct metric *refused_missing, *refused_invalid, *refused_expired, *refused_scope;
+    struct metric *peer_requests;
     struct metric *fill_seconds;
 };
 
