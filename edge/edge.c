@@ -8,6 +8,7 @@
 #include "edge/fill.h"
 #include "edge/gate.h"
 #include "edge/upstream_fetch.h"
+#include "edge/upstream_health.h"
 #include "edge/views.h"
 
 #define EDGE_DRAIN_MS         10000
@@ -68,6 +69,7 @@ static void edge_worker_stop(void *arg, void *worker)
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
+    upstream_health_free(w->health);
     upstream_worker_free(w->upstreams);
     loop_unwatch(w->watch);
     store_worker_free(w->store);
@@ -95,7 +97,6 @@ static int edge_worker_open(struct edge_worker *w)
 
 static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int *ret_r)
 {
-    (void)index;
     struct edge_worker *w = calloc(1, sizeof *w);
     if (w == NULL) {
         *ret_r = -ENOMEM;
@@ -104,6 +105,8 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
     w->edge = arg;
     w->loop = loop;
     int r = edge_worker_open(w);
+    if (r == 0 && index == 0)
+        r = upstream_health_new(w->edge, loop, &w->health);
     if (r == 0)
         return w;
     edge_worker_stop(arg, w);

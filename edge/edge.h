@@ -49,6 +49,7 @@ struct assets;
 struct before;
 struct views;
 struct gate;
+struct upstream_health;
 struct upstream_worker;
 
 struct edge {
@@ -71,6 +72,7 @@ struct edge_worker {
     struct store_worker *store;
     struct loop_watch *watch;
     struct upstream_worker *upstreams;
+    struct upstream_health *health; /* the first worker's */
     struct gate *gate;
     struct assets *assets;
     struct before *before;
