@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "edge/before.h"
 #include "edge/load.h"
+#include "edge/upstream_fetch.h"
 
 #define ASSETS_BUCKETS      1024
 #define ASSETS_REF_NAME     (sizeof "now-" + DIGEST_TEXT_SIZE)
@@ -30,7 +31,8 @@ struct assets_entry {
     uint64_t asked_ms;
     bool asking; /* the origin, or the presentation's bytes */
     bool from_store;
-    struct fetch_op *op;
+    bool is_told_stale; /* by another edge, whose origin was away */
+    struct upstream_fetch *op;
     struct buf answer;
     struct digest wanted; /* the presentation under way */
     char name[STORE_NAME_MAX + 1];
@@ -86,7 +88,7 @@ struct assets *assets_free(struct assets *a)
         for (struct assets_entry *e = a->buckets[i]; e != NULL;) {
             struct assets_entry *next = e->next;
             if (e->op != NULL)
-                fetch_cancel(e->op);
+                upstream_fetch_cancel(e->op);
             entry_answer(e, -ECANCELED);
             entry_free(e);
             e = next;
@@ -200,7 +202,7 @@ static void entry_on_presentation(void *arg, int res, struct rbuf *blob)
     entry_take_title(e, t);
     title_unref(t);
     e->asking = false;
-    e->asset.stale = e->from_store;
+    e->asset.stale = e->from_store || e->is_told_stale;
     if (!e->from_store)
         e->asset.checked_ms = clock_mono_ms();
     entry_answer(e, 0);
@@ -242,6 +244,7 @@ static int entry_parse(struct assets_entry *e)
         json_loadb(e->answer.data != NULL ? e->answer.data : "", e->answer.size, 0, NULL);
     const char *digest = json_string_value(json_object_get(root, "presentation"));
     int r = digest_parse(str_of(digest), &e->wanted);
+    e->is_told_stale = json_is_true(json_object_get(root, "stale"));
     json_decref(root);
     return r < 0 ? -EBADMSG : 0;
 }
@@ -274,7 +277,7 @@ static void entry_on_ref(void *arg, int res, unsigned status)
     }
     if (e->asset.now != NULL && digest_eq(&e->asset.now->digest, &e->wanted)) {
         e->asking = false;
-        e->asset.stale = false;
+        e->asset.stale = e->is_told_stale;
         e->asset.checked_ms = clock_mono_ms();
         entry_answer(e, 0);
         return;
@@ -282,29 +285,38 @@ static void entry_on_ref(void *arg, int res, unsigned status)
     load_blob(e->table->worker, e->upstream, &e->wanted, true, entry_on_presentation, e);
 }
 
-static void entry_ask(struct assets_entry *e)
+static void entry_ask(struct assets_entry *e, const struct fields *came)
 {
     struct edge_worker *w = e->table->worker;
     const struct upstream *u = e->upstream;
     ASSERT(!e->asking);
     e->asking = true;
-    e->from_store = false;
+    e->from_store = e->is_told_stale = false;
     e->asked_ms = clock_mono_ms();
     buf_clear(&e->answer);
     metric_add(w->edge->metrics.ref_fetches, 1);
-    CLEAN_BUF struct buf url = BUF_EMPTY;
-    buf_printf(&url, "%s/ref/%s", u->config->servers[0], e->name);
-    struct fetch_request request = {
+    CLEAN_BUF struct buf path = BUF_EMPTY;
+    buf_printf(&path, "/ref/%s", e->name);
+    size_t server_size = path.size; /* and for other edges: */
+    buf_printf(&path, "?upstream=%s", u->config->name);
+    const struct fetch_request request = {
         .method = "GET",
-        .url = url.data,
-        .bearer = upstream_bearer(u),
+        .shared = true,
         .on_data = entry_on_data,
         .on_done = entry_on_ref,
         .arg = e,
     };
-    int r = buf_error(&url);
+    const struct upstream_ask ask = {
+        .upstream = u,
+        .key = e->key,
+        .path = {path.data, server_size},
+        .peer_path = buf_str(&path),
+        .came = *came,
+        .request = &request,
+    };
+    int r = buf_error(&path);
     if (r == 0)
-        r = fetch_start(edge_fetch(w, u), &request, &e->op);
+        r = upstream_fetch_start(w, &ask, &e->op);
     if (r < 0)
         entry_fall_back(e, r);
 }
@@ -329,6 +341,12 @@ static struct assets_entry *assets_wait(struct assets *a, const struct upstream 
 void assets_want_recent(struct assets *a, const struct upstream *u, struct str name, assets_cb *cb,
                         void *arg)
 {
+    assets_want_for_peer(a, u, name, &(struct fields){NULL, 0}, cb, arg);
+}
+
+void assets_want_for_peer(struct assets *a, const struct upstream *u, struct str name,
+                          const struct fields *came, assets_cb *cb, void *arg)
+{
     struct assets_entry *e = assets_wait(a, u, name, cb, arg);
     if (e == NULL || e->asking)
         return;
@@ -337,7 +355,7 @@ void assets_want_recent(struct assets *a, const struct upstream *u, struct str n
     if (e->asset.now != NULL && known_ms != 0 && now_ms - known_ms < ASSETS_RECENT_MS)
         entry_answer(e, 0);
     else
-        entry_ask(e);
+        entry_ask(e, came);
 }
 
 void assets_want(struct assets *a, const struct upstream *u, struct str name, assets_cb *cb,
@@ -361,5 +379,5 @@ void assets_want(struct assets *a, const struct upstream *u, struct str name, as
     if (fresh || usable || away)
         entry_answer(e, 0);
     if (!fresh && !e->asking)
-        entry_ask(e);
+        entry_ask(e, &(struct fields){NULL, 0});
 }

@@ -7,6 +7,8 @@
 #include "edge/before.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
+#include "edge/upstream_fetch.h"
+#include "edge/upstream_health.h"
 #include "edge/views.h"
 #include "store/objects.h"
 
@@ -14,7 +16,6 @@
 #define EDGE_BODY_MAX         4096                /* nothing here takes a body */
 #define EDGE_ADMIN_BODY_MAX   (UINT64_C(4) << 20) /* a purge of ten thousand URLs */
 #define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
-#define EDGE_FETCH_RETRIES    2
 #define EDGE_STOP_TURN_MS     10
 
 static void edge_make_metrics(struct edge *e)
@@ -36,6 +37,7 @@ static void edge_make_metrics(struct edge *e)
         ROW(fills_failed, "fills_failed_total", "", "Fetches of blobs that failed."),
         ROW(ref_fetches, "ref_fetches_total", "", "Refs asked of the origin."),
         ROW(ref_stale, "ref_stale_total", "", "Refs used while the origin was away."),
+        ROW(peer_requests, "peer_requests_total", "", "Blobs and refs that other edges asked for."),
         ROW(refused_missing, "refused_total", "reason=\"missing\"", "Requests refused by token."),
         ROW(refused_invalid, "refused_total", "reason=\"invalid\"", ""),
         ROW(refused_expired, "refused_total", "reason=\"expired\"", ""),
@@ -69,36 +71,12 @@ static void edge_worker_stop(void *arg, void *worker)
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
-    for (unsigned i = 0; w->fetches != NULL && i < upstreams_count(w->edge->upstreams); i++)
-        fetch_free(w->fetches[i]);
-    free(w->fetches);
+    upstream_health_free(w->health);
+    upstream_worker_free(w->upstreams);
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
     free(w);
-}
-
-struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u)
-{
-    return w->fetches[u->index];
-}
-
-static int edge_worker_open_fetches(struct edge_worker *w)
-{
-    unsigned count = upstreams_count(w->edge->upstreams);
-    w->fetches = calloc(count, sizeof(struct fetch *));
-    if (w->fetches == NULL)
-        return -ENOMEM;
-    int r = 0;
-    for (unsigned i = 0; r == 0 && i < count; i++) {
-        const struct upstream *u = upstreams_at(w->edge->upstreams, i);
-        const struct fetch_options options = {
-            .ca_file = u->config->ca_file,
-            .retries = EDGE_FETCH_RETRIES,
-        };
-        r = fetch_new(w->loop, &options, &w->fetches[i]);
-    }
-    return r;
 }
 
 static int edge_worker_open(struct edge_worker *w)
@@ -107,7 +85,7 @@ static int edge_worker_open(struct edge_worker *w)
     if (r == 0)
         r = loop_watch(w->loop, store_worker_event_fd(w->store), edge_on_store_event, w, &w->watch);
     if (r == 0)
-        r = edge_worker_open_fetches(w);
+        r = upstream_worker_new(w, &w->upstreams);
     if (r == 0)
         r = gate_new(w->edge, &w->gate);
     if (r == 0)
@@ -121,7 +99,6 @@ static int edge_worker_open(struct edge_worker *w)
 
 static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int *ret_r)
 {
-    (void)index;
     struct edge_worker *w = calloc(1, sizeof *w);
     if (w == NULL) {
         *ret_r = -ENOMEM;
@@ -130,6 +107,8 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
     w->edge = arg;
     w->loop = loop;
     int r = edge_worker_open(w);
+    if (r == 0 && index == 0)
+        r = upstream_health_new(w->edge, loop, &w->health);
     if (r == 0)
         return w;
     edge_worker_stop(arg, w);
@@ -221,6 +200,7 @@ static int edge_open(struct edge *e, struct err *err)
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
+    upstreams_measure(e->upstreams, e->registry);
     r = edge_open_store(e, err);
     if (r == 0)
         r = purge_open(e, err, &e->purge);

@@ -44,6 +44,7 @@ struct edge_metrics {
     struct metric *hits_ram, *hits_disk, *misses, *collapsed;
     struct metric *views, *fill_bytes, *fills_failed, *ref_fetches, *ref_stale;
     struct metric *refused_missing, *refused_invalid, *refused_expired, *refused_scope;
+    struct metric *peer_requests;
     struct metric *fill_seconds;
 };
 
@@ -53,6 +54,8 @@ struct assets;
 struct before;
 struct views;
 struct gate;
+struct upstream_health;
+struct upstream_worker;
 
 struct edge {
     uint32_t magic;
@@ -75,7 +78,8 @@ struct edge_worker {
     struct loop *loop;
     struct store_worker *store;
     struct loop_watch *watch;
-    struct fetch **fetches; /* by upstream: edge_fetch */
+    struct upstream_worker *upstreams;
+    struct upstream_health *health; /* the first worker's */
     struct gate *gate;
     struct assets *assets;
     struct before *before;
@@ -86,8 +90,6 @@ struct edge_worker {
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
 void edge_stop(struct edge *e);
 uint16_t edge_port(const struct edge *e);
-
-struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u);
 
 /* serve.c: every request, by its route. */
 http_handler edge_serve;
