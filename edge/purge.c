@@ -118,10 +118,14 @@ int purge_open(struct edge *e, struct err *err, struct purge **ret)
         return err_set(err, -ENOMEM, "out of memory");
     p->magic = PURGE_MAGIC;
     p->edge = e;
-    p->own = objects_sequence(e->objects);
+    struct objects_purged told = {0};
+    int r = objects_purged(e->objects, UINT64_MAX, NULL, NULL, &told);
+    memcpy(p->id, told.id, sizeof p->id);
+    p->own = p->own_demand = told.sequence;
+    (void)pthread_mutex_init(&p->known_lock, NULL); /* does not fail on Linux with such */
     (void)pthread_mutex_init(&p->lock, NULL); /* does not fail on Linux with default attributes */
     purge_metrics(p, e->registry);
-    int r = purge_start(p, err);
+    r = r < 0 ? err_errno(err, r, "reading what was purged") : purge_start(p, err);
     if (r < 0)
         purge_free(p);
     else
@@ -172,6 +176,7 @@ struct purge *purge_free(struct purge *p)
         loop_free(p->loop);
     secret_clear(&p->admin);
     secret_clear(&p->others);
+    (void)pthread_mutex_destroy(&p->known_lock);
     (void)pthread_mutex_destroy(&p->lock);
     MAGIC_CLEAR(p);
     free(p);

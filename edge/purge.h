@@ -51,4 +51,12 @@ struct purge;
 MUST_USE int purge_open(struct edge *e, struct err *err, struct purge **ret);
 MUST_USE int purge_route(struct purge *p, struct http_server *admin);
 void purge_stop(struct purge *p);
+
+/* Between edges, any thread: the field of a question to another edge (nothing is appended where
+ * there are none), and whether who gets it knows all purges that its asker knows. A question has to
+ * be made after the sequence was read that its answer will carry. */
+#define PURGE_DEMAND_FIELD "weir-purges"
+void purge_demand(struct purge *p, struct buf *out);
+bool purge_covers(struct purge *p, struct str demand);
+
 struct purge *purge_free(struct purge *p);

@@ -50,7 +50,8 @@ static void call_answer(void *arg)
     struct purge_call *c = arg;
     unsigned failed = 0;
     if (c->res < 0) {
-        http_reply_error(c->req, 503, "PURGE_FAILED", "nothing was purged: %s", strerror(-c->res));
+        http_reply_error(c->req, 503, "PURGE_FAILED", "it is not purged everywhere: %s",
+                         strerror(-c->res));
         call_free(c);
         return;
     }
@@ -148,19 +149,15 @@ static int push_start(struct purge_push *p, struct rbuf *body)
 /* What this edge was asked, as it asks the others. */
 static int call_body(const struct purge_call *c, struct rbuf **ret)
 {
-    struct objects_purged told;
     char id[2 * OBJECTS_ID_SIZE + 1];
-    int r = objects_purged(c->purge->edge->objects, UINT64_MAX, NULL, NULL, &told);
-    if (r < 0)
-        return r;
-    enc_hex(told.id, sizeof told.id, id);
+    enc_hex(c->purge->id, sizeof c->purge->id, id);
     json_t *root = json_loadb(c->body.data, c->body.size, JSON_ALLOW_NUL, NULL);
     json_t *from = json_pack("{s:s, s:I, s:I}", "id", id, "before", (json_int_t)c->before,
                              "sequence", (json_int_t)c->sequence);
-    r = json_object_set_new(root, "spread", json_false()) < 0 ||
-                json_object_set_new(root, "from", from) < 0
-            ? -ENOMEM
-            : 0;
+    int r = json_object_set_new(root, "spread", json_false()) < 0 ||
+                    json_object_set_new(root, "from", from) < 0
+                ? -ENOMEM
+                : 0;
     char *text = r == 0 ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     if (text == NULL)
@@ -229,6 +226,8 @@ static int call_take_from(struct purge_call *c)
     struct objects_purge *purges = calloc(a->count + 1, sizeof *purges);
     if (purges == NULL)
         return -ENOMEM;
+    if (a->has_from)
+        purge_known_demand(c->purge, a->from_id, a->from_sequence);
     for (unsigned i = 0; i < a->count; i++)
         purges[i] = (struct objects_purge){a->tags[i], mark};
     int r = objects_purge_taken(c->purge->edge->objects, purges, a->count,
@@ -244,11 +243,13 @@ static int call_take_own(struct purge_call *c)
     struct purge *p = c->purge;
     const struct purge_ask *a = &c->ask;
     struct objects *o = p->edge->objects;
+    purge_known_own(p, UINT64_MAX);
     int r = a->everything ? objects_purge_all(o, a->soft) : 0;
     if (r == 0)
         r = objects_purge(o, a->tags, a->count, a->soft);
     c->before = p->own;
     c->sequence = p->own = objects_sequence(o);
+    purge_known_own(p, p->own);
     return r;
 }
 
@@ -364,7 +365,6 @@ void purge_list(struct http_req *req, void *arg)
     uint64_t after = 0;
     struct str text, id;
     uint8_t theirs[OBJECTS_ID_SIZE];
-    struct objects_purged told;
     CLEAN_BUF struct buf out = BUF_EMPTY;
     if (!call_may(p, req))
         return;
@@ -372,14 +372,11 @@ void purge_list(struct http_req *req, void *arg)
         http_reply_error(req, 422, "AFTER_INVALID", "after: is no number");
         return;
     }
-    int r = objects_purged(p->edge->objects, UINT64_MAX, NULL, NULL, &told);
     /* A sequence of another file, or of none, is no place to go on from. */
-    if (r == 0 &&
-        (!enc_query_find(http_req_query(req), STR("id"), &id) ||
-         enc_unhex(id, theirs, sizeof theirs) < 0 || memcmp(theirs, told.id, sizeof theirs) != 0))
+    if (!enc_query_find(http_req_query(req), STR("id"), &id) ||
+        enc_unhex(id, theirs, sizeof theirs) < 0 || memcmp(theirs, p->id, sizeof theirs) != 0)
         after = 0;
-    if (r == 0)
-        r = call_list(p, after, &out);
+    int r = call_list(p, after, &out);
     if (r < 0) {
         http_reply_error(req, 503, "NO_MEMORY", "%s", strerror(-r));
         return;

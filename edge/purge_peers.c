@@ -35,6 +35,7 @@ static void peer_recall(struct purge_peer *e)
     memcpy(e->id, record.id, sizeof e->id);
     e->cursor = record.cursor;
     e->has_id = true;
+    purge_known_all(e->purge, e->id, e->cursor);
 }
 
 /* Lost by a crash it is asked for more than it needs. */
@@ -90,6 +91,7 @@ void purge_peer_told(struct purge *p, const struct purge_ask *ask)
             e->cursor < ask->from_before || e->cursor >= ask->from_sequence)
             continue;
         e->cursor = ask->from_sequence;
+        purge_known_all(p, e->id, e->cursor);
         peer_remember(e);
     }
 }
@@ -148,17 +150,22 @@ static int peer_take(struct purge_peer *e)
     json_t *root =
         json_loadb(e->answer.data != NULL ? e->answer.data : "", e->answer.size, 0, NULL);
     int r = peer_read(root, &told);
+    bool is_new = r == 0 && (!e->has_id || memcmp(told.id, e->id, sizeof e->id) != 0);
+    if (is_new && e->has_id)
+        purge_known_drop(e->purge, e->id);
+    if (r == 0)
+        purge_known_demand(e->purge, told.id, told.sequence);
     if (r == 0 && told.all != OBJECTS_STANDS)
         r = objects_purge_taken(e->purge->edge->objects, NULL, 0, told.all);
     if (r == 0)
         r = peer_take_list(e, told.hard, OBJECTS_HARD);
     if (r == 0)
         r = peer_take_list(e, told.soft, OBJECTS_SOFT);
-    if (r == 0 &&
-        (!e->has_id || told.sequence != e->cursor || memcmp(told.id, e->id, sizeof e->id) != 0)) {
+    if (r == 0 && (is_new || told.sequence != e->cursor)) {
         memcpy(e->id, told.id, sizeof e->id);
         e->cursor = told.sequence;
         e->has_id = true;
+        purge_known_all(e->purge, e->id, e->cursor);
         peer_remember(e);
     }
     json_decref(root);
@@ -209,9 +216,9 @@ static void peer_on_done(void *arg, int res, unsigned status)
     e->asked = true;
     buf_free(&e->answer);
     e->answer = BUF_EMPTY;
-    struct objects_purged ours;
-    if (res == 0 && objects_purged(e->purge->edge->objects, UINT64_MAX, NULL, NULL, &ours) == 0)
-        e->is_self = memcmp(ours.id, e->id, sizeof e->id) == 0;
+    e->is_self = res == 0 && memcmp(e->purge->id, e->id, sizeof e->id) == 0;
+    if (e->is_self)
+        purge_known_drop(e->purge, e->id);
 }
 
 static void peer_ask(struct purge_peer *e)

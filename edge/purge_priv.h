@@ -33,6 +33,13 @@ struct purge_peer {
     struct buf answer;
 };
 
+/* Up to where the purges of one edge, by its id, are known: all of them, and some of them. */
+#define PURGE_KNOWN_MAX 128u
+struct purge_known {
+    uint8_t id[OBJECTS_ID_SIZE];
+    uint64_t all, demand;
+};
+
 struct purge {
     uint32_t magic;
 #define PURGE_MAGIC UINT32_C(0x9c12e9ed)
@@ -45,6 +52,14 @@ struct purge {
     struct purge_peer peers[PURGE_EDGES_MAX];
     uint64_t own; /* the sequence of the last purge asked for here; or a later one */
     struct purge_call *calls;
+    uint8_t id[OBJECTS_ID_SIZE]; /* ours */
+
+    pthread_mutex_t known_lock;
+    unsigned known_count;
+    bool known_overflow;
+    uint64_t own_demand;
+    struct purge_known known[PURGE_KNOWN_MAX];
+
     struct metric *m_url, *m_asset, *m_tag, *m_everything, *m_away;
 
     pthread_mutex_t lock; /* covers stopping, and that nothing is posted after it */
@@ -91,4 +106,11 @@ void purge_peers_free(struct purge *p);
 void purge_peers_ask(void *purge); /* all that are not being asked; and again after a while */
 bool purge_peers_asked(const struct purge *p);
 void purge_peer_told(struct purge *p, const struct purge_ask *ask);
+
+/* purge_known.c */
+void purge_known_demand(struct purge *p, const uint8_t *id, uint64_t sequence); /* or some of it */
+void purge_known_all(struct purge *p, const uint8_t *id, uint64_t sequence);
+void purge_known_drop(struct purge *p, const uint8_t *id); /* there is no such edge any more */
+void purge_known_own(struct purge *p, uint64_t sequence);  /* UINT64_MAX: not yet known */
+
 const char *purge_bearer(const struct purge *p);
