@@ -48,6 +48,8 @@ struct edge_metrics {
     struct metric *fill_seconds;
 };
 
+struct cache;
+struct cache_worker;
 struct fills;
 struct objects;
 struct assets;
@@ -69,6 +71,7 @@ struct edge {
     struct objects *objects; /* what is known of URLs, and what was purged */
     struct purge *purge;
     struct fills *fills;
+    struct cache *cache;
     struct http_server *server;
     struct http_server *admin;
 };
@@ -84,6 +87,7 @@ struct edge_worker {
     struct assets *assets;
     struct before *before;
     struct views *views;
+    struct cache_worker *cache;
     unsigned loads; /* under way: load.h. The worker stops when there are none */
 };
 

@@ -23,8 +23,8 @@ struct digest purge_asset_tag(const struct upstream *u, struct str asset);
 struct digest purge_surrogate_tag(const struct upstream *u, struct str name);
 
 /* Of a response of an http upstream: its URL; each folder of its path ("/a/b/c.ts" is of the assets
- * "", "a" and "a/b"); each name in Surrogate-Key and xkey. key: http_cache_key's. *ret_count is at most
- * OBJECTS_TAGS_MAX. -E2BIG: there are more, and the response may not be kept: a purge could
+ * "", "a" and "a/b"); each name in Surrogate-Key and xkey. key: http_cache_key's. *ret_count is at
+ * most OBJECTS_TAGS_MAX. -E2BIG: there are more, and the response may not be kept: a purge could
  * not find it. response NULL: what is known before the head came. */
 MUST_USE int purge_tags(const struct upstream *u, struct str key, const struct fields *response,
                         struct digest out[OBJECTS_TAGS_MAX], unsigned *ret_count);

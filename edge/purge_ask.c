@@ -156,8 +156,7 @@ static int ask_url(struct ask_reader *x, struct str text)
         return ask_weir_url(x, route->upstream, text, url.path);
     for (unsigned i = 0; i < ARRAY_LEN(schemes); i++) {
         CLEAN_BUF struct buf key = BUF_EMPTY;
-        struct http_key_options options = {.query = HTTP_KEY_QUERY_ALL};
-        http_cache_key(schemes[i], url.authority, url.path, url.query, &options, &key);
+        http_cache_key(schemes[i], url.authority, url.path, url.query, &route->cache.key, &key);
         int r = buf_error(&key);
         if (r == 0)
             r = ask_add(x, purge_url_tag(buf_str(&key)));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Between edges: a sibling or parent that has not heard of a purge yet would give out old bytes as
- * new ones. So a question to another edge tells up to where its asker knows the purges of each edge,
+ * new ones. So a question to another edge tells up to where its asker knows each edge's purges,
  * "id:sequence,id:sequence", and who knows less says so (421): then the next in line is asked, at
  * last the origin. What counts is raised before a purge does: a question whose answer will stand
  * demands it. */
