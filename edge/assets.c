@@ -180,6 +180,14 @@ static enum objects_mark entry_check(struct assets_entry *e)
     return mark;
 }
 
+/* Another worker has learnt of a newer one by now. */
+static bool entry_is_overtaken(const struct assets_entry *e)
+{
+    struct store_ref ref;
+    return store_ref_get(e->table->worker->store, str_of(e->ref_name), &ref) == 0 &&
+           !digest_eq(&ref.presentation, &e->asset.now->digest);
+}
+
 /* The answer that came is to a question from before a purge: no answer to who came after it. */
 static bool entry_is_outdated(const struct assets_entry *e)
 {
@@ -441,7 +449,8 @@ void assets_want(struct assets *a, const struct upstream *u, struct str name, as
         ttl_ms = ASSETS_TTL_MS_DEFAULT;
     uint64_t now_ms = clock_mono_ms();
     bool stands = entry_check(e) == OBJECTS_STANDS;
-    bool known = e->asset.now != NULL;
+    /* What was purged softly is served until one of us has the new one. */
+    bool known = e->asset.now != NULL && (stands || !entry_is_overtaken(e));
     bool fresh =
         stands && known && e->asset.checked_ms != 0 && now_ms - e->asset.checked_ms < ttl_ms;
     bool usable = known && e->asset.checked_ms != 0 &&
