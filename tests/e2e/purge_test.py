@@ -60,7 +60,8 @@ class Origin(http.server.BaseHTTPRequestHandler):
         body = f"{self.path} version {version} ".encode() * 500
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "max-age=86400")
+        stale = "" if "/hard" in self.path else ", stale-while-revalidate=600"
+        self.send_header("Cache-Control", "max-age=86400" + stale)
         self.send_header("ETag", f'"{version}"')
         self.send_header("Surrogate-Key", f"all film-{self.path.split('/')[1]}")
         self.send_header("xkey", "other")
@@ -178,10 +179,12 @@ class Purges(unittest.TestCase):
             f'edges: {{urls: ["http://127.0.0.1:{ports[1]}", "http://127.0.0.1:{ports[3]}"], catch_up: 2s}}\n'
             f'upstreams:\n'
             f'- {{name: films, ref_ttl_ms: 86400000, servers: ["{cls.weir.url("origin")}"], credential_file: "{read}"}}\n'
-            f'- {{name: other, kind: http, servers: ["http://127.0.0.1:{cls.origin.server_address[1]}"]}}\n'
+            f'- {{name: other, kind: http, servers: ["http://127.0.0.1:{cls.origin.server_address[1]}"], '
+            f'siblings: ["http://127.0.0.1:{ports[0]}", "http://127.0.0.1:{ports[2]}"], '
+            f'peer_credential_file: "{credential}", self: "http://127.0.0.1:%u"}}\n'
             'routes:\n- {prefix: /v, upstream: films}\n- {prefix: /b, upstream: films}\n- {upstream: other}\n')
-        cls.a = Edge(cls.folder.name, "a", ports[0], ports[1], text).start()
-        cls.b = Edge(cls.folder.name, "b", ports[2], ports[3], text).start()
+        cls.a = Edge(cls.folder.name, "a", ports[0], ports[1], text % ports[0]).start()
+        cls.b = Edge(cls.folder.name, "b", ports[2], ports[3], text % ports[2]).start()
         cls.edges = [cls.a, cls.b]
 
     @classmethod
@@ -282,12 +285,14 @@ class Purges(unittest.TestCase):
         self.assertEqual(self.version(self.a, path), 2)
 
     def test_http_soft_is_stale_while_asked(self):
-        path = "/soft/a.ts"
-        self.set(1, path)
-        self.versions(path)
-        self.set(2, path)
+        path, firm = "/soft/a.ts", "/soft/hard.ts"
+        self.set(1, path, firm)
+        self.versions(path, firm)
+        self.set(2, path, firm)
         self.done(self.a.purge(tags="film-soft", soft=True))
+        self.assertEqual(self.versions(firm), [2, 2])  # its origin allows no stale use
         for edge in self.edges:
+            self.assertEqual(self.version(edge, path), 1)
             until = time.monotonic() + 10
             while self.version(edge, path) != 2:
                 self.assertLess(time.monotonic(), until)
