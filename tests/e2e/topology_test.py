@@ -6,6 +6,7 @@ import pathlib
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -190,6 +191,70 @@ class Topology(unittest.TestCase):
         started = time.monotonic()
         self.assertIn(circle[0].get(f"/b/{self.names[1]}.m4s").status, (502, 503))
         self.assertLess(time.monotonic() - started, 8)
+
+    def certificate(self, name, *args):
+        path = self.folder / name
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", f"{path}.key", "-out", f"{path}.pem", "-days", "1", "-subj", f"/CN={name}",
+                        "-addext", "subjectAltName=IP:127.0.0.1", *args], check=True, capture_output=True)
+        return f"{path}.pem", f"{path}.key"
+
+    def nginx(self, cert, key, client_ca):
+        """A real origin over TLS that lets in nobody without a certificate; its log tells the protocol."""
+        root, port = self.folder / "nginx", free_port()
+        (root / "www/blob").mkdir(parents=True)
+        for n in self.names:
+            (root / "www/blob" / n).write_bytes(self.blobs[n])
+        (root / "nginx.conf").write_text(f"""
+            daemon off; pid {root}/pid; error_log {root}/error.log; worker_processes 1; user root;
+            events {{ worker_connections 256; }}
+            http {{
+                log_format t '$server_protocol $connection $ssl_client_verify $ssl_client_s_dn $status $request_uri';
+                access_log {root}/access.log t;
+                client_body_temp_path {root}/a; proxy_temp_path {root}/b; fastcgi_temp_path {root}/c;
+                uwsgi_temp_path {root}/d; scgi_temp_path {root}/e;
+                server {{
+                    listen 127.0.0.1:{port} ssl http2;
+                    ssl_certificate {cert}; ssl_certificate_key {key};
+                    ssl_client_certificate {client_ca}; ssl_verify_client on;
+                    root {root}/www;
+                }}
+            }}""")
+        process = subprocess.Popen(["nginx", "-p", str(root), "-e", str(root / "error.log"), "-c", str(root / "nginx.conf")],
+                                   stderr=subprocess.DEVNULL, start_new_session=True)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.02)
+        return port, root / "access.log"
+
+    def test_mutual_tls_and_http2_to_a_real_origin(self):
+        cert, key = self.certificate("server")
+        mine, mine_key = self.certificate("edge7")
+        other, other_key = self.certificate("stranger")
+        port, log = self.nginx(cert, key, mine)
+        server = {"servers": [f"https://127.0.0.1:{port}"], "ca_file": cert, "retries": 0}
+        with_mine = {"cert_file": mine, "key_file": mine_key}
+        edges = [self.edge("h2", **server, **with_mine, http2=True), self.edge("h1", **server, **with_mine),
+                 self.edge("stranger", **server, cert_file=other, key_file=other_key), self.edge("nobody", **server)]
+        for e in edges:
+            e.wait_ready()
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            for f in [pool.submit(self.fetch, edges[0], n) for n in self.names]:
+                f.result()
+        lines = [line.split(" ") for line in log.read_text().splitlines()]
+        self.assertEqual({(l[0], l[2], l[3]) for l in lines}, {("HTTP/2.0", "SUCCESS", "CN=edge7")})
+        self.assertEqual(len(lines), len(self.names))
+        self.assertLessEqual(len({l[1] for l in lines}), 4)  # two workers; many streams on a connection each
+        self.fetch(edges[1], self.names[0])
+        self.assertTrue(log.read_text().splitlines()[-1].startswith("HTTP/1.1 "))
+        for e in edges[2:]:  # nothing is to be had
+            self.assertEqual(e.get(f"/b/{self.names[1]}.m4s").status, 502)
+        self.assertNotIn("stranger", "".join(l for l in log.read_text().splitlines(True) if " 200 " in l))
 
     def test_bad_configuration_is_told(self):
         for bad, key in (({"siblings": ["http://a"]}, "self"), ({"parents": ["http://a/b"]}, "parents"),
