@@ -11,6 +11,8 @@ static const cyaml_schema_field_t edge_fields[] = {
                          &upstream_schema, 1, UPSTREAMS_MAX),
     CYAML_FIELD_SEQUENCE("routes", CYAML_FLAG_POINTER, struct edge_config, routes, &route_schema, 1,
                          ROUTES_MAX),
+    CYAML_FIELD_STRING_PTR("records_size", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct edge_config, records_size, 1, 32),
     CYAML_FIELD_BOOL("access_log", CYAML_FLAG_OPTIONAL, struct edge_config, access_log),
     CYAML_FIELD_END,
 };
@@ -42,6 +44,9 @@ int edge_check(const void *config, struct err *err)
         if (c->store.devices[i].cold)
             r = err_set(err, -EINVAL, "store: devices: a cache has no cold ones");
     }
+    uint64_t records_size = 0;
+    if (r == 0)
+        r = config_size("records_size", c->records_size, &records_size, err);
     if (r == 0)
         r = http_listen_check("listen", &c->listen, err);
     if (r == 0)

@@ -5,14 +5,18 @@
 #include "base/log.h"
 #include "edge/assets.h"
 #include "edge/before.h"
+#include "edge/cache.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
 #include "edge/upstream_fetch.h"
 #include "edge/upstream_health.h"
 #include "edge/views.h"
+#include "store/objects.h"
 
 #define EDGE_DRAIN_MS         10000
-#define EDGE_BODY_MAX         4096 /* nothing here takes a body */
+#define EDGE_BODY_MAX         4096                /* of admin_listen: nothing there takes a body */
+#define EDGE_UNSAFE_BODY_MAX  (UINT64_C(1) << 20) /* passed on to http upstreams */
+#define EDGE_METHODS          (HTTP_GET | HTTP_OPTIONS | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
 #define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
 #define EDGE_STOP_TURN_MS     10
 
@@ -64,12 +68,18 @@ static void edge_worker_stop(void *arg, void *worker)
         return;
     if (w->store != NULL)
         fills_abandon(w);
+    if (w->cache != NULL)
+        cache_worker_stop(w->cache);
     while (w->loads > 0)
         loop_run_once(w->loop, EDGE_STOP_TURN_MS);
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
+<<<<<<< HEAD
     upstream_health_free(w->health);
+=======
+    cache_worker_free(w->cache);
+>>>>>>> w-http
     upstream_worker_free(w->upstreams);
     loop_unwatch(w->watch);
     store_worker_free(w->store);
@@ -92,6 +102,8 @@ static int edge_worker_open(struct edge_worker *w)
         r = before_new(w, &w->before);
     if (r == 0)
         r = views_new(&w->views);
+    if (r == 0)
+        r = cache_worker_new(w, &w->cache);
     return r;
 }
 
@@ -125,7 +137,16 @@ static int edge_open_store(struct edge *e, struct err *err)
         .metric_prefix = "weir_edge",
     };
     int r = store_config_apply(&config->store, devices, &options, err);
-    return r < 0 ? r : store_open(&options, err, &e->store);
+    if (r == 0)
+        r = store_open(&options, err, &e->store);
+    struct objects_options objects = {
+        .path = options.path,
+        .metrics = e->registry,
+        .metric_prefix = "weir_edge",
+    };
+    if (r == 0 && config->records_size != NULL)
+        r = config_size("records_size", config->records_size, &objects.size_max, err);
+    return r < 0 ? r : objects_open(&objects, err, &e->objects);
 }
 
 static int edge_open_admin(struct edge *e, struct err *err)
@@ -155,7 +176,7 @@ static int edge_open_server(struct edge *e, struct err *err)
         .listens = &listen,
         .listens_count = 1,
         .workers = config->workers,
-        .body_size_max = EDGE_BODY_MAX,
+        .body_size_max = EDGE_UNSAFE_BODY_MAX,
         .server_name = "weir-edge",
         .access_log = config->access_log,
         .metrics = e->registry,
@@ -167,7 +188,7 @@ static int edge_open_server(struct edge *e, struct err *err)
     int r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
-    r = http_route(e->server, HTTP_GET | HTTP_OPTIONS, "/", edge_serve, e);
+    r = http_route(e->server, EDGE_METHODS, "/", edge_serve, e);
     if (r < 0)
         return err_errno(err, r, "adding routes");
     return http_server_start(e->server, err);
@@ -189,6 +210,11 @@ static int edge_open(struct edge *e, struct err *err)
     edge_make_metrics(e);
     upstreams_measure(e->upstreams, e->registry);
     r = edge_open_store(e, err);
+    if (r == 0) {
+        r = cache_new(e, &e->cache);
+        if (r < 0)
+            (void)err_errno(err, r, "starting");
+    }
     if (r == 0)
         r = edge_open_server(e, err);
     if (r == 0)
@@ -229,6 +255,8 @@ void edge_stop(struct edge *e)
     http_server_free(e->admin);
     http_server_free(e->server);
     fills_free(e->fills);
+    cache_free(e->cache);
+    objects_close(e->objects);
     store_close(e->store);
     metrics_free(e->registry);
     routes_free(e->routes);

@@ -29,6 +29,7 @@ struct edge_config {
     unsigned upstreams_count;
     struct route_config *routes;
     unsigned routes_count;
+    char *records_size; /* of what is known of URLs, on disk; NULL: 1G */
     bool access_log;
 };
 
@@ -44,7 +45,11 @@ struct edge_metrics {
     struct metric *fill_seconds;
 };
 
+struct cache;
+struct cache_worker;
 struct fills;
+struct objects;
+struct purge;
 struct assets;
 struct before;
 struct views;
@@ -61,7 +66,10 @@ struct edge {
     struct metrics *registry;
     struct edge_metrics metrics;
     struct store *store;
+    struct objects *objects; /* what is known of URLs, and what was purged */
+    struct purge *purge;
     struct fills *fills;
+    struct cache *cache;
     struct http_server *server;
     struct http_server *admin;
 };
@@ -77,6 +85,7 @@ struct edge_worker {
     struct assets *assets;
     struct before *before;
     struct views *views;
+    struct cache_worker *cache;
     unsigned loads; /* under way: load.h. The worker stops when there are none */
 };
 

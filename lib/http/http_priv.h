@@ -203,6 +203,7 @@ void http__req_free_all(struct http_worker *w);
 /* http_reply.c */
 void http__set_status(struct http_req *req, unsigned status);
 void http__add_header(struct http_req *req, const char *name, struct str value);
+void http__lend_header(struct http_req *req, const struct field *f); /* not copied */
 void http__send_nothing(struct http_req *req); /* status and headers are set: no body */
 struct str http__pool_copy(struct http_req *req, struct str s);
 

@@ -77,6 +77,12 @@ void http__add_header(struct http_req *req, const char *name, struct str value)
                           copy.data, copy.size);
 }
 
+void http__lend_header(struct http_req *req, const struct field *f)
+{
+    h2o_add_header_by_str(&req->h2o->pool, &req->h2o->res.headers, f->name.data, f->name.size, 1,
+                          NULL, f->value.data, f->value.size);
+}
+
 void http_res_header(struct http_req *req, const char *name, const char *format, ...)
 {
     if (!http__can_reply(req))
