@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "edge/cache_op.h"
+#include "edge/peer.h"
 
 #define CACHE_OPS_FREE_MAX 256u
 #define CACHE_RETRY_S      1 /* a failed upstream is not asked for what may be stale before that */
@@ -77,8 +78,8 @@ int op_request(struct cache_op *op)
     int r = gate_read(op->req, &pass);
     CLEAN_BUF struct buf key = BUF_EMPTY;
     if (r == 0) {
-        http_cache_key(http_req_scheme(op->req), http_req_authority(op->req), buf_str(&pass.path),
-                       buf_str(&pass.query), &op->route->cache.key, &key);
+        http_cache_key(peer_scheme(op->req, op->route->upstream), http_req_authority(op->req),
+                       buf_str(&pass.path), buf_str(&pass.query), &op->route->cache.key, &key);
         r = buf_error(&key);
     }
     if (r == 0)
@@ -399,7 +400,8 @@ static void serve_read_ask(struct cache_op *op)
     struct fields f = http_req_fields(op->req);
     bool honour = op->route->cache.honour_client;
     http_cache_ask_read(honour && serve_asks_of_cache(&f) ? &f : &none, &op->ask);
-    op->ask.authorized = fields_get(&f, STR("authorization")).data != NULL;
+    op->ask.authorized =
+        fields_get(&f, STR("authorization")).data != NULL && !peer_is(op->req, op->route->upstream);
 }
 
 static void serve_unsafe(struct cache_op *op)
@@ -419,7 +421,7 @@ void cache_serve(struct http_req *req, const struct route *route, const struct g
     struct cache_worker *w = ew->cache;
     struct cache_op *op = op_new(w, req, route);
     buf_clear(&w->key);
-    http_cache_key(http_req_scheme(req), http_req_authority(req), buf_str(&pass->path),
+    http_cache_key(peer_scheme(req, route->upstream), http_req_authority(req), buf_str(&pass->path),
                    buf_str(&pass->query), &route->cache.key, &w->key);
     if (op == NULL || buf_error(&w->key) < 0) {
         cache_reply_failed(req, -ENOMEM, 0, "uri-miss");

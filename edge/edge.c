@@ -75,11 +75,8 @@ static void edge_worker_stop(void *arg, void *worker)
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
-<<<<<<< HEAD
     upstream_health_free(w->health);
-=======
     cache_worker_free(w->cache);
->>>>>>> w-http
     upstream_worker_free(w->upstreams);
     loop_unwatch(w->watch);
     store_worker_free(w->store);

@@ -167,8 +167,6 @@ static int upstream_check_one(const struct upstream_config *c, struct err *err)
                        "upstreams: name: '%s' has other characters than letters, digits, '.', '_' "
                        "and '-'",
                        c->name);
-    if (c->kind == UPSTREAM_KIND_HTTP)
-        return err_set(err, -ENOTSUP, "upstreams: %s: kind: http is not served yet", c->name);
     if ((c->cert_file == NULL) != (c->key_file == NULL))
         return err_set(err, -EINVAL, "upstreams: %s: cert_file and key_file go together", c->name);
     if (c->health != NULL && c->health->path != NULL && c->health->path[0] != '/')

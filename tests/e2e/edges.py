@@ -27,7 +27,7 @@ def digest(data):
 
 
 class Origin:
-    """GET /blob/<digest> from a table, and what was asked. mode: None, an HTTP status, or "hang"."""
+    """GET <anything>/<name> from a table, and what was asked. mode: None, an HTTP status, or "hang"."""
 
     def __init__(self, blobs, port=0):
         self.blobs, self.mode = blobs, None
@@ -63,6 +63,7 @@ class Origin:
                     status, body = 404, b"no"
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
+                self.send_header("Cache-Control", "max-age=600")
                 self.end_headers()
                 self.wfile.write(body)
 
