@@ -11,7 +11,7 @@ static const cyaml_schema_field_t edge_fields[] = {
                          &upstream_schema, 1, UPSTREAMS_MAX),
     CYAML_FIELD_SEQUENCE("routes", CYAML_FLAG_POINTER, struct edge_config, routes, &route_schema, 1,
                          ROUTES_MAX),
-    CYAML_FIELD_BOOL("access_log", CYAML_FLAG_OPTIONAL, struct edge_config, access_log),
+    HTTP_ACCESS_LOG_FIELD("access_log", struct edge_config, access_log),
     CYAML_FIELD_END,
 };
 

@@ -29,7 +29,7 @@ struct edge_config {
     unsigned upstreams_count;
     struct route_config *routes;
     unsigned routes_count;
-    bool access_log;
+    enum http_access_log access_log;
 };
 
 extern const cyaml_schema_value_t edge_schema;
