@@ -33,8 +33,8 @@ struct http_listen {
     const char *key_file;
 };
 
-/* What is written on stderr for each request: nothing, a JSON line, or a line of the "combined" form
- * that web servers have. Tokens in URLs are redacted in both. */
+/* What is written on stderr for each request: nothing, a JSON line, or a line of the "combined"
+ * form that web servers have. Tokens in URLs are redacted in both. */
 enum http_access_log { HTTP_LOG_OFF, HTTP_LOG_JSON, HTTP_LOG_COMBINED };
 
 /* How a request ended. */
@@ -125,7 +125,7 @@ struct loop *http_req_loop(const struct http_req *req);
 void *http_req_worker(const struct http_req *req);
 
 /* Room for what the server's user keeps of a request, zeroed when it comes. */
-#define HTTP_REQ_ROOM 192
+#define HTTP_REQ_ROOM 384
 void *http_req_room(struct http_req *req);
 uint64_t http_req_age_us(const struct http_req *req); /* since it came */
 

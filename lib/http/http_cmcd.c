@@ -49,7 +49,7 @@ static bool http_cmcd_number(struct str text, bool decimal)
     return point != text.size - 1;
 }
 
-/* What is asked for: manifest, audio, video, both, init segment, caption, timed text, key, other. */
+/* What is asked for: manifest, audio, video, both, init, captions, timed text, key, other. */
 static bool http_cmcd_object(struct str text)
 {
     return str_eq(text, STR("av")) || str_eq(text, STR("tt")) ||
