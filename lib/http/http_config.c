@@ -15,6 +15,11 @@ const cyaml_schema_field_t http_listen_fields[] = {
     CYAML_FIELD_END,
 };
 
+const cyaml_strval_t http_access_log_names[HTTP_ACCESS_LOG_NAMES] = {
+    {"off", HTTP_LOG_OFF},   {"json", HTTP_LOG_JSON}, {"combined", HTTP_LOG_COMBINED},
+    {"true", HTTP_LOG_JSON}, {"false", HTTP_LOG_OFF},
+};
+
 int http_listen_check(const char *key, const struct http_listen_config *c, struct err *err)
 {
     if ((c->cert_file == NULL) != (c->key_file == NULL))

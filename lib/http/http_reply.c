@@ -123,6 +123,7 @@ static h2o_generator_t http_nothing_more = {NULL, NULL};
 
 void http__send_nothing(struct http_req *req)
 {
+    http__seen_first_byte(req);
     h2o_start_response(req->h2o, &http_nothing_more);
     h2o_send(req->h2o, NULL, 0, H2O_SEND_STATE_FINAL);
 }
@@ -159,6 +160,7 @@ void http_reply(struct http_req *req, unsigned status, const char *type, struct 
         vec = h2o_iovec_init(copy.data, copy.size);
         count = 1;
     }
+    http__seen_first_byte(req);
     h2o_start_response(h2o, &http_nothing_more);
     h2o_send(h2o, &vec, count, H2O_SEND_STATE_FINAL);
 }
