@@ -168,10 +168,12 @@ static int edge_open_admin(struct edge *e, struct err *err)
 static int edge_open_server(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
-    struct http_listen listen = http_listen_of(&config->listen);
+    struct http_listen listens[EDGE_LISTENS_MAX] = {http_listen_of(&config->listen)};
+    for (unsigned i = 0; i < config->also_listen_count; i++)
+        listens[i + 1] = http_listen_of(&config->also_listen[i]);
     struct http_options options = {
-        .listens = &listen,
-        .listens_count = 1,
+        .listens = listens,
+        .listens_count = config->also_listen_count + 1,
         .workers = config->workers,
         .body_size_max = EDGE_UNSAFE_BODY_MAX,
         .server_name = "weir-edge",

@@ -18,10 +18,13 @@
 #include "store/store_config.h"
 #include "token/token.h"
 
+#define EDGE_LISTENS_MAX       8
 #define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
 
 struct edge_config {
     struct http_listen_config listen;
+    struct http_listen_config *also_listen; /* further ones, as for clear text beside TLS */
+    unsigned also_listen_count;
     struct http_listen_config admin_listen; /* /metrics and /health */
     unsigned workers;
     struct store_config store;
