@@ -134,7 +134,8 @@ static void pass_close(void *source)
 static void pass_fields(struct pass *p, const struct fetch_head *head)
 {
     CLEAN_BUF struct buf text = BUF_EMPTY;
-    bool pass_keys = p->request->route->cache.pass_surrogate_keys;
+    bool pass_keys = p->request->route->cache.pass_surrogate_keys ||
+                     peer_is(p->req, p->request->route->upstream);
     for (unsigned i = 0; i < head->fields.count; i++) {
         const struct field *f = &head->fields.at[i];
         bool is_key = str_eq(f->name, STR("surrogate-key")) || str_eq(f->name, STR("xkey"));

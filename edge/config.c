@@ -20,7 +20,7 @@ static const cyaml_schema_field_t edge_fields[] = {
                          ROUTES_MAX),
     CYAML_FIELD_STRING_PTR("records_size", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                            struct edge_config, records_size, 1, 32),
-    CYAML_FIELD_BOOL("access_log", CYAML_FLAG_OPTIONAL, struct edge_config, access_log),
+    HTTP_ACCESS_LOG_FIELD("access_log", struct edge_config, access_log),
     CYAML_FIELD_END,
 };
 

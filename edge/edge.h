@@ -36,7 +36,7 @@ struct edge_config {
     struct route_config *routes;
     unsigned routes_count;
     char *records_size; /* of what is known of URLs, on disk; NULL: 1G */
-    bool access_log;
+    enum http_access_log access_log;
 };
 
 extern const cyaml_schema_value_t edge_schema;

@@ -14,6 +14,16 @@ bool peer_is(const struct http_req *req, const struct upstream *u)
     return bearer.size > 0 && secret_matches(&u->peer_credential, bearer);
 }
 
+struct str peer_scheme(const struct http_req *req, const struct upstream *u)
+{
+    if (peer_is(req, u)) {
+        struct str told = http_req_header(req, "x-forwarded-proto");
+        if (str_eq(told, STR("http")) || str_eq(told, STR("https")))
+            return told;
+    }
+    return http_req_scheme(req);
+}
+
 bool peer_is_any(const struct http_req *req, const struct edge *e)
 {
     for (unsigned i = 0; i < upstreams_count(e->upstreams); i++)

@@ -28,5 +28,9 @@ bool peer_serve(struct http_req *req, struct edge_worker *w, const struct gate_p
  * between us then, no business of a cache's rules nor of the upstream. */
 bool peer_is(const struct http_req *req, const struct upstream *u);
 
+/* What the viewer spoke: another edge tells it, for it may speak http to us where its viewer spoke
+ * https, and keys of a cache have it. */
+struct str peer_scheme(const struct http_req *req, const struct upstream *u);
+
 /* Whether it comes from another edge at all, for which there is no route. */
 bool peer_is_any(const struct http_req *req, const struct edge *e);
