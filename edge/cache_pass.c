@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "edge/cache_invalidate.h"
+#include "edge/peer.h"
 
 struct pass_chunk {
     struct pass_chunk *next;
