@@ -10,6 +10,7 @@
 #include "edge/purge_priv.h"
 
 #define PEERS_EVERY_MS   2000
+#define PEERS_KEEP_TURNS 1800u /* an hour: what nobody uses for long makes room for other records */
 #define PEERS_ANSWER_MAX ((size_t)96 << 20) /* a million purges */
 #define PEERS_TAKE_MAX   65536u             /* marks in one transaction */
 
@@ -249,9 +250,13 @@ static void peer_ask(struct purge_peer *e)
 void purge_peers_ask(void *arg)
 {
     struct purge *p = arg;
+    bool keep = ++p->peers_turns % PEERS_KEEP_TURNS == 0;
     for (unsigned i = 0; i < p->peers_count; i++) {
-        if (!p->peers[i].asking && !p->peers[i].is_self)
-            peer_ask(&p->peers[i]);
+        struct purge_peer *e = &p->peers[i];
+        if (!e->asking && !e->is_self)
+            peer_ask(e);
+        if (keep && e->has_id)
+            peer_remember(e);
     }
     if (p->peers_count > 0)
         loop_timer_start(p->loop, &p->timer, PEERS_EVERY_MS, purge_peers_ask, p);

@@ -48,7 +48,7 @@ struct purge {
     struct loop *loop;
     struct fetch *fetch;
     struct loop_timer timer;
-    unsigned peers_count;
+    unsigned peers_count, peers_turns;
     struct purge_peer peers[PURGE_EDGES_MAX];
     uint64_t own; /* the sequence of the last purge asked for here; or a later one */
     struct purge_call *calls;
