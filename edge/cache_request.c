@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "http/http_route.h"
+#include "edge/peer.h"
+#include "edge/purge.h"
 
 static size_t cache_room(struct str s)
 {
@@ -38,9 +40,12 @@ int cache_request_new(struct http_req *req, const struct route *route, const str
         return buf_error(&target);
     if (f.count > CACHE_REQUEST_FIELDS_MAX)
         return -EFBIG;
-    const struct str texts[] = {buf_str(&target),        key,
-                                http_req_authority(req), http_req_peer(req),
-                                http_req_scheme(req),    http_req_id(req)};
+    const struct str texts[] = {buf_str(&target),
+                                key,
+                                http_req_authority(req),
+                                http_req_peer(req),
+                                peer_scheme(req, route->upstream),
+                                http_req_id(req)};
     size_t size = sizeof **ret + f.count * sizeof *f.at;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         size += cache_room(texts[i]);
@@ -54,14 +59,19 @@ int cache_request_new(struct http_req *req, const struct route *route, const str
     struct str *const members[] = {&r->target, &r->key, &r->host, &r->peer, &r->scheme, &r->id};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         *members[i] = cache_copy(&at, texts[i]);
+    bool is_peer = peer_is(req, route->upstream); /* its credential is for us alone */
+    unsigned count = 0;
     for (unsigned i = 0; i < f.count; i++) {
-        list[i].name = cache_copy(&at, f.at[i].name);
-        list[i].value = cache_copy(&at, f.at[i].value);
+        if ((is_peer && str_eq(f.at[i].name, STR("authorization"))) ||
+            str_eq(f.at[i].name, STR(PURGE_DEMAND_FIELD)))
+            continue;
+        list[count].name = cache_copy(&at, f.at[i].name);
+        list[count++].value = cache_copy(&at, f.at[i].value);
     }
     r->magic = CACHE_REQUEST_MAGIC;
     atomic_init(&r->refs, 1);
     r->route = route;
-    r->fields = (struct fields){list, f.count};
+    r->fields = (struct fields){list, count};
     r->method = http_req_is_head(req) ? "HEAD" : http_method_name(http_req_method(req));
     http_cache_ask_read(&r->fields, &r->ask);
     struct str body = http_req_body(req);
