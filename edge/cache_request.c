@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "http/http_route.h"
 #include "edge/peer.h"
+#include "edge/purge.h"
 
 static size_t cache_room(struct str s)
 {
@@ -50,7 +51,8 @@ int cache_request_make(const struct cache_request_parts *p, struct cache_request
     unsigned count = 0;
     for (unsigned i = 0; i < p->fields.count; i++) {
         const struct field *f = &p->fields.at[i];
-        if (p->drop.size > 0 && str_eq(f->name, p->drop))
+        if ((p->drop.size > 0 && str_eq(f->name, p->drop)) ||
+            str_eq(f->name, STR(PURGE_DEMAND_FIELD)))
             continue;
         list[count].name = cache_copy(&at, f->name);
         list[count++].value = cache_copy(&at, f->value);

@@ -233,8 +233,9 @@ static void op_answered_failure(struct cache_op *op, const struct cache_answer *
     if (failed && o != NULL && o->kind == CACHE_RESPONSE) {
         enum objects_mark mark =
             objects_check(op->worker->cache->objects, o->tags, o->tags_count, o->sequence);
-        if (mark != OBJECTS_HARD && http_cache_use(&o->terms, &op->ask, mark == OBJECTS_SOFT,
-                                                   now_s) == HTTP_CACHE_STALE_IF_ERROR) {
+        if (mark != OBJECTS_HARD && !(mark == OBJECTS_SOFT && op->is_peer) &&
+            http_cache_use(&o->terms, &op->ask, mark == OBJECTS_SOFT, now_s) ==
+                HTTP_CACHE_STALE_IF_ERROR) {
             op_use_stale(op, cache_object_ref(o), "stale-if-error");
             return;
         }
@@ -319,6 +320,8 @@ static void op_decide_kept(struct cache_op *op, struct cache_object *o, bool sof
 {
     int64_t now_s = clock_real_s();
     enum http_cache_use use = http_cache_use(&o->terms, &op->ask, soft, now_s);
+    if (soft && op->is_peer) /* by its Age that edge would take it for fresh */
+        use = HTTP_CACHE_VALIDATE;
     bool failed = now_s < atomic_load_explicit(&o->retry_s, memory_order_relaxed);
     switch (use) {
     case HTTP_CACHE_FRESH:
@@ -401,8 +404,8 @@ static void serve_read_ask(struct cache_op *op)
     struct fields f = http_req_fields(op->req);
     bool honour = op->route->cache.honour_client;
     http_cache_ask_read(honour && serve_asks_of_cache(&f) ? &f : &none, &op->ask);
-    op->ask.authorized =
-        fields_get(&f, STR("authorization")).data != NULL && !peer_is(op->req, op->route->upstream);
+    op->is_peer = peer_is(op->req, op->route->upstream);
+    op->ask.authorized = fields_get(&f, STR("authorization")).data != NULL && !op->is_peer;
 }
 
 static void serve_unsafe(struct cache_op *op)

@@ -15,7 +15,7 @@
 #include "store/objects.h"
 
 #define EDGE_DRAIN_MS         10000
-#define EDGE_BODY_MAX         4096                /* of admin_listen: nothing there takes a body */
+#define EDGE_ADMIN_BODY_MAX   (UINT64_C(4) << 20) /* a purge of ten thousand URLs */
 #define EDGE_UNSAFE_BODY_MAX  (UINT64_C(1) << 20) /* passed on to http upstreams */
 #define EDGE_METHODS          (HTTP_GET | HTTP_OPTIONS | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
 #define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
@@ -157,12 +157,14 @@ static int edge_open_admin(struct edge *e, struct err *err)
         .listens = &listen,
         .listens_count = 1,
         .workers = 1,
-        .body_size_max = EDGE_BODY_MAX,
+        .body_size_max = EDGE_ADMIN_BODY_MAX,
         .server_name = "weir-edge",
     };
     int r = http_server_new(&options, err, &e->admin);
     if (r == 0) {
         r = http_route_status(e->admin, e->registry, NULL, NULL);
+        if (r == 0)
+            r = purge_route(e->purge, e->admin);
         if (r < 0)
             (void)err_errno(err, r, "adding routes");
     }
@@ -222,6 +224,8 @@ static int edge_open(struct edge *e, struct err *err)
             (void)err_errno(err, r, "starting");
     }
     if (r == 0)
+        r = purge_open(e, err, &e->purge);
+    if (r == 0)
         r = edge_open_server(e, err);
     if (r == 0)
         r = edge_open_admin(e, err);
@@ -258,9 +262,11 @@ void edge_stop(struct edge *e)
     ASSERT(e->magic == EDGE_MAGIC);
     if (e->server != NULL)
         http_server_drain(e->server, EDGE_DRAIN_MS);
+    purge_stop(e->purge);
     http_server_free(e->admin);
     http_server_free(e->server);
     prefetch_free(e->prefetch);
+    purge_free(e->purge);
     fills_free(e->fills);
     cache_free(e->cache);
     objects_close(e->objects);

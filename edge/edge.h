@@ -10,6 +10,7 @@
 #pragma once
 #include "base/config.h"
 #include "base/metrics.h"
+#include "edge/purge.h"
 #include "edge/route.h"
 #include "edge/upstream.h"
 #include "fetch/fetch.h"
@@ -27,7 +28,9 @@ struct edge_config {
     struct http_listen_config listen;
     struct http_listen_config *also_listen; /* further ones, as for clear text beside TLS */
     unsigned also_listen_count;
-    struct http_listen_config admin_listen; /* /metrics and /health */
+    struct http_listen_config admin_listen; /* /metrics, /health, /purge */
+    char *admin_credential_file;            /* opens what changes something there; NULL: open */
+    struct purge_config edges;              /* the others, which purges are spread to */
     unsigned workers;
     struct store_config store;
     struct upstream_config *upstreams;
@@ -55,7 +58,6 @@ struct cache;
 struct cache_worker;
 struct fills;
 struct objects;
-struct purge;
 struct assets;
 struct before;
 struct views;

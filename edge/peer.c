@@ -139,6 +139,12 @@ bool peer_serve(struct http_req *req, struct edge_worker *w, const struct gate_p
             return true;
         }
     }
+    struct str demand = http_req_header(req, PURGE_DEMAND_FIELD);
+    if (demand.data != NULL && peer_is_any(req, e) && !purge_covers(w->edge->purge, demand)) {
+        http_reply_error(req, 421, "PURGES_UNKNOWN",
+                         "purges that the asker knows are not yet here");
+        return true;
+    }
     struct str path = buf_str(&pass->path);
     if (http_req_method(req) != HTTP_GET ||
         (!str_starts(path, STR("/blob/")) && !str_starts(path, STR("/ref/"))) ||

@@ -13,7 +13,8 @@
  * Life:    peer_serve, peer_is per request.
  * Owner:   the request's.
  * Threads: the request's loop.
- * Errors:  508 LOOP for what has been here before (RFC 8586); 421 NO_ROUTE for what we are not
+ * Errors:  508 LOOP for what has been here before (RFC 8586); 421 PURGES_UNKNOWN while the asker
+ *          knows of purges that we do not (purge.h); 421 NO_ROUTE for what we are not
  *          configured for, so that a 404 is always the origin's word.
  * Units:   none. */
 #pragma once

@@ -78,6 +78,7 @@ struct objects_purged {
     uint64_t sequence;
     enum objects_mark all;
 };
+/* after UINT64_MAX: each is not called. */
 typedef int objects_purged_each(void *arg, const struct objects_purge *purge);
 MUST_USE int objects_purged(struct objects *o, uint64_t after, objects_purged_each *each, void *arg,
                             struct objects_purged *ret);
