@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/edge.h"
 #include <errno.h>
+#include "edge/prefetch.h"
 
 static const cyaml_schema_field_t edge_fields[] = {
     HTTP_LISTEN_FIELD("listen", struct edge_config, listen),
@@ -18,6 +19,8 @@ static const cyaml_schema_field_t edge_fields[] = {
                          &upstream_schema, 1, UPSTREAMS_MAX),
     CYAML_FIELD_SEQUENCE("routes", CYAML_FLAG_POINTER, struct edge_config, routes, &route_schema, 1,
                          ROUTES_MAX),
+    CYAML_FIELD_MAPPING_PTR("prefetch", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                            struct edge_config, prefetch, prefetch_fields),
     CYAML_FIELD_STRING_PTR("records_size", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                            struct edge_config, records_size, 1, 32),
     HTTP_ACCESS_LOG_FIELD("access_log", struct edge_config, access_log),
@@ -68,6 +71,8 @@ int edge_check(const void *config, struct err *err)
         r = purge_check(&c->edges, err);
     if (r == 0)
         r = upstream_check(c->upstreams, c->upstreams_count, err);
+    if (r == 0)
+        r = prefetch_check(c->prefetch, err);
     if (r == 0)
         r = route_check(c->routes, c->routes_count, err);
     return r < 0 ? r : edge_check_join(c, err);

@@ -8,6 +8,7 @@
 #include "edge/cache.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
+#include "edge/prefetch.h"
 #include "edge/upstream_fetch.h"
 #include "edge/upstream_health.h"
 #include "edge/views.h"
@@ -66,6 +67,7 @@ static void edge_worker_stop(void *arg, void *worker)
     struct edge_worker *w = worker;
     if (w == NULL)
         return;
+    prefetch_worker_free(w->prefetch);
     if (w->store != NULL)
         fills_abandon(w);
     if (w->cache != NULL)
@@ -99,6 +101,8 @@ static int edge_worker_open(struct edge_worker *w)
         r = before_new(w, &w->before);
     if (r == 0)
         r = views_new(&w->views);
+    if (r == 0)
+        r = prefetch_worker_new(w, w->edge->prefetch, &w->prefetch);
     if (r == 0)
         r = cache_worker_new(w, &w->cache);
     return r;
@@ -210,6 +214,9 @@ static int edge_open(struct edge *e, struct err *err)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
     upstreams_measure(e->upstreams, e->registry);
+    r = prefetch_new(config->prefetch, e->registry, &e->prefetch);
+    if (r < 0)
+        return err_errno(err, r, "starting");
     r = edge_open_store(e, err);
     if (r == 0) {
         r = cache_new(e, &e->cache);
@@ -258,6 +265,7 @@ void edge_stop(struct edge *e)
     purge_stop(e->purge);
     http_server_free(e->admin);
     http_server_free(e->server);
+    prefetch_free(e->prefetch);
     purge_free(e->purge);
     fills_free(e->fills);
     cache_free(e->cache);

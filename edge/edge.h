@@ -22,6 +22,8 @@
 #define EDGE_LISTENS_MAX       8
 #define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
 
+struct prefetch_config;
+
 struct edge_config {
     struct http_listen_config listen;
     struct http_listen_config *also_listen; /* further ones, as for clear text beside TLS */
@@ -35,7 +37,8 @@ struct edge_config {
     unsigned upstreams_count;
     struct route_config *routes;
     unsigned routes_count;
-    char *records_size; /* of what is known of URLs, on disk; NULL: 1G */
+    struct prefetch_config *prefetch; /* NULL: nothing is fetched ahead */
+    char *records_size;               /* of what is known of URLs, on disk; NULL: 1G */
     enum http_access_log access_log;
 };
 
@@ -59,6 +62,8 @@ struct assets;
 struct before;
 struct views;
 struct gate;
+struct prefetch;
+struct prefetch_worker;
 struct upstream_health;
 struct upstream_worker;
 
@@ -75,6 +80,7 @@ struct edge {
     struct purge *purge;
     struct fills *fills;
     struct cache *cache;
+    struct prefetch *prefetch; /* NULL: not wanted */
     struct http_server *server;
     struct http_server *admin;
 };
@@ -91,7 +97,8 @@ struct edge_worker {
     struct before *before;
     struct views *views;
     struct cache_worker *cache;
-    unsigned loads; /* under way: load.h. The worker stops when there are none */
+    struct prefetch_worker *prefetch; /* NULL: not wanted */
+    unsigned loads;                   /* under way: load.h. The worker stops when there are none */
 };
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
