@@ -95,8 +95,8 @@ MUST_USE int http_server_start(struct http_server *s, struct err *err);
 uint16_t http_server_port(const struct http_server *s, unsigned listen_index);
 
 /* TLS of running listeners anew; connections that stand keep what they have. After an error all is
- * as before. reload_tls reads the known files again; set_tls takes what o names (the address stays).
- */
+ * as before. reload_tls reads the known files again; set_tls takes what o names, but for the
+ * address. */
 MUST_USE int http_server_reload_tls(struct http_server *s, struct err *err);
 MUST_USE int http_server_set_tls(struct http_server *s, unsigned listen_index,
                                  const struct http_listen *o, struct err *err);

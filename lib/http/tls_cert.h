@@ -39,7 +39,7 @@ bool tls_cert_same(const struct tls_cert *a, const struct tls_cert *b);
 /* --- OCSP (tls_ocsp.c) ------------------------------------------------------------------------ */
 
 /* Keeps a DER answer if it is for this certificate, is signed by its authority, says "good", and is
- * valid now. -EINVAL: it is not; -ENODATA: the chain lacks the issuer, so nothing can be checked. */
+ * valid now. -EINVAL: it is not; -ENODATA: the chain lacks the issuer, nothing can be checked. */
 MUST_USE int tls_cert_set_ocsp(struct tls_cert *c, struct str der, struct err *err);
 
 /* A copy for OPENSSL_free; false: there is none that is valid now. */

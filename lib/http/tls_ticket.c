@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Three periods are known at any time: the present one, whose keys make tickets, the one before, and
- * the next: a server whose clock runs ahead may be in it already. A ticket lives for one period, so
- * it is accepted until its end; one of another period than the present is replaced on its use. */
+/* Three periods are known at any time: the present one, whose keys make tickets, the one before,
+ * and the next: a server whose clock runs ahead may be in it already. A ticket lives for one
+ * period, so it is accepted until its end; one of another period than the present is replaced when
+ * it is used. */
 #include "http/tls_ticket.h"
 #include <errno.h>
 #include <openssl/core_names.h>

@@ -135,7 +135,7 @@ static void names_choose_the_certificate(void **state)
         {"video.test", 1, 2},    {"VIDEO.Test", 1, 2},      {"video.test.", 1, 2},
         {"a.video.test", 1, -1}, {"a.b.video.test", 0, -1}, /* a wildcard stands for one label */
         {"127.0.0.1", 0, -1},                               /* no name */
-        {"x.old.test", 3, 3},    {"new.old.test", 4, 3}, /* the exact one, and the wildcard's of another kind */
+        {"x.old.test", 3, 3},    {"new.old.test", 4, 3},    /* exact, and wild of another kind */
         {"old.test", 0, -1},
     };
     struct tls_set *s = set_new(files, 5, NULL);
