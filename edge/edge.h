@@ -18,17 +18,22 @@
 #include "store/store_config.h"
 #include "token/token.h"
 
+#define EDGE_LISTENS_MAX       8
 #define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
 
 struct edge_config {
     struct http_listen_config listen;
+    struct http_listen_config *also_listen; /* further ones, as for clear text beside TLS */
+    unsigned also_listen_count;
     struct http_listen_config admin_listen; /* /metrics and /health */
+    bool ocsp;                              /* the edge asks for OCSP answers by itself */
     unsigned workers;
     struct store_config store;
     struct upstream_config *upstreams;
     unsigned upstreams_count;
     struct route_config *routes;
     unsigned routes_count;
+    char *records_size; /* of what is known of URLs, on disk; NULL: 1G */
     bool access_log;
 };
 
@@ -40,14 +45,20 @@ struct edge_metrics {
     struct metric *hits_ram, *hits_disk, *misses, *collapsed;
     struct metric *views, *fill_bytes, *fills_failed, *ref_fetches, *ref_stale;
     struct metric *refused_missing, *refused_invalid, *refused_expired, *refused_scope;
+    struct metric *ocsp_good, *ocsp_failed;
     struct metric *fill_seconds;
 };
 
+struct cache;
+struct cache_worker;
 struct fills;
+struct objects;
+struct purge;
 struct assets;
 struct before;
 struct views;
 struct gate;
+struct upstream_worker;
 
 struct edge {
     uint32_t magic;
@@ -58,8 +69,12 @@ struct edge {
     struct metrics *registry;
     struct edge_metrics metrics;
     struct store *store;
+    struct objects *objects; /* what is known of URLs, and what was purged */
+    struct purge *purge;
     struct fills *fills;
+    struct cache *cache;
     struct http_server *server;
+    struct edge_worker *ocsp_worker; /* NULL: answers are not asked for */
     struct http_server *admin;
 };
 
@@ -68,19 +83,21 @@ struct edge_worker {
     struct loop *loop;
     struct store_worker *store;
     struct loop_watch *watch;
-    struct fetch **fetches; /* by upstream: edge_fetch */
+    struct upstream_worker *upstreams;
     struct gate *gate;
     struct assets *assets;
     struct before *before;
     struct views *views;
-    unsigned loads; /* under way: load.h. The worker stops when there are none */
+    struct cache_worker *cache;
+    struct ocsp *ocsp; /* of the first worker, where it is wanted */
+    unsigned loads;    /* under way: load.h. The worker stops when there are none */
 };
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
+/* Certificates and their like as config has them now; the rest needs a restart. */
+MUST_USE int edge_reload(struct edge *e, const struct edge_config *config, struct err *err);
 void edge_stop(struct edge *e);
 uint16_t edge_port(const struct edge *e);
-
-struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u);
 
 /* serve.c: every request, by its route. */
 http_handler edge_serve;

@@ -95,11 +95,11 @@ MUST_USE int http_server_start(struct http_server *s, struct err *err);
 uint16_t http_server_port(const struct http_server *s, unsigned listen_index);
 
 /* TLS of running listeners anew; connections that stand keep what they have. After an error all is
- * as before. reload_tls reads the known files again; set_tls takes what o names, but for the
- * address. */
+ * as before. reload_tls reads the known files again; set_tls takes what listens
+ * names, but for the addresses; they are as many as before. */
 MUST_USE int http_server_reload_tls(struct http_server *s, struct err *err);
-MUST_USE int http_server_set_tls(struct http_server *s, unsigned listen_index,
-                                 const struct http_listen *o, struct err *err);
+MUST_USE int http_server_set_tls(struct http_server *s, const struct http_listen *listens,
+                                 unsigned count, struct err *err);
 
 /* OCSP for certificates without an ocsp_file: the program asks the authority and hands the answer
  * in. index counts the certificates of all listeners. -ENOENT: behind the last; -ENODATA: nothing
@@ -173,7 +173,7 @@ struct http_source_ops {
 #define HTTP_SIZE_UNKNOWN UINT64_MAX
 
 struct http_entity {
-    unsigned status;           /* 0: 200. Others are sent whole: no conditions, no ranges */
+    unsigned status;           /* 0: 200. Another (or 200) is sent as it is: no condition, no range */
     const char *type;          /* Content-Type */
     const char *etag;          /* with its quotes, strong; NULL: none */
     const char *cache_control; /* NULL: none */
@@ -183,6 +183,9 @@ struct http_entity {
     void *source;
     uint64_t
         size; /* of the source's whole body; HTTP_SIZE_UNKNOWN: no ranges, ends at read -ENODATA */
+    /* Further ones, lent as the source is, without control characters. Where there are any, etag,
+     * cache_control and modified_s are taken to be among them: they decide, and are not written. */
+    struct fields fields;
 };
 
 /* Answers 200, 206 (one range, or multipart/byteranges), 304, 412 or 416 as the request's

@@ -238,30 +238,39 @@ int http_server_reload_tls(struct http_server *s, struct err *err)
     return http_tls_reload(s, fresh, r, err);
 }
 
-int http_server_set_tls(struct http_server *s, unsigned listen_index, const struct http_listen *o,
+/* Where it listens is not changed. From here on a later reload reads the new files. */
+static void http_tls_take_options(struct http_listener *l, struct http_listen *fresh)
+{
+    struct http_listen old = l->options;
+    l->options = *fresh;
+    l->options.address = old.address;
+    l->options.port = old.port;
+    old.address = fresh->address;
+    *fresh = old;
+}
+
+int http_server_set_tls(struct http_server *s, const struct http_listen *listens, unsigned count,
                         struct err *err)
 {
-    ASSERT(listen_index < s->options.listens_count);
-    struct http_listener *l = &s->listeners[listen_index];
     struct http_tls *fresh[HTTP_LISTENS_MAX] = {NULL};
-    if ((o->cert_file == NULL) != (l->tls == NULL))
-        return err_set(err, -EINVAL, "listening on %s: TLS begins and ends with a restart only",
-                       o->address);
-    struct http_listen copy;
-    int r = http__listen_options_copy(o, &copy);
-    if (r < 0)
-        return err_set(err, r, "out of memory");
-    r = http__tls_new(&copy, l->tls, err, &fresh[listen_index]);
-    if (r == 0) { /* from here on a later reload reads the new files */
-        struct http_listen old = l->options;
-        l->options = copy;
-        copy = old;
-        const char *address = l->options.address; /* where it listens is not changed */
-        l->options.address = copy.address;
-        l->options.port = copy.port;
-        copy.address = address;
+    struct http_listen copies[HTTP_LISTENS_MAX] = {{.address = NULL}};
+    if (count != s->options.listens_count)
+        return err_set(err, -EINVAL, "listeners come and go with a restart only");
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < count; i++) {
+        if ((listens[i].cert_file == NULL) != (s->listeners[i].tls == NULL))
+            r = err_set(err, -EINVAL, "listening on %s: TLS begins and ends with a restart only",
+                        listens[i].address);
+        else if ((r = http__listen_options_copy(&listens[i], &copies[i])) < 0)
+            r = err_set(err, r, "out of memory");
+        else
+            r = http__tls_new(&copies[i], s->listeners[i].tls, err, &fresh[i]);
     }
-    http__listen_options_free(&copy);
+    for (unsigned i = 0; i < count; i++) {
+        if (r == 0)
+            http_tls_take_options(&s->listeners[i], &copies[i]);
+        http__listen_options_free(&copies[i]);
+    }
     return http_tls_reload(s, fresh, r, err);
 }
 

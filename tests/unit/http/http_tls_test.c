@@ -146,7 +146,7 @@ static void alt_svc_goes_out_over_tls(void **state)
     hang_up(c);
     listen.alt_svc = NULL;
     struct err err = {{0}};
-    assert_int_equal(http_server_set_tls(s, 0, &listen, &err), 0);
+    assert_int_equal(http_server_set_tls(s, &listen, 1, &err), 0);
     c = dial(port, "one.test");
     while (strstr(ask(c, HELLO), "alt-svc") != NULL) { /* until its worker has heard of it */
         hang_up(c);
@@ -154,7 +154,7 @@ static void alt_svc_goes_out_over_tls(void **state)
     }
     hang_up(c);
     listen.alt_svc = "h3\r\nX: y";
-    assert_int_equal(http_server_set_tls(s, 0, &listen, &err), -EINVAL);
+    assert_int_equal(http_server_set_tls(s, &listen, 1, &err), -EINVAL);
     assert_non_null(strstr(err.text, "alt_svc"));
     (void)http_server_free(s);
 }
@@ -202,9 +202,9 @@ static void certificates_change_under_way(void **state)
     listen.certificates_count = 1;
     struct err err = {{0}};
     for (unsigned i = 0; i < 5; i++)
-        assert_int_equal(http_server_set_tls(s, 0, &listen, &err), 0);
+        assert_int_equal(http_server_set_tls(s, &listen, 1, &err), 0);
     for (bool seen = false; !seen;) { /* until both workers have heard of it: soon */
-        forget(); /* a resumed one shows the old certificate */
+        forget();                     /* a resumed one shows the old certificate */
         SSL *c = dial(port, "two.test");
         seen = shows(c, &two);
         (void)ask(c, HELLO);
@@ -219,10 +219,10 @@ static void certificates_change_under_way(void **state)
     /* What cannot be loaded changes nothing. */
     const struct http_certificate bad = {cert2_file, key_file, NULL};
     listen.certificates = &bad;
-    assert_int_equal(http_server_set_tls(s, 0, &listen, &err), -EINVAL);
+    assert_int_equal(http_server_set_tls(s, &listen, 1, &err), -EINVAL);
     assert_non_null(strstr(err.text, cert2_file));
     listen = (struct http_listen){.address = "127.0.0.1"};
-    assert_int_equal(http_server_set_tls(s, 0, &listen, &err), -EINVAL);
+    assert_int_equal(http_server_set_tls(s, &listen, 1, &err), -EINVAL);
     assert_int_equal(http_server_reload_tls(s, &err), 0); /* with the files of before */
     forget();
     SSL *c = dial(port, "two.test");
