@@ -9,6 +9,7 @@
 #include "edge/fill.h"
 #include "edge/gate.h"
 #include "edge/prefetch.h"
+#include "edge/ocsp.h"
 #include "edge/upstream_fetch.h"
 #include "edge/upstream_health.h"
 #include "edge/views.h"
@@ -45,6 +46,8 @@ static void edge_make_metrics(struct edge *e)
         ROW(refused_invalid, "refused_total", "reason=\"invalid\"", ""),
         ROW(refused_expired, "refused_total", "reason=\"expired\"", ""),
         ROW(refused_scope, "refused_total", "reason=\"scope\"", ""),
+        ROW(ocsp_good, "ocsp_answers_total", "result=\"good\"", "OCSP answers asked for."),
+        ROW(ocsp_failed, "ocsp_answers_total", "result=\"failed\"", ""),
 #undef ROW
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -74,6 +77,7 @@ static void edge_worker_stop(void *arg, void *worker)
         cache_worker_stop(w->cache);
     while (w->loads > 0)
         loop_run_once(w->loop, EDGE_STOP_TURN_MS);
+    ocsp_free(w->ocsp);
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
@@ -120,6 +124,10 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
     int r = edge_worker_open(w);
     if (r == 0 && index == 0)
         r = upstream_health_new(w->edge, loop, &w->health);
+    if (r == 0 && index == 0 && w->edge->config->ocsp) {
+        r = ocsp_new(w, &w->ocsp);
+        w->edge->ocsp_worker = w;
+    }
     if (r == 0)
         return w;
     edge_worker_stop(arg, w);
@@ -171,15 +179,22 @@ static int edge_open_admin(struct edge *e, struct err *err)
     return r < 0 ? r : http_server_start(e->admin, err);
 }
 
+static unsigned edge_listens(const struct edge_config *config, struct http_listen *ret)
+{
+    ret[0] = http_listen_of(&config->listen);
+    for (unsigned i = 0; i < config->also_listen_count; i++)
+        ret[i + 1] = http_listen_of(&config->also_listen[i]);
+    return config->also_listen_count + 1;
+}
+
 static int edge_open_server(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
-    struct http_listen listens[EDGE_LISTENS_MAX] = {http_listen_of(&config->listen)};
-    for (unsigned i = 0; i < config->also_listen_count; i++)
-        listens[i + 1] = http_listen_of(&config->also_listen[i]);
+    struct http_listen listens[EDGE_LISTENS_MAX];
+    unsigned listens_count = edge_listens(config, listens);
     struct http_options options = {
         .listens = listens,
-        .listens_count = config->also_listen_count + 1,
+        .listens_count = listens_count,
         .workers = config->workers,
         .body_size_max = EDGE_UNSAFE_BODY_MAX,
         .server_name = "weir-edge",
@@ -253,6 +268,16 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
 uint16_t edge_port(const struct edge *e)
 {
     return http_server_port(e->server, 0);
+}
+
+int edge_reload(struct edge *e, const struct edge_config *config, struct err *err)
+{
+    ASSERT(e->magic == EDGE_MAGIC);
+    struct http_listen listens[EDGE_LISTENS_MAX];
+    int r = http_server_set_tls(e->server, listens, edge_listens(config, listens), err);
+    if (r == 0 && e->ocsp_worker != NULL)
+        r = loop_post(e->ocsp_worker->loop, ocsp_look, e->ocsp_worker->ocsp);
+    return r;
 }
 
 void edge_stop(struct edge *e)
