@@ -10,16 +10,19 @@
 #include "edge/gate.h"
 #include "edge/live.h"
 #include "edge/notice.h"
+#include "edge/ocsp.h"
 #include "edge/once.h"
+#include "edge/prefetch.h"
 #include "edge/spread.h"
 #include "edge/upstream_fetch.h"
+#include "edge/upstream_health.h"
 #include "edge/views.h"
 #include "store/objects.h"
 
 #define EDGE_DRAIN_MS         10000
-#define EDGE_BODY_MAX         4096                /* of admin_listen: nothing there takes a body */
+#define EDGE_ADMIN_BODY_MAX   (UINT64_C(4) << 20) /* a purge of ten thousand URLs */
 #define EDGE_UNSAFE_BODY_MAX  (UINT64_C(1) << 20) /* passed on to http upstreams */
-#define EDGE_METHODS          (HTTP_GET | HTTP_OPTIONS | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
+#define EDGE_UNSAFE           (HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
 #define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
 #define EDGE_STOP_TURN_MS     10
 
@@ -42,6 +45,7 @@ static void edge_make_metrics(struct edge *e)
         ROW(fills_failed, "fills_failed_total", "", "Fetches of blobs that failed."),
         ROW(ref_fetches, "ref_fetches_total", "", "Refs asked of the origin."),
         ROW(ref_stale, "ref_stale_total", "", "Refs used while the origin was away."),
+        ROW(peer_requests, "peer_requests_total", "", "Blobs and refs that other edges asked for."),
         ROW(refused_missing, "refused_total", "reason=\"missing\"",
             "Requests refused by tokens and rules."),
         ROW(refused_invalid, "refused_total", "reason=\"invalid\"", ""),
@@ -56,6 +60,8 @@ static void edge_make_metrics(struct edge *e)
         ROW(notice_breaks, "notice_breaks_total", "", "Streams of notices that broke off."),
         ROW(renewals_failed, "token_renewals_failed_total", "",
             "Tokens that could not be renewed."),
+        ROW(ocsp_good, "ocsp_answers_total", "result=\"good\"", "OCSP answers asked for."),
+        ROW(ocsp_failed, "ocsp_answers_total", "result=\"failed\"", ""),
 #undef ROW
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -83,15 +89,18 @@ static void edge_worker_stop(void *arg, void *worker)
         return;
     notices_free(w->notices);
     w->seat = spread_leave(w->edge->spread, w->seat);
+    prefetch_worker_free(w->prefetch);
     if (w->store != NULL)
         fills_abandon(w);
     if (w->cache != NULL)
         cache_worker_stop(w->cache);
     while (w->loads > 0)
         loop_run_once(w->loop, EDGE_STOP_TURN_MS);
+    ocsp_free(w->ocsp);
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
+    upstream_health_free(w->health);
     cache_worker_free(w->cache);
     upstream_worker_free(w->upstreams);
     loop_unwatch(w->watch);
@@ -132,6 +141,8 @@ static int edge_worker_open(struct edge_worker *w)
     if (r == 0)
         r = views_new(&w->views);
     if (r == 0)
+        r = prefetch_worker_new(w, w->edge->prefetch, &w->prefetch);
+    if (r == 0)
         r = cache_worker_new(w, &w->cache);
     if (r == 0)
         r = spread_join(w->edge->spread, w, &w->seat);
@@ -150,6 +161,12 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
     int r = edge_worker_open(w);
     if (r == 0 && index == 0)
         r = notices_new(w, &w->notices);
+    if (r == 0 && index == 0)
+        r = upstream_health_new(w->edge, loop, &w->health);
+    if (r == 0 && index == 0 && w->edge->config->ocsp) {
+        r = ocsp_new(w, &w->ocsp);
+        w->edge->ocsp_worker = w;
+    }
     if (r == 0)
         return w;
     edge_worker_stop(arg, w);
@@ -187,27 +204,36 @@ static int edge_open_admin(struct edge *e, struct err *err)
         .listens = &listen,
         .listens_count = 1,
         .workers = 1,
-        .body_size_max = EDGE_BODY_MAX,
+        .body_size_max = EDGE_ADMIN_BODY_MAX,
         .server_name = "weir-edge",
     };
     int r = http_server_new(&options, err, &e->admin);
     if (r == 0) {
         r = http_route_status(e->admin, e->registry, NULL, NULL);
+        if (r == 0)
+            r = purge_route(e->purge, e->admin);
         if (r < 0)
             (void)err_errno(err, r, "adding routes");
     }
     return r < 0 ? r : http_server_start(e->admin, err);
 }
 
+static unsigned edge_listens(const struct edge_config *config, struct http_listen *ret)
+{
+    ret[0] = http_listen_of(&config->listen);
+    for (unsigned i = 0; i < config->also_listen_count; i++)
+        ret[i + 1] = http_listen_of(&config->also_listen[i]);
+    return config->also_listen_count + 1;
+}
+
 static int edge_open_server(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
-    struct http_listen listens[EDGE_LISTENS_MAX] = {http_listen_of(&config->listen)};
-    for (unsigned i = 0; i < config->also_listen_count; i++)
-        listens[i + 1] = http_listen_of(&config->also_listen[i]);
+    struct http_listen listens[EDGE_LISTENS_MAX];
+    unsigned listens_count = edge_listens(config, listens);
     struct http_options options = {
         .listens = listens,
-        .listens_count = config->also_listen_count + 1,
+        .listens_count = listens_count,
         .workers = config->workers,
         .body_size_max = EDGE_UNSAFE_BODY_MAX,
         .server_name = "weir-edge",
@@ -223,7 +249,7 @@ static int edge_open_server(struct edge *e, struct err *err)
     int r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
-    r = http_route(e->server, EDGE_METHODS, "/", edge_serve, e);
+    r = http_route(e->server, HTTP_GET | HTTP_OPTIONS | EDGE_UNSAFE, "/", edge_serve, e);
     if (r < 0)
         return err_errno(err, r, "adding routes");
     return http_server_start(e->server, err);
@@ -264,12 +290,17 @@ static int edge_open(struct edge *e, struct err *err)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
     upstreams_measure(e->upstreams, e->registry);
+    r = prefetch_new(config->prefetch, e->registry, &e->prefetch);
+    if (r < 0)
+        return err_errno(err, r, "starting");
     r = edge_open_store(e, err);
     if (r == 0) {
         r = cache_new(e, &e->cache);
         if (r < 0)
             (void)err_errno(err, r, "starting");
     }
+    if (r == 0)
+        r = purge_open(e, err, &e->purge);
     if (r == 0)
         r = edge_open_server(e, err);
     if (r == 0)
@@ -296,13 +327,20 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
     return 0;
 }
 
-int edge_reload(struct edge *e, struct err *err)
+uint16_t edge_port(const struct edge *e)
+{
+    return http_server_port(e->server, 0);
+}
+
+/* Everything is read before anything is replaced. */
+int edge_reload(struct edge *e, const struct edge_config *config, struct err *err)
 {
     ASSERT(e->magic == EDGE_MAGIC);
+    struct http_listen listens[EDGE_LISTENS_MAX];
     struct live *live = NULL;
     int r = live_open(e->routes, e->config->geo_file, err, &live);
     if (r == 0)
-        r = http_server_reload_tls(e->server, err);
+        r = http_server_set_tls(e->server, listens, edge_listens(config, listens), err);
     if (r < 0) {
         live_unref(live);
         return r;
@@ -313,12 +351,9 @@ int edge_reload(struct edge *e, struct err *err)
     atomic_fetch_add_explicit(&e->live_generation, 1, memory_order_release);
     (void)pthread_mutex_unlock(&e->live_lock);
     live_unref(former);
-    return 0;
-}
-
-uint16_t edge_port(const struct edge *e)
-{
-    return http_server_port(e->server, 0);
+    return e->ocsp_worker == NULL
+               ? 0
+               : loop_post(e->ocsp_worker->loop, ocsp_look, e->ocsp_worker->ocsp);
 }
 
 void edge_stop(struct edge *e)
@@ -328,8 +363,11 @@ void edge_stop(struct edge *e)
     ASSERT(e->magic == EDGE_MAGIC);
     if (e->server != NULL)
         http_server_drain(e->server, EDGE_DRAIN_MS);
+    purge_stop(e->purge);
     http_server_free(e->admin);
     http_server_free(e->server);
+    prefetch_free(e->prefetch);
+    purge_free(e->purge);
     fills_free(e->fills);
     cache_free(e->cache);
     objects_close(e->objects);

@@ -14,6 +14,7 @@
 #include "base/addr.h"
 #include "base/config.h"
 #include "base/metrics.h"
+#include "edge/purge.h"
 #include "edge/route.h"
 #include "edge/upstream.h"
 #include "fetch/fetch.h"
@@ -25,11 +26,16 @@
 #define EDGE_LISTENS_MAX       8
 #define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
 
+struct prefetch_config;
+
 struct edge_config {
     struct http_listen_config listen;
     struct http_listen_config *also_listen; /* further ones, as for clear text beside TLS */
     unsigned also_listen_count;
-    struct http_listen_config admin_listen; /* /metrics and /health */
+    struct http_listen_config admin_listen; /* /metrics, /health, /purge */
+    char *admin_credential_file;            /* opens what changes something there; NULL: open */
+    struct purge_config edges;              /* the others, which purges are spread to */
+    bool ocsp;                              /* the edge asks for OCSP answers by itself */
     unsigned workers;
     struct store_config store;
     struct upstream_config *upstreams;
@@ -39,8 +45,9 @@ struct edge_config {
     char *geo_file;         /* MaxMind DB; NULL: no place is known */
     char **trusted_proxies; /* prefixes: their X-Forwarded-For is believed */
     unsigned trusted_proxies_count;
-    char *records_size; /* of what is known of URLs, on disk; NULL: 1G */
-    bool access_log;
+    struct prefetch_config *prefetch; /* NULL: nothing is fetched ahead */
+    char *records_size;               /* of what is known of URLs, on disk; NULL: 1G */
+    enum http_access_log access_log;
 };
 
 extern const cyaml_schema_value_t edge_schema;
@@ -54,6 +61,8 @@ struct edge_metrics {
     struct metric *refused_used, *refused_geo, *refused_client, *refused_referer;
     struct metric *tokens_renewed, *renewals_failed;
     struct metric *notices, *notice_breaks, *notices_live;
+    struct metric *peer_requests;
+    struct metric *ocsp_good, *ocsp_failed;
     struct metric *fill_seconds;
 };
 
@@ -61,7 +70,6 @@ struct cache;
 struct cache_worker;
 struct fills;
 struct objects;
-struct purge;
 struct assets;
 struct before;
 struct views;
@@ -71,6 +79,9 @@ struct notices;
 struct once;
 struct spread;
 struct spread_seat;
+struct prefetch;
+struct prefetch_worker;
+struct upstream_health;
 struct upstream_worker;
 
 struct edge {
@@ -92,7 +103,9 @@ struct edge {
     struct purge *purge;
     struct fills *fills;
     struct cache *cache;
+    struct prefetch *prefetch; /* NULL: not wanted */
     struct http_server *server;
+    struct edge_worker *ocsp_worker; /* NULL: answers are not asked for */
     struct http_server *admin;
 };
 
@@ -104,6 +117,7 @@ struct edge_worker {
     struct upstream_worker *upstreams;
     struct live *live; /* as of the last request; a reference */
     unsigned live_generation;
+    struct upstream_health *health; /* the first worker's */
     struct gate *gate;
     struct assets *assets;
     struct before *before;
@@ -111,16 +125,17 @@ struct edge_worker {
     struct spread_seat *seat;
     struct notices *notices; /* the first worker's */
     struct cache_worker *cache;
-    unsigned loads; /* under way: load.h. The worker stops when there are none */
+    struct prefetch_worker *prefetch; /* NULL: not wanted */
+    unsigned loads;                   /* under way: load.h. The worker stops when there are none */
+    struct ocsp *ocsp;                /* of the first worker, where it is wanted */
 };
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
+/* Certificates and their like as config has them now, and anew what is in the key rings and in the
+ * geo file; the rest needs a restart. On an error all stays as it was. */
+MUST_USE int edge_reload(struct edge *e, const struct edge_config *config, struct err *err);
 void edge_stop(struct edge *e);
 uint16_t edge_port(const struct edge *e);
-
-/* SIGHUP: certificates, key rings and the geo file are read again; on an error all stays as it was.
- */
-MUST_USE int edge_reload(struct edge *e, struct err *err);
 
 /* What the last reload has read, for this turn of the worker's loop. */
 const struct live *edge_live(struct edge_worker *w);

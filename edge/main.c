@@ -13,8 +13,7 @@ static int main_start(const void *config, struct err *err, void **ret_state)
 
 static int main_reload(void *state, const void *config, struct err *err)
 {
-    (void)config; /* the files it names: another text needs a restart */
-    return edge_reload(state, err);
+    return edge_reload(state, config, err); /* what its files hold; the rest needs a restart */
 }
 
 static void main_stop(void *state)

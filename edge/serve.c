@@ -4,6 +4,7 @@
 #include "edge/serve.h"
 #include "edge/cache.h"
 #include "edge/live.h"
+#include "edge/peer.h"
 
 /* A refusal may be wrong a moment later: nobody may keep it. */
 void serve_refuse(struct http_req *req, const char *code, const char *message)
@@ -54,7 +55,8 @@ static void serve_routed(struct http_req *req, struct edge_worker *w, struct gat
     const struct route *route =
         route_find(w->edge->routes, http_req_authority(req), buf_str(&pass->path));
     if (route == NULL) {
-        http_reply_error(req, 404, "NO_ROUTE", "nothing is served under this host and path");
+        http_reply_error(req, peer_is_any(req, w->edge) ? 421 : 404, "NO_ROUTE",
+                         "nothing is served under this host and path");
         return;
     }
     rules_cors(route->rules, req);
@@ -62,9 +64,10 @@ static void serve_routed(struct http_req *req, struct edge_worker *w, struct gat
         rules_preflight(route->rules, req);
         return;
     }
-    if (!serve_by_rules(req, w->edge, live, route, pass))
+    bool is_peer = peer_is(req, route->upstream);
+    if (!is_peer && !serve_by_rules(req, w->edge, live, route, pass))
         return;
-    if (!gate_admit(w->gate, live, route, req, pass, &why))
+    if (!is_peer && !gate_admit(w->gate, live, route, req, pass, &why))
         serve_refuse(req, why.code, why.message);
     else if (upstream_is_http(route->upstream))
         serve_http(req, route, pass);
@@ -78,9 +81,11 @@ void edge_serve(struct http_req *req, void *arg)
 {
     (void)arg;
     struct gate_pass pass;
-    if (gate_read(req, &pass) == 0)
-        serve_routed(req, http_req_worker(req), &pass);
-    else
+    struct edge_worker *w = http_req_worker(req);
+    int r = gate_read(req, &pass);
+    if (r == 0 && !peer_serve(req, w, &pass))
+        serve_routed(req, w, &pass);
+    else if (r < 0)
         http_reply_error(req, 503, "BUSY", "out of memory, try again");
     gate_pass_clear(&pass);
 }
