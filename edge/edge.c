@@ -12,6 +12,7 @@
 #include "edge/upstream_fetch.h"
 #include "edge/upstream_health.h"
 #include "edge/views.h"
+#include "edge/warm.h"
 #include "store/objects.h"
 
 #define EDGE_DRAIN_MS         10000
@@ -67,6 +68,7 @@ static void edge_worker_stop(void *arg, void *worker)
     struct edge_worker *w = worker;
     if (w == NULL)
         return;
+    warm_worker_stop(w->edge->warm, w);
     prefetch_worker_free(w->prefetch);
     if (w->store != NULL)
         fills_abandon(w);
@@ -120,6 +122,8 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
     int r = edge_worker_open(w);
     if (r == 0 && index == 0)
         r = upstream_health_new(w->edge, loop, &w->health);
+    if (r == 0 && index == 0)
+        warm_worker_start(w->edge->warm, w);
     if (r == 0)
         return w;
     edge_worker_stop(arg, w);
@@ -165,6 +169,8 @@ static int edge_open_admin(struct edge *e, struct err *err)
         r = http_route_status(e->admin, e->registry, NULL, NULL);
         if (r == 0)
             r = purge_route(e->purge, e->admin);
+        if (r == 0)
+            r = warm_route(e->warm, e->admin);
         if (r < 0)
             (void)err_errno(err, r, "adding routes");
     }
@@ -217,7 +223,9 @@ static int edge_open(struct edge *e, struct err *err)
     r = prefetch_new(config->prefetch, e->registry, &e->prefetch);
     if (r < 0)
         return err_errno(err, r, "starting");
-    r = edge_open_store(e, err);
+    r = warm_new(e, err, &e->warm);
+    if (r == 0)
+        r = edge_open_store(e, err);
     if (r == 0) {
         r = cache_new(e, &e->cache);
         if (r < 0)
@@ -266,6 +274,7 @@ void edge_stop(struct edge *e)
     http_server_free(e->admin);
     http_server_free(e->server);
     prefetch_free(e->prefetch);
+    warm_free(e->warm);
     purge_free(e->purge);
     fills_free(e->fills);
     cache_free(e->cache);

@@ -66,6 +66,7 @@ struct prefetch;
 struct prefetch_worker;
 struct upstream_health;
 struct upstream_worker;
+struct warm;
 
 struct edge {
     uint32_t magic;
@@ -81,6 +82,7 @@ struct edge {
     struct fills *fills;
     struct cache *cache;
     struct prefetch *prefetch; /* NULL: not wanted */
+    struct warm *warm;
     struct http_server *server;
     struct http_server *admin;
 };

@@ -16,6 +16,7 @@ static const struct {
     {"purge", ctl_purge, "make edges forget by URL, asset or tag"},
     {"init", ctl_init, "make the state folder of a development host"},
     {"store", ctl_store, "look into a store, and mend it"},
+    {"warm", ctl_edge_warm, "fill an edge's cache from a list of URLs"},
     {"dev", ctl_dev, "run all four daemons from one state folder"},
 };
 
