@@ -18,7 +18,7 @@
 #define EDGE_DRAIN_MS         10000
 #define EDGE_ADMIN_BODY_MAX   (UINT64_C(4) << 20) /* a purge of ten thousand URLs */
 #define EDGE_UNSAFE_BODY_MAX  (UINT64_C(1) << 20) /* passed on to http upstreams */
-#define EDGE_METHODS          (HTTP_GET | HTTP_OPTIONS | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
+#define EDGE_UNSAFE           (HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
 #define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
 #define EDGE_STOP_TURN_MS     10
 
@@ -199,7 +199,7 @@ static int edge_open_server(struct edge *e, struct err *err)
     int r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
-    r = http_route(e->server, EDGE_METHODS, "/", edge_serve, e);
+    r = http_route(e->server, HTTP_GET | HTTP_OPTIONS | EDGE_UNSAFE, "/", edge_serve, e);
     if (r < 0)
         return err_errno(err, r, "adding routes");
     return http_server_start(e->server, err);

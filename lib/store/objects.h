@@ -34,6 +34,11 @@ MUST_USE int objects_open(const struct objects_options *options, struct err *err
                           struct objects **ret);
 struct objects *objects_close(struct objects *o);
 
+/* For a take-over by another process, which may open it when this returns: what was put is on disk,
+ * and what is put from now on is in this process alone. Purges are refused (-EROFS); objects_check
+ * sees those of the other process as soon as they were answered. There is no way back. */
+void objects_yield(struct objects *o);
+
 /* The record's bytes are appended to out. */
 MUST_USE int objects_get(struct objects *o, const struct digest *key, struct buf *out);
 
