@@ -6,8 +6,8 @@
  *   DELETE /warm   what has not begun is forgotten
  *
  * A URL is taken by its route as a viewer's would be, without token and rules: of an http upstream
- * that URL; of a Weir one the blob, or all that the asset of the view names. A name without '/' is an
- * asset of the only weir upstream.
+ * that URL; of a Weir one the blob, or all that the asset of the view names. A name without '/' is
+ * an asset of the only weir upstream.
  *
  * Life:    warm_new -> warm_route -> warm_worker_start, warm_worker_stop on the worker that does it
  *          -> warm_free.
