@@ -29,7 +29,8 @@
  *    When all have failed to answer, the servers are asked again, `retries` times with backoff.
  *    After the head nothing is tried again: on_done tells the failure.
  *  - Methods other than GET and HEAD go to the servers alone, and to the next one only where the
- *    one before cannot have seen it. So do requests with an Authorization of their own, and `direct`.
+ *    one before cannot have seen it. So do requests with an Authorization of their own, and
+ *    `direct`.
  *  - Authorization, CDN-Loop, traceparent, and for edges Host, are set here.
  *  - No loops: CDN-Loop names each edge that a request went through (peer.h refuses those that come
  *    back), a sibling's question is never passed to another sibling, and only siblings that come
