@@ -7,6 +7,7 @@
 #include "edge/before.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
+#include "edge/seen.h"
 #include "edge/views.h"
 
 #define EDGE_DRAIN_MS         10000
@@ -73,6 +74,7 @@ static void edge_worker_stop(void *arg, void *worker)
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
+    seen_worker_free(w->seen);
     free(w);
 }
 
@@ -108,6 +110,8 @@ static int edge_worker_open(struct edge_worker *w)
         r = edge_worker_open_fetches(w);
     if (r == 0)
         r = gate_new(w->edge, &w->gate);
+    if (r == 0)
+        r = seen_worker_new(w, &w->seen);
     if (r == 0)
         r = assets_new(w, &w->assets);
     if (r == 0)
@@ -162,6 +166,8 @@ static int edge_open_admin(struct edge *e, struct err *err)
     int r = http_server_new(&options, err, &e->admin);
     if (r == 0) {
         r = http_route_status(e->admin, e->registry, NULL, NULL);
+        if (r == 0)
+            r = seen_admin(e);
         if (r < 0)
             (void)err_errno(err, r, "adding routes");
     }
@@ -183,6 +189,7 @@ static int edge_open_server(struct edge *e, struct err *err)
         .metric_prefix = "weir_edge",
         .worker_start = edge_worker_start,
         .worker_stop = edge_worker_stop,
+        .request_done = seen_done,
         .arg = e,
     };
     int r = http_server_new(&options, err, &e->server);
@@ -205,6 +212,8 @@ static int edge_open(struct edge *e, struct err *err)
     r = metrics_new(&e->registry);
     if (r == 0)
         r = fills_new(&e->fills);
+    if (r == 0)
+        r = seen_new(e, &e->seen);
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
@@ -249,6 +258,7 @@ void edge_stop(struct edge *e)
     http_server_free(e->admin);
     http_server_free(e->server);
     fills_free(e->fills);
+    seen_free(e->seen);
     store_close(e->store);
     metrics_free(e->registry);
     routes_free(e->routes);

@@ -48,6 +48,8 @@ struct assets;
 struct before;
 struct views;
 struct gate;
+struct seen;
+struct seen_worker;
 
 struct edge {
     uint32_t magic;
@@ -59,6 +61,7 @@ struct edge {
     struct edge_metrics metrics;
     struct store *store;
     struct fills *fills;
+    struct seen *seen;
     struct http_server *server;
     struct http_server *admin;
 };
@@ -73,6 +76,7 @@ struct edge_worker {
     struct assets *assets;
     struct before *before;
     struct views *views;
+    struct seen_worker *seen;
     unsigned loads; /* under way: load.h. The worker stops when there are none */
 };
 

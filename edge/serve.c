@@ -2,6 +2,7 @@
 /* What happens to every request before its kind of upstream takes it: the route that is for it, its
  * rules, its token. */
 #include "edge/serve.h"
+#include "edge/seen.h"
 
 static void serve_cors(struct http_req *req, const struct route *route)
 {
@@ -38,6 +39,7 @@ static void serve_routed(struct http_req *req, struct edge_worker *w, struct gat
         http_reply_error(req, 404, "NO_ROUTE", "nothing is served under this host and path");
         return;
     }
+    seen_route(req, route, buf_str(&pass->path));
     serve_cors(req, route);
     if (http_req_method(req) == HTTP_OPTIONS)
         serve_preflight(req);

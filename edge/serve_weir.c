@@ -10,6 +10,7 @@
 #include "edge/assets.h"
 #include "edge/before.h"
 #include "edge/fill.h"
+#include "edge/seen.h"
 #include "edge/views.h"
 #include "media/view.h"
 
@@ -78,10 +79,11 @@ static void op_reply(struct serve_op *op, const struct digest *named, struct htt
     e->etag = NULL; /* it was on our stack */
 }
 
-static void op_reply_blob(struct serve_op *op, struct rbuf *blob, const char *tier)
+static void op_reply_blob(struct serve_op *op, struct rbuf *blob, enum seen_tier tier)
 {
-    http_res_header(op->req, "cache-status", "weir-edge; hit; detail=%s", tier);
-    http_res_header(op->req, "server-timing", "cache;desc=%s", tier);
+    http_res_header(op->req, "cache-status", "weir-edge; hit; detail=%s",
+                    tier == SEEN_RAM ? "ram" : "disk");
+    seen_timed(op->req, tier);
     struct http_entity e = {.body = blob};
     op_reply(op, &op->blob, &e);
     op_free(op);
@@ -124,7 +126,7 @@ static void op_on_fill(void *arg)
     op->replied = true; /* from here op is the response's source: op_source_close frees it */
     http_res_header(op->req, "cache-status", "weir-edge; fwd=miss; fwd-status=200; stored%s",
                     op->collapsed ? "; collapsed" : "");
-    http_res_header(op->req, "server-timing", "cache;desc=miss");
+    seen_timed(op->req, op->collapsed ? SEEN_COLLAPSED : SEEN_MISS);
     struct http_entity e = {.source_ops = &ops, .source = op, .size = size};
     op_reply(op, &op->blob, &e);
 }
@@ -136,7 +138,7 @@ static void op_on_get(void *arg, int res, struct rbuf *blob)
     struct edge *e = w->edge;
     if (res == 0) {
         metric_add(e->metrics.hits_disk, 1);
-        op_reply_blob(op, blob, "disk");
+        op_reply_blob(op, blob, SEEN_DISK);
         return;
     }
     if (res != -ENOENT)
@@ -151,7 +153,7 @@ static void op_on_get(void *arg, int res, struct rbuf *blob)
     CLEAN(rbuf_unref) struct rbuf *whole = r == 0 ? fill_blob(op->fill) : NULL;
     if (whole != NULL) {
         metric_add(e->metrics.hits_ram, 1);
-        op_reply_blob(op, whole, "ram");
+        op_reply_blob(op, whole, SEEN_RAM);
         return;
     }
     if (r == 0) {
@@ -172,7 +174,7 @@ static void op_get_blob(struct serve_op *op)
         return;
     }
     metric_add(w->edge->metrics.hits_ram, 1);
-    op_reply_blob(op, hot, "ram");
+    op_reply_blob(op, hot, SEEN_RAM);
 }
 
 /* --- views ------------------------------------------------------------------------------------ */
@@ -208,6 +210,7 @@ static void op_reply_view(struct serve_op *op, const struct asset *asset)
         metric_add(w->edge->metrics.views, 1);
     uint64_t age_ms = asset->checked_ms == 0 ? 0 : clock_mono_ms() - asset->checked_ms;
     http_res_header(op->req, "age", "%llu", (unsigned long long)(age_ms / 1000));
+    seen_timed(op->req, asset->stale ? SEEN_STALE : SEEN_VIEW);
     http_res_header(op->req, "cache-status", "weir-edge; hit%s",
                     asset->stale ? "; detail=stale" : "");
     struct http_entity e = {.body = v.text};
@@ -297,6 +300,7 @@ void serve_weir(struct http_req *req, const struct route *route, const struct ga
     op->height_max = pass->claims == NULL ? 0 : pass->claims->height_max;
     op->is_private = pass->by_cookie;
     int r = op_route(op, buf_str(&pass->path), pass->claims);
+    seen_asset(req, str_of(op->asset));
     if (r == -EACCES) {
         metric_add(w->edge->metrics.refused_scope, 1);
         serve_refuse(req, "TOKEN_SCOPE", "the signed URL does not cover this path");
