@@ -18,10 +18,13 @@
 #include "store/store_config.h"
 #include "token/token.h"
 
+#define EDGE_LISTENS_MAX       8
 #define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
 
 struct edge_config {
     struct http_listen_config listen;
+    struct http_listen_config *also_listen; /* further ones, as for clear text beside TLS */
+    unsigned also_listen_count;
     struct http_listen_config admin_listen; /* /metrics and /health */
     unsigned workers;
     struct store_config store;
@@ -30,6 +33,7 @@ struct edge_config {
     struct route_config *routes;
     unsigned routes_count;
     enum http_access_log access_log;
+    char *records_size; /* of what is known of URLs, on disk; NULL: 1G */
 };
 
 extern const cyaml_schema_value_t edge_schema;
@@ -43,13 +47,18 @@ struct edge_metrics {
     struct metric *fill_seconds;
 };
 
+struct cache;
+struct cache_worker;
 struct fills;
+struct objects;
+struct purge;
 struct assets;
 struct before;
 struct views;
 struct gate;
 struct seen;
 struct seen_worker;
+struct upstream_worker;
 
 struct edge {
     uint32_t magic;
@@ -60,8 +69,11 @@ struct edge {
     struct metrics *registry;
     struct edge_metrics metrics;
     struct store *store;
+    struct objects *objects; /* what is known of URLs, and what was purged */
+    struct purge *purge;
     struct fills *fills;
     struct seen *seen;
+    struct cache *cache;
     struct http_server *server;
     struct http_server *admin;
 };
@@ -71,20 +83,19 @@ struct edge_worker {
     struct loop *loop;
     struct store_worker *store;
     struct loop_watch *watch;
-    struct fetch **fetches; /* by upstream: edge_fetch */
+    struct upstream_worker *upstreams;
     struct gate *gate;
     struct assets *assets;
     struct before *before;
     struct views *views;
     struct seen_worker *seen;
+    struct cache_worker *cache;
     unsigned loads; /* under way: load.h. The worker stops when there are none */
 };
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
 void edge_stop(struct edge *e);
 uint16_t edge_port(const struct edge *e);
-
-struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u);
 
 /* serve.c: every request, by its route. */
 http_handler edge_serve;

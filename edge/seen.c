@@ -162,31 +162,36 @@ struct seen_worker *seen_worker_free(struct seen_worker *w)
 
 /* --- a request -------------------------------------------------------------------------------- */
 
-/* The end of text: what tells one from another, if it is too long. */
-static uint8_t seen_copy(char *out, size_t out_size, struct str text)
+/* host and path, or their end if they are too long: it tells one from another. */
+static uint8_t seen_copy(char *out, size_t out_size, struct str host, struct str path)
 {
-    if (text.size > out_size)
-        text = str_skip(text, text.size - out_size);
-    if (text.size > 0)
-        memcpy(out, text.data, text.size);
-    return (uint8_t)text.size;
+    if (path.size > out_size)
+        path = str_skip(path, path.size - out_size);
+    if (host.size > out_size - path.size)
+        host = str_skip(host, host.size - (out_size - path.size));
+    if (host.size > 0)
+        memcpy(out, host.data, host.size);
+    if (path.size > 0)
+        memcpy(out + host.size, path.data, path.size);
+    return (uint8_t)(host.size + path.size);
 }
 
 void seen_asset(struct http_req *req, struct str asset)
 {
     struct seen_note *n = http_req_room(req);
-    n->asset_size = seen_copy(n->asset, sizeof n->asset, asset);
+    n->asset_size = seen_copy(n->asset, sizeof n->asset, STR_NONE, asset);
 }
 
 void seen_route(struct http_req *req, const struct route *route, struct str path)
 {
     struct seen_note *n = http_req_room(req);
     n->route = route;
-    n->url_size = seen_copy(n->url, sizeof n->url, path);
-    size_t folder = path.size;
-    while (folder > 0 && path.data[folder - 1] != '/')
-        folder--;
-    seen_asset(req, (struct str){path.data, folder});
+    struct str host = upstream_is_http(route->upstream) ? http_req_authority(req) : STR_NONE;
+    n->url_size = seen_copy(n->url, sizeof n->url, host, path);
+    struct str folder = path;
+    while (folder.size > 0 && folder.data[folder.size - 1] != '/')
+        folder.size--;
+    n->asset_size = seen_copy(n->asset, sizeof n->asset, host, folder);
 }
 
 void seen_as(struct http_req *req, enum seen_tier tier)
@@ -197,15 +202,15 @@ void seen_as(struct http_req *req, enum seen_tier tier)
 
 void seen_timed(struct http_req *req, enum seen_tier tier)
 {
-    const char *name = seen_tier_names[tier];
     seen_as(req, tier);
-    if (tier == SEEN_RAM || tier == SEEN_VIEW || tier == SEEN_STALE) {
-        http_res_header(req, "server-timing", "cache;desc=%s", name); /* no time to speak of */
+    if (tier == SEEN_RAM) { /* no time to speak of, and on the way of most */
+        http_res_field(req, STR("server-timing"), STR("cache;desc=ram"));
         return;
     }
+    const char *name = seen_tier_names[tier];
     double took_ms = (double)http_req_age_us(req) / 1000;
-    if (tier == SEEN_DISK)
-        http_res_header(req, "server-timing", "cache;desc=disk;dur=%.1f", took_ms);
+    if (seen_tier_is_hit(tier) && tier != SEEN_REVALIDATED)
+        http_res_header(req, "server-timing", "cache;desc=%s;dur=%.1f", name, took_ms);
     else
         http_res_header(req, "server-timing", "cache;desc=%s, upstream;dur=%.1f", name, took_ms);
 }

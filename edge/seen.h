@@ -39,8 +39,8 @@ void seen_route(struct http_req *req, const struct route *route, struct str path
 void seen_asset(struct http_req *req, struct str asset);
 void seen_as(struct http_req *req, enum seen_tier tier);
 
-/* As seen_as, and Server-Timing: cache;desc=..., with upstream;dur= what it took until now where the
- * upstream was asked, and dur= where the disk was. Before the reply. */
+/* As seen_as, and Server-Timing: cache;desc=TIER;dur=, or cache;desc=TIER, upstream;dur= where the
+ * upstream was asked: how long it took until now. Before the reply. */
 void seen_timed(struct http_req *req, enum seen_tier tier);
 
 /* http_options.request_done; arg: the edge. */

@@ -2,6 +2,7 @@
 /* What happens to every request before its kind of upstream takes it: the route that is for it, its
  * rules, its token. */
 #include "edge/serve.h"
+#include "edge/cache.h"
 #include "edge/seen.h"
 
 static void serve_cors(struct http_req *req, const struct route *route)
@@ -45,8 +46,12 @@ static void serve_routed(struct http_req *req, struct edge_worker *w, struct gat
         serve_preflight(req);
     else if (!gate_admit(w->gate, route, req, pass, &why))
         serve_refuse(req, why.code, why.message);
-    else
+    else if (upstream_is_http(route->upstream))
+        cache_serve(req, route, pass);
+    else if (http_req_method(req) == HTTP_GET)
         serve_weir(req, route, pass);
+    else
+        http_reply_error(req, 405, "METHOD_NOT_ALLOWED", "This path does not take this method");
 }
 
 void edge_serve(struct http_req *req, void *arg)

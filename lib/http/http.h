@@ -160,7 +160,7 @@ struct http_source_ops {
 #define HTTP_SIZE_UNKNOWN UINT64_MAX
 
 struct http_entity {
-    unsigned status;           /* 0: 200. Others are sent whole: no conditions, no ranges */
+    unsigned status;           /* 0: 200. Another (or 200) is sent as it is: no condition, no range */
     const char *type;          /* Content-Type */
     const char *etag;          /* with its quotes, strong; NULL: none */
     const char *cache_control; /* NULL: none */
@@ -170,6 +170,9 @@ struct http_entity {
     void *source;
     uint64_t
         size; /* of the source's whole body; HTTP_SIZE_UNKNOWN: no ranges, ends at read -ENODATA */
+    /* Further ones, lent as the source is, without control characters. Where there are any, etag,
+     * cache_control and modified_s are taken to be among them: they decide, and are not written. */
+    struct fields fields;
 };
 
 /* Answers 200, 206 (one range, or multipart/byteranges), 304, 412 or 416 as the request's

@@ -18,6 +18,7 @@ struct http_listen_config {
 };
 
 extern const cyaml_schema_field_t http_listen_fields[];
+extern const cyaml_schema_value_t http_listen_schema; /* an entry of a sequence of them */
 
 /* `access_log: json | combined | off`; true and false are json and off. In a daemon's schema:
  * HTTP_ACCESS_LOG_FIELD("access_log", struct edge_config, access_log). */
