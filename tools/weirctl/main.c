@@ -14,6 +14,7 @@ static const struct {
     {"remove", ctl_remove, "take an asset off the origin and out of the catalogue"},
     {"sign", ctl_sign, "print a signed URL of an asset"},
     {"init", ctl_init, "make the state folder of a development host"},
+    {"edge", ctl_edge, "look at a running edge: its figures, and what is hot"},
     {"store", ctl_store, "look into a store, and mend it"},
     {"dev", ctl_dev, "run all four daemons from one state folder"},
 };
