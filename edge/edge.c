@@ -10,6 +10,7 @@
 #include "edge/gate.h"
 #include "edge/prefetch.h"
 #include "edge/ocsp.h"
+#include "edge/seen.h"
 #include "edge/upstream_fetch.h"
 #include "edge/upstream_health.h"
 #include "edge/views.h"
@@ -87,6 +88,7 @@ static void edge_worker_stop(void *arg, void *worker)
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
+    seen_worker_free(w->seen);
     free(w);
 }
 
@@ -99,6 +101,8 @@ static int edge_worker_open(struct edge_worker *w)
         r = upstream_worker_new(w, &w->upstreams);
     if (r == 0)
         r = gate_new(w->edge, &w->gate);
+    if (r == 0)
+        r = seen_worker_new(w, &w->seen);
     if (r == 0)
         r = assets_new(w, &w->assets);
     if (r == 0)
@@ -173,6 +177,8 @@ static int edge_open_admin(struct edge *e, struct err *err)
         r = http_route_status(e->admin, e->registry, NULL, NULL);
         if (r == 0)
             r = purge_route(e->purge, e->admin);
+        if (r == 0)
+            r = seen_admin(e);
         if (r < 0)
             (void)err_errno(err, r, "adding routes");
     }
@@ -203,6 +209,7 @@ static int edge_open_server(struct edge *e, struct err *err)
         .metric_prefix = "weir_edge",
         .worker_start = edge_worker_start,
         .worker_stop = edge_worker_stop,
+        .request_done = seen_done,
         .arg = e,
     };
     int r = http_server_new(&options, err, &e->server);
@@ -225,6 +232,8 @@ static int edge_open(struct edge *e, struct err *err)
     r = metrics_new(&e->registry);
     if (r == 0)
         r = fills_new(&e->fills);
+    if (r == 0)
+        r = seen_new(e, &e->seen);
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
@@ -293,6 +302,7 @@ void edge_stop(struct edge *e)
     prefetch_free(e->prefetch);
     purge_free(e->purge);
     fills_free(e->fills);
+    seen_free(e->seen);
     cache_free(e->cache);
     objects_close(e->objects);
     store_close(e->store);

@@ -67,6 +67,8 @@ struct gate;
 struct prefetch;
 struct prefetch_worker;
 struct upstream_health;
+struct seen;
+struct seen_worker;
 struct upstream_worker;
 
 struct edge {
@@ -81,6 +83,7 @@ struct edge {
     struct objects *objects; /* what is known of URLs, and what was purged */
     struct purge *purge;
     struct fills *fills;
+    struct seen *seen;
     struct cache *cache;
     struct prefetch *prefetch; /* NULL: not wanted */
     struct http_server *server;
@@ -99,10 +102,11 @@ struct edge_worker {
     struct assets *assets;
     struct before *before;
     struct views *views;
+    struct seen_worker *seen;
     struct cache_worker *cache;
     struct prefetch_worker *prefetch; /* NULL: not wanted */
     unsigned loads;                   /* under way: load.h. The worker stops when there are none */
-    struct ocsp *ocsp; /* of the first worker, where it is wanted */
+    struct ocsp *ocsp;                /* of the first worker, where it is wanted */
 };
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
