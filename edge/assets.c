@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/assets.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/log.h"
@@ -8,6 +9,7 @@
 #include "edge/load.h"
 
 #define ASSETS_BUCKETS      1024
+#define ASSETS_REF_NAME     (sizeof "now-" + DIGEST_TEXT_SIZE)
 #define ASSETS_REF_SIZE_MAX 4096 /* the origin's JSON */
 #define ASSETS_RETRY_MS     1000 /* after the origin was away */
 
@@ -20,6 +22,8 @@ struct assets_waiter {
 struct assets_entry {
     struct asset asset; /* now is NULL until first known */
     struct assets *table;
+    const struct upstream *upstream;
+    struct digest key; /* upstream_asset_key */
     struct assets_entry *next;
     struct assets_waiter *waiters;
     uint64_t used;
@@ -30,6 +34,7 @@ struct assets_entry {
     struct buf answer;
     struct digest wanted; /* the presentation under way */
     char name[STORE_NAME_MAX + 1];
+    char ref_name[ASSETS_REF_NAME]; /* in our own store */
 };
 
 struct assets {
@@ -92,15 +97,14 @@ struct assets *assets_free(struct assets *a)
     return NULL;
 }
 
-static struct assets_entry **assets_bucket(struct assets *a, struct str name)
+static struct assets_entry **assets_bucket(struct assets *a, const struct digest *key)
 {
-    struct digest d = digest_of(name.data, name.size);
-    return &a->buckets[(unsigned)(d.bytes[0] << 8 | d.bytes[1]) % ASSETS_BUCKETS];
+    return &a->buckets[(unsigned)(key->bytes[0] << 8 | key->bytes[1]) % ASSETS_BUCKETS];
 }
 
 static void assets_remove(struct assets *a, struct assets_entry *e)
 {
-    struct assets_entry **at = assets_bucket(a, str_of(e->name));
+    struct assets_entry **at = assets_bucket(a, &e->key);
     while (*at != e)
         at = &(*at)->next;
     *at = e->next;
@@ -123,11 +127,12 @@ static void assets_make_room(struct assets *a)
         assets_remove(a, oldest);
 }
 
-static struct assets_entry *assets_find(struct assets *a, struct str name)
+static struct assets_entry *assets_find(struct assets *a, const struct upstream *u, struct str name)
 {
-    struct assets_entry **bucket = assets_bucket(a, name);
+    const struct digest key = upstream_asset_key(u, name);
+    struct assets_entry **bucket = assets_bucket(a, &key);
     for (struct assets_entry *e = *bucket; e != NULL; e = e->next) {
-        if (str_eq(str_of(e->name), name))
+        if (e->upstream == u && str_eq(str_of(e->name), name))
             return e;
     }
     if (a->count >= ASSETS_MAX)
@@ -137,7 +142,12 @@ static struct assets_entry *assets_find(struct assets *a, struct str name)
         return NULL;
     int r = str_copy(name, e->name, sizeof e->name);
     ASSERT(r == 0); /* the caller has checked the name */
+    char text[DIGEST_TEXT_SIZE];
+    digest_format(&key, text);
+    (void)snprintf(e->ref_name, sizeof e->ref_name, "now-%s", text); /* sized to fit */
     e->table = a;
+    e->upstream = u;
+    e->key = key;
     e->next = *bucket;
     *bucket = e;
     a->count++;
@@ -162,9 +172,9 @@ static void entry_take_title(struct assets_entry *e, struct title *t)
         e->asset.now = title_ref(t);
     }
     if (!same && !e->from_store) {
-        store_ref_put(e->table->worker->store, str_of(e->name), &t->digest, STORE_REF_ANY,
+        store_ref_put(e->table->worker->store, str_of(e->ref_name), &t->digest, STORE_REF_ANY,
                       entry_on_remembered, NULL);
-        before_remember(e->table->worker->before, str_of(e->name), &t->digest);
+        before_remember(e->table->worker->before, e->upstream, str_of(e->name), &t->digest);
     }
 }
 
@@ -206,11 +216,11 @@ static void entry_fall_back(struct assets_entry *e, int error)
         e->asking = false;
         e->asset.stale = true;
         entry_answer(e, 0);
-    } else if (!e->from_store && store_ref_get(w->store, str_of(e->name), &ref) == 0) {
+    } else if (!e->from_store && store_ref_get(w->store, str_of(e->ref_name), &ref) == 0) {
         metric_add(w->edge->metrics.ref_stale, 1);
         e->from_store = true;
         e->wanted = ref.presentation;
-        load_blob(w, &e->wanted, false, entry_on_presentation, e);
+        load_blob(w, e->upstream, &e->wanted, false, entry_on_presentation, e);
     } else {
         e->asking = false;
         entry_answer(e, error);
@@ -242,8 +252,8 @@ static void entry_forget(struct assets_entry *e)
     e->asset.now = title_unref(e->asset.now);
     e->asset.before = title_unref(e->asset.before);
     e->asking = false;
-    store_ref_delete(e->table->worker->store, str_of(e->name), entry_on_remembered, NULL);
-    before_forget(e->table->worker->before, str_of(e->name));
+    store_ref_delete(e->table->worker->store, str_of(e->ref_name), entry_on_remembered, NULL);
+    before_forget(e->table->worker->before, e->upstream, str_of(e->name));
     entry_answer(e, -ENOENT);
 }
 
@@ -269,41 +279,42 @@ static void entry_on_ref(void *arg, int res, unsigned status)
         entry_answer(e, 0);
         return;
     }
-    load_blob(e->table->worker, &e->wanted, true, entry_on_presentation, e);
+    load_blob(e->table->worker, e->upstream, &e->wanted, true, entry_on_presentation, e);
 }
 
 static void entry_ask(struct assets_entry *e)
 {
     struct edge_worker *w = e->table->worker;
-    const struct edge *edge = w->edge;
+    const struct upstream *u = e->upstream;
     ASSERT(!e->asking);
     e->asking = true;
     e->from_store = false;
     e->asked_ms = clock_mono_ms();
     buf_clear(&e->answer);
-    metric_add(edge->metrics.ref_fetches, 1);
+    metric_add(w->edge->metrics.ref_fetches, 1);
     CLEAN_BUF struct buf url = BUF_EMPTY;
-    buf_printf(&url, "%s/ref/%s", edge->config->origin, e->name);
+    buf_printf(&url, "%s/ref/%s", u->config->servers[0], e->name);
     struct fetch_request request = {
         .method = "GET",
         .url = url.data,
-        .bearer = edge->credential.size > 0 ? edge->credential.text : NULL,
+        .bearer = upstream_bearer(u),
         .on_data = entry_on_data,
         .on_done = entry_on_ref,
         .arg = e,
     };
     int r = buf_error(&url);
     if (r == 0)
-        r = fetch_start(w->fetch, &request, &e->op);
+        r = fetch_start(edge_fetch(w, u), &request, &e->op);
     if (r < 0)
         entry_fall_back(e, r);
 }
 
-static struct assets_entry *assets_wait(struct assets *a, struct str name, assets_cb *cb, void *arg)
+static struct assets_entry *assets_wait(struct assets *a, const struct upstream *u, struct str name,
+                                        assets_cb *cb, void *arg)
 {
     ASSERT(a->magic == ASSETS_MAGIC);
     ASSERT(store_name_ok(name));
-    struct assets_entry *e = assets_find(a, name);
+    struct assets_entry *e = assets_find(a, u, name);
     struct assets_waiter *waiter = e == NULL ? NULL : calloc(1, sizeof *waiter);
     if (waiter == NULL) {
         cb(arg, -ENOMEM, NULL);
@@ -315,9 +326,10 @@ static struct assets_entry *assets_wait(struct assets *a, struct str name, asset
     return e;
 }
 
-void assets_want_recent(struct assets *a, struct str name, assets_cb *cb, void *arg)
+void assets_want_recent(struct assets *a, const struct upstream *u, struct str name, assets_cb *cb,
+                        void *arg)
 {
-    struct assets_entry *e = assets_wait(a, name, cb, arg);
+    struct assets_entry *e = assets_wait(a, u, name, cb, arg);
     if (e == NULL || e->asking)
         return;
     uint64_t now_ms = clock_mono_ms();
@@ -328,12 +340,13 @@ void assets_want_recent(struct assets *a, struct str name, assets_cb *cb, void *
         entry_ask(e);
 }
 
-void assets_want(struct assets *a, struct str name, assets_cb *cb, void *arg)
+void assets_want(struct assets *a, const struct upstream *u, struct str name, assets_cb *cb,
+                 void *arg)
 {
-    struct assets_entry *e = assets_wait(a, name, cb, arg);
+    struct assets_entry *e = assets_wait(a, u, name, cb, arg);
     if (e == NULL)
         return;
-    uint64_t ttl_ms = a->worker->edge->config->ref_ttl_ms;
+    uint64_t ttl_ms = u->config->ref_ttl_ms;
     if (ttl_ms == 0)
         ttl_ms = ASSETS_TTL_MS_DEFAULT;
     uint64_t now_ms = clock_mono_ms();

@@ -32,8 +32,10 @@ struct assets *assets_free(struct assets *a);
 
 /* cb may run before assets_want returns; asset is lent for the call, NULL when res < 0. */
 typedef void assets_cb(void *arg, int res, const struct asset *asset);
-void assets_want(struct assets *a, struct str name, assets_cb *cb, void *arg);
+void assets_want(struct assets *a, const struct upstream *u, struct str name, assets_cb *cb,
+                 void *arg);
 
 /* The same, but what is older than ASSETS_RECENT_MS waits for the origin's word: for a view that is
  * not in what this worker knows, while another worker may have given out a newer manifest. */
-void assets_want_recent(struct assets *a, struct str name, assets_cb *cb, void *arg);
+void assets_want_recent(struct assets *a, const struct upstream *u, struct str name, assets_cb *cb,
+                        void *arg);

@@ -25,6 +25,7 @@ struct before {
 
 struct before_op {
     struct before *before;
+    const struct upstream *upstream;
     struct digest digests[BEFORE_MAX];
     unsigned count, at;
     struct digest blob;
@@ -63,11 +64,10 @@ struct before *before_free(struct before *b)
 
 /* --- the refs --------------------------------------------------------------------------------- */
 
-static struct str before_name(struct str asset, unsigned slot, char out[BEFORE_NAME])
+static struct str before_name(const struct digest *key, unsigned slot, char out[BEFORE_NAME])
 {
     char text[DIGEST_TEXT_SIZE];
-    struct digest d = digest_of(asset.data, asset.size);
-    digest_format(&d, text);
+    digest_format(key, text);
     (void)snprintf(out, BEFORE_NAME, "before-%u-%s", slot % 10, text); /* sized to fit */
     return str_of(out);
 }
@@ -79,16 +79,18 @@ static void before_on_stored(void *arg, int res)
         log_warn("remembering what an asset showed failed: %s", strerror(-res));
 }
 
-void before_remember(struct before *b, struct str asset, const struct digest *presentation)
+void before_remember(struct before *b, const struct upstream *u, struct str asset,
+                     const struct digest *presentation)
 {
     ASSERT(b->magic == BEFORE_MAGIC);
     struct store_worker *store = b->worker->store;
     char name[BEFORE_NAME];
+    const struct digest key = upstream_asset_key(u, asset);
     unsigned slot = 0, newest = 0, found = BEFORE_MAX;
     int64_t oldest_ms = INT64_MAX, newest_ms = INT64_MIN;
     for (unsigned i = 0; i < BEFORE_MAX; i++) {
         struct store_ref ref;
-        int r = store_ref_get(store, before_name(asset, i, name), &ref);
+        int r = store_ref_get(store, before_name(&key, i, name), &ref);
         int64_t changed_ms = r == 0 ? ref.changed_ms : INT64_MIN; /* a free one first */
         if (r == 0 && digest_eq(&ref.presentation, presentation))
             found = i;
@@ -105,17 +107,18 @@ void before_remember(struct before *b, struct str asset, const struct digest *pr
         return; /* by another worker, or in an earlier life */
     if (found < BEFORE_MAX)
         slot = found; /* it is back: as young as any */
-    store_ref_put(store, before_name(asset, slot, name), presentation, STORE_REF_ANY,
+    store_ref_put(store, before_name(&key, slot, name), presentation, STORE_REF_ANY,
                   before_on_stored, NULL);
 }
 
-void before_forget(struct before *b, struct str asset)
+void before_forget(struct before *b, const struct upstream *u, struct str asset)
 {
     ASSERT(b->magic == BEFORE_MAGIC);
     struct store_ref ref;
+    const struct digest key = upstream_asset_key(u, asset);
     char name[BEFORE_NAME];
     for (unsigned i = 0; i < BEFORE_MAX; i++)
-        if (store_ref_get(b->worker->store, before_name(asset, i, name), &ref) == 0)
+        if (store_ref_get(b->worker->store, before_name(&key, i, name), &ref) == 0)
             store_ref_delete(b->worker->store, str_of(name), before_on_stored, NULL);
 }
 
@@ -187,11 +190,11 @@ static void before_next(struct before_op *op)
     if (known != NULL || before_has_failed(op->before, d))
         before_look(op, known);
     else
-        load_blob(op->before->worker, d, true, before_on_load, op);
+        load_blob(op->before->worker, op->upstream, d, true, before_on_load, op);
 }
 
-void before_ask(struct before *b, struct str asset, const struct digest *blob, uint32_t height_max,
-                before_cb *cb, void *arg)
+void before_ask(struct before *b, const struct upstream *u, struct str asset,
+                const struct digest *blob, uint32_t height_max, before_cb *cb, void *arg)
 {
     ASSERT(b->magic == BEFORE_MAGIC);
     struct before_op *op = calloc(1, sizeof *op);
@@ -201,14 +204,16 @@ void before_ask(struct before *b, struct str asset, const struct digest *blob, u
         return;
     }
     op->before = b;
+    op->upstream = u;
     op->blob = *blob;
     op->height_max = height_max;
     op->cb = cb;
     op->arg = arg;
+    const struct digest key = upstream_asset_key(u, asset);
     char name[BEFORE_NAME];
     for (unsigned i = 0; i < BEFORE_MAX; i++) {
         struct store_ref ref;
-        if (store_ref_get(b->worker->store, before_name(asset, i, name), &ref) == 0)
+        if (store_ref_get(b->worker->store, before_name(&key, i, name), &ref) == 0)
             op->digests[op->count++] = ref.presentation;
     }
     before_next(op);

@@ -21,11 +21,13 @@ MUST_USE int before_new(struct edge_worker *w, struct before **ret);
 struct before *before_free(struct before *b);
 
 /* The asset shows that presentation now. */
-void before_remember(struct before *b, struct str asset, const struct digest *presentation);
-void before_forget(struct before *b, struct str asset); /* it is gone */
+void before_remember(struct before *b, const struct upstream *u, struct str asset,
+                     const struct digest *presentation);
+/* It is gone. */
+void before_forget(struct before *b, const struct upstream *u, struct str asset);
 
 /* Whether the blob belongs to one of them, and to no track above height_max. cb may run before
  * before_ask returns. */
 typedef void before_cb(void *arg, bool admitted);
-void before_ask(struct before *b, struct str asset, const struct digest *blob, uint32_t height_max,
-                before_cb *cb, void *arg);
+void before_ask(struct before *b, const struct upstream *u, struct str asset,
+                const struct digest *blob, uint32_t height_max, before_cb *cb, void *arg);

@@ -67,25 +67,45 @@ static void edge_worker_stop(void *arg, void *worker)
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
-    fetch_free(w->fetch);
+    for (unsigned i = 0; w->fetches != NULL && i < upstreams_count(w->edge->upstreams); i++)
+        fetch_free(w->fetches[i]);
+    free(w->fetches);
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
     free(w);
 }
 
+struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u)
+{
+    return w->fetches[u->index];
+}
+
+static int edge_worker_open_fetches(struct edge_worker *w)
+{
+    unsigned count = upstreams_count(w->edge->upstreams);
+    w->fetches = calloc(count, sizeof(struct fetch *));
+    if (w->fetches == NULL)
+        return -ENOMEM;
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < count; i++) {
+        const struct upstream *u = upstreams_at(w->edge->upstreams, i);
+        const struct fetch_options options = {
+            .ca_file = u->config->ca_file,
+            .retries = EDGE_FETCH_RETRIES,
+        };
+        r = fetch_new(w->loop, &options, &w->fetches[i]);
+    }
+    return r;
+}
+
 static int edge_worker_open(struct edge_worker *w)
 {
-    const struct edge_config *config = w->edge->config;
-    struct fetch_options options = {
-        .ca_file = config->origin_ca_file,
-        .retries = EDGE_FETCH_RETRIES,
-    };
     int r = store_worker_new(w->edge->store, &w->store);
     if (r == 0)
         r = loop_watch(w->loop, store_worker_event_fd(w->store), edge_on_store_event, w, &w->watch);
     if (r == 0)
-        r = fetch_new(w->loop, &options, &w->fetch);
+        r = edge_worker_open_fetches(w);
     if (r == 0)
         r = gate_new(w->edge, &w->gate);
     if (r == 0)
@@ -168,9 +188,7 @@ static int edge_open_server(struct edge *e, struct err *err)
     int r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
-    r = http_route(e->server, HTTP_GET, "/", edge_serve, e);
-    if (r == 0)
-        r = http_route(e->server, HTTP_OPTIONS, "/", edge_preflight, e);
+    r = http_route(e->server, HTTP_GET | HTTP_OPTIONS, "/", edge_serve, e);
     if (r < 0)
         return err_errno(err, r, "adding routes");
     return http_server_start(e->server, err);
@@ -179,9 +197,9 @@ static int edge_open_server(struct edge *e, struct err *err)
 static int edge_open(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
-    int r = token_ring_load(config->token_ring_file, &e->ring, err);
-    if (r == 0 && config->origin_credential_file != NULL)
-        r = secret_load(config->origin_credential_file, &e->credential, err);
+    int r = upstreams_open(config->upstreams, config->upstreams_count, err, &e->upstreams);
+    if (r == 0)
+        r = routes_open(config->routes, config->routes_count, e->upstreams, err, &e->routes);
     if (r < 0)
         return r;
     r = metrics_new(&e->registry);
@@ -210,7 +228,7 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
         edge_stop(e);
         return r;
     }
-    log_info("serving %s on %s port %u", config->origin, config->listen.address,
+    log_info("serving %u routes on %s port %u", config->routes_count, config->listen.address,
              (unsigned)edge_port(e));
     *ret = e;
     return 0;
@@ -233,8 +251,8 @@ void edge_stop(struct edge *e)
     fills_free(e->fills);
     store_close(e->store);
     metrics_free(e->registry);
-    token_ring_free(e->ring);
-    secret_clear(&e->credential);
+    routes_free(e->routes);
+    upstreams_free(e->upstreams);
     MAGIC_CLEAR(e);
     free(e);
 }

@@ -10,7 +10,8 @@
 #pragma once
 #include "base/config.h"
 #include "base/metrics.h"
-#include "base/secret.h"
+#include "edge/route.h"
+#include "edge/upstream.h"
 #include "fetch/fetch.h"
 #include "http/http_config.h"
 #include "media/title.h"
@@ -24,12 +25,10 @@ struct edge_config {
     struct http_listen_config admin_listen; /* /metrics and /health */
     unsigned workers;
     struct store_config store;
-    char *origin; /* URL without a path */
-    char *origin_ca_file;
-    char *origin_credential_file; /* NULL: the origin's reads are open */
-    char *token_ring_file;
-    char *allow_origin; /* Access-Control-Allow-Origin; NULL: "*" */
-    uint32_t ref_ttl_ms;
+    struct upstream_config *upstreams;
+    unsigned upstreams_count;
+    struct route_config *routes;
+    unsigned routes_count;
     bool access_log;
 };
 
@@ -54,8 +53,8 @@ struct edge {
     uint32_t magic;
 #define EDGE_MAGIC UINT32_C(0xed9eed9e)
     const struct edge_config *config; /* main's; valid while the edge is */
-    struct secret credential;         /* for the origin; size 0: none */
-    struct token_ring *ring;
+    struct upstreams *upstreams;
+    struct routes *routes;
     struct metrics *registry;
     struct edge_metrics metrics;
     struct store *store;
@@ -69,7 +68,7 @@ struct edge_worker {
     struct loop *loop;
     struct store_worker *store;
     struct loop_watch *watch;
-    struct fetch *fetch;
+    struct fetch **fetches; /* by upstream: edge_fetch */
     struct gate *gate;
     struct assets *assets;
     struct before *before;
@@ -81,5 +80,7 @@ MUST_USE int edge_start(const struct edge_config *config, struct err *err, struc
 void edge_stop(struct edge *e);
 uint16_t edge_port(const struct edge *e);
 
-/* serve.c: everything a player asks for. */
-http_handler edge_serve, edge_preflight;
+struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u);
+
+/* serve.c: every request, by its route. */
+http_handler edge_serve;

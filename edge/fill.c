@@ -23,6 +23,7 @@ struct fill {
 
     /* The writer's, on its worker's loop. */
     struct edge_worker *writer;
+    const struct upstream *upstream;
     struct digest_state *hash;
     struct fetch_op *op;
     uint64_t started_us;
@@ -355,28 +356,29 @@ static void fill_on_done(void *arg, int res, unsigned status)
 
 static int fill_start(struct fill *f)
 {
-    const struct edge *e = f->writer->edge;
+    const struct upstream *u = f->upstream;
     char text[DIGEST_TEXT_SIZE];
     digest_format(&f->digest, text);
     CLEAN_BUF struct buf url = BUF_EMPTY;
-    buf_printf(&url, "%s/blob/%s", e->config->origin, text);
+    buf_printf(&url, "%s/blob/%s", u->config->servers[0], text);
     int r = buf_error(&url);
     if (r < 0)
         return r;
     struct fetch_request request = {
         .method = "GET",
         .url = url.data,
-        .bearer = e->credential.size > 0 ? e->credential.text : NULL,
+        .bearer = upstream_bearer(u),
         .on_head = fill_on_head,
         .on_data = fill_on_data,
         .on_done = fill_on_done,
         .arg = f,
     };
     f->started_us = clock_mono_us();
-    return fetch_start(f->writer->fetch, &request, &f->op);
+    return fetch_start(edge_fetch(f->writer, u), &request, &f->op);
 }
 
-static int fill_new(struct edge_worker *w, const struct digest *d, struct fill **ret)
+static int fill_new(struct edge_worker *w, const struct upstream *u, const struct digest *d,
+                    struct fill **ret)
 {
     struct fill *f = calloc(1, sizeof *f);
     if (f == NULL)
@@ -391,18 +393,19 @@ static int fill_new(struct edge_worker *w, const struct digest *d, struct fill *
     f->digest = *d;
     f->table = w->edge->fills;
     f->writer = w;
+    f->upstream = u;
     (void)pthread_mutex_init(&f->lock, NULL);
     *ret = f;
     return 0;
 }
 
-int fills_join(struct edge_worker *w, const struct digest *d, bool keep, struct fill **ret,
-               bool *ret_started)
+int fills_join(struct edge_worker *w, const struct upstream *u, const struct digest *d, bool keep,
+               struct fill **ret, bool *ret_started)
 {
     struct fills *t = w->edge->fills;
     ASSERT(t->magic == FILLS_MAGIC);
     struct fill *fresh = NULL;
-    int r = fill_new(w, d, &fresh);
+    int r = fill_new(w, u, d, &fresh);
     if (r < 0)
         return r;
     fresh->keep = keep;

@@ -23,10 +23,10 @@ struct fill_listener;
 MUST_USE int fills_new(struct fills **ret);
 struct fills *fills_free(struct fills *f); /* after the last worker has gone */
 
-/* Joins the fill of d or starts it from w. keep: it goes to the disk tier even if it is never asked
- * for again. -EALREADY: it has just been stored, look there again. */
-MUST_USE int fills_join(struct edge_worker *w, const struct digest *d, bool keep, struct fill **ret,
-                        bool *ret_started);
+/* Joins the fill of d or starts it from w and u. keep: it goes to the disk tier even if it is never
+ * asked for again. -EALREADY: it has just been stored, look there again. */
+MUST_USE int fills_join(struct edge_worker *w, const struct upstream *u, const struct digest *d,
+                        bool keep, struct fill **ret, bool *ret_started);
 
 /* Ends what w has started and waits until the store has answered: before w's store worker goes. */
 void fills_abandon(struct edge_worker *w);

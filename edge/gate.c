@@ -5,7 +5,8 @@
 #include "base/clock.h"
 
 struct gate_slot {
-    char *token; /* NULL: empty */
+    char *token;                   /* NULL: empty */
+    const struct token_ring *ring; /* that it was verified with */
     struct token_claims claims;
     bool plain; /* the container is token_asset_container(asset): a prefix comparison does */
 };
@@ -57,20 +58,21 @@ static bool gate_is_plain(const struct token_claims *claims)
 }
 
 /* The slot that holds the verified token; NULL with *ret_error otherwise. */
-static struct gate_slot *gate_verify(struct gate *g, struct str token, int *ret_error)
+static struct gate_slot *gate_verify(struct gate *g, const struct token_ring *ring,
+                                     struct str token, int *ret_error)
 {
     struct digest d = digest_of(token.data, token.size);
     struct gate_slot *slot = &g->slots[(unsigned)(d.bytes[0] << 8 | d.bytes[1]) & (GATE_SLOTS - 1)];
     int64_t now_s = clock_real_s();
     /* Every byte is compared: a digest that is not cryptographic must not open the gate. */
-    if (slot->token != NULL && str_eq(str_of(slot->token), token)) {
+    if (slot->token != NULL && slot->ring == ring && str_eq(str_of(slot->token), token)) {
         if (now_s < slot->claims.expires_s)
             return slot;
         *ret_error = -ETIME;
         return NULL;
     }
     struct token_claims claims;
-    int r = token_verify(g->edge->ring, token, now_s, &claims);
+    int r = token_verify(ring, token, now_s, &claims);
     char *copy = r < 0 ? NULL : str_dup(token);
     if (copy == NULL) {
         if (r == 0)
@@ -79,7 +81,7 @@ static struct gate_slot *gate_verify(struct gate *g, struct str token, int *ret_
         return NULL;
     }
     gate_slot_clear(slot);
-    *slot = (struct gate_slot){copy, claims, gate_is_plain(&claims)};
+    *slot = (struct gate_slot){copy, ring, claims, gate_is_plain(&claims)};
     return slot;
 }
 
@@ -121,31 +123,45 @@ static struct gate_refusal gate_refuse(const struct edge *e, int error)
     }
 }
 
-bool gate_admit(struct gate *g, const struct http_req *req, struct gate_pass *ret,
-                struct gate_refusal *ret_why)
+int gate_read(const struct http_req *req, struct gate_pass *ret)
+{
+    *ret = (struct gate_pass){.path = BUF_EMPTY, .query = BUF_EMPTY};
+    struct str path = http_req_path(req);
+    struct str query = http_req_query(req);
+    ret->token_error = token_extract(path, query, STR_NONE, &ret->token, &ret->path);
+    if (ret->token_error == -EBADMSG) { /* refused soon; its route is found by the path as it is */
+        buf_clear(&ret->path);
+        buf_put_str(&ret->path, path);
+    }
+    token_strip_query(query, &ret->query);
+    return buf_error(&ret->path) < 0 ? buf_error(&ret->path) : buf_error(&ret->query);
+}
+
+bool gate_admit(struct gate *g, const struct route *route, const struct http_req *req,
+                struct gate_pass *pass, struct gate_refusal *ret_why)
 {
     ASSERT(g->magic == GATE_MAGIC);
-    *ret = (struct gate_pass){.path = BUF_EMPTY};
-    struct str token;
-    int r = token_extract(http_req_path(req), http_req_query(req), STR_NONE, &token, &ret->path);
+    if (route->ring == NULL)
+        return true;
+    int r = pass->token_error;
     if (r == -ENOENT) {
-        buf_clear(&ret->path);
-        ret->by_cookie = true;
-        r = token_extract(http_req_path(req), http_req_query(req), http_req_header(req, "cookie"),
-                          &token, &ret->path);
+        CLEAN_BUF struct buf path = BUF_EMPTY; /* the same once more */
+        pass->by_cookie = true;
+        r = token_extract(STR("/"), STR_NONE, http_req_header(req, "cookie"), &pass->token, &path);
     }
-    struct gate_slot *slot = r < 0 ? NULL : gate_verify(g, token, &r);
+    struct gate_slot *slot = r < 0 ? NULL : gate_verify(g, route->ring, pass->token, &r);
     if (slot != NULL)
-        r = gate_covers(slot, req, buf_str(&ret->path));
+        r = gate_covers(slot, req, buf_str(&pass->path));
     if (slot == NULL || r < 0) {
         *ret_why = gate_refuse(g->edge, r);
         return false;
     }
-    ret->claims = &slot->claims;
+    pass->claims = &slot->claims;
     return true;
 }
 
 void gate_pass_clear(struct gate_pass *p)
 {
     buf_free(&p->path);
+    buf_free(&p->query);
 }

@@ -6,6 +6,7 @@
 
 struct load {
     struct edge_worker *worker;
+    const struct upstream *upstream;
     struct digest digest;
     bool may_fetch;
     store_get_cb *cb;
@@ -47,7 +48,7 @@ static void load_on_get(void *arg, int res, struct rbuf *blob)
         return;
     }
     bool started;
-    int r = fills_join(l->worker, &l->digest, true, &l->fill, &started);
+    int r = fills_join(l->worker, l->upstream, &l->digest, true, &l->fill, &started);
     if (r == -EALREADY && res == -ENOENT) {
         store_get(l->worker->store, &l->digest, load_on_get, l);
         return;
@@ -58,8 +59,8 @@ static void load_on_get(void *arg, int res, struct rbuf *blob)
         load_end(l, r, NULL);
 }
 
-void load_blob(struct edge_worker *w, const struct digest *d, bool may_fetch, store_get_cb *cb,
-               void *arg)
+void load_blob(struct edge_worker *w, const struct upstream *u, const struct digest *d,
+               bool may_fetch, store_get_cb *cb, void *arg)
 {
     struct load *l = calloc(1, sizeof *l);
     if (l == NULL) {
@@ -68,6 +69,7 @@ void load_blob(struct edge_worker *w, const struct digest *d, bool may_fetch, st
     }
     w->loads++;
     l->worker = w;
+    l->upstream = u;
     l->digest = *d;
     l->may_fetch = may_fetch;
     l->cb = cb;

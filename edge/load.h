@@ -10,5 +10,5 @@
 #include "edge/edge.h"
 
 /* may_fetch false: from this host's tiers only. cb may run before load_blob returns. */
-void load_blob(struct edge_worker *w, const struct digest *d, bool may_fetch, store_get_cb *cb,
-               void *arg);
+void load_blob(struct edge_worker *w, const struct upstream *u, const struct digest *d,
+               bool may_fetch, store_get_cb *cb, void *arg);

@@ -1,66 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A request's way: gate (token) -> assets (what the asset is now) -> a view, rendered, or a blob
- * from RAM, disk or a fill. op->step says where it is; every path ends in op_free. */
-#include "edge/edge.h"
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include "base/clock.h"
-#include "base/log.h"
-#include "edge/assets.h"
-#include "edge/before.h"
-#include "edge/fill.h"
-#include "edge/gate.h"
-#include "edge/views.h"
-#include "media/view.h"
+/* What happens to every request before its kind of upstream takes it: the route that is for it, its
+ * rules, its token. */
+#include "edge/serve.h"
 
-/* Opened by a cookie, the same URL is closed to others: shared caches keep out of it. */
-#define SERVE_IMMUTABLE     "public, max-age=31536000, immutable"
-#define SERVE_IMMUTABLE_OWN "private, max-age=31536000, immutable"
-#define SERVE_VIEW          "public, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
-#define SERVE_VIEW_OWN      "private, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
-
-struct serve_op {
-    uint32_t magic;
-#define SERVE_OP_MAGIC UINT32_C(0x5e12e0b5)
-    struct http_req *req;
-    char *rest; /* behind /v/<asset>/, or NULL: a blob */
-    char asset[STORE_NAME_MAX + 1];
-    uint32_t height_max; /* the token's cap */
-    struct digest blob;
-    const char *type; /* static text */
-    const char *cache_control;
-    struct fill *fill;
-    struct fill_listener *listener;
-    bool is_private; /* the token came by a cookie */
-    bool is_recent;  /* the asset was asked for again */
-    bool collapsed;  /* waits for another's fill */
-    bool replied;    /* the fill is read by the response now */
-};
-
-static void op_free(struct serve_op *op)
+static void serve_cors(struct http_req *req, const struct route *route)
 {
-    ASSERT(op->magic == SERVE_OP_MAGIC);
-    fill_unlisten(op->listener);
-    fill_unref(op->fill);
-    http_req_unref(op->req);
-    free(op->rest);
-    MAGIC_CLEAR(op);
-    free(op);
-}
-
-static void serve_cors(struct http_req *req, const struct edge *e)
-{
-    const char *allow = e->config->allow_origin;
+    const char *allow = route->config->allow_origin;
     http_res_header(req, "access-control-allow-origin", "%s", allow != NULL ? allow : "*");
     http_res_header(req, "access-control-expose-headers",
                     "cache-status, server-timing, content-length, content-range, age");
     http_res_header(req, "timing-allow-origin", "*");
 }
 
-void edge_preflight(struct http_req *req, void *arg)
+static void serve_preflight(struct http_req *req)
 {
-    serve_cors(req, arg);
     http_res_header(req, "access-control-allow-methods", "GET, HEAD, OPTIONS");
     http_res_header(req, "access-control-allow-headers",
                     "range, if-none-match, if-range, cmcd-object, "
@@ -70,278 +23,37 @@ void edge_preflight(struct http_req *req, void *arg)
 }
 
 /* A refusal may be wrong a moment later: nobody may keep it. */
-static void serve_refuse(struct http_req *req, const char *code, const char *message)
+void serve_refuse(struct http_req *req, const char *code, const char *message)
 {
     http_res_header(req, "cache-control", "no-store");
     http_reply_error(req, 403, code, "%s", message);
 }
 
-static void op_fail(struct serve_op *op, int error)
+static void serve_routed(struct http_req *req, struct edge_worker *w, struct gate_pass *pass)
 {
-    struct http_req *req = op->req;
-    http_res_header(req, "cache-control", "no-store");
-    http_res_header(req, "cache-status", "weir-edge; fwd=miss; detail=failed");
-    if (error == -ENOENT)
-        http_reply_error(req, 404, "NOT_FOUND", "there is no such title or file");
-    else if (error == -ENOMEM || error == -EAGAIN)
-        http_reply_error(req, 503, "BUSY", "too much is under way, try again");
+    struct gate_refusal why;
+    const struct route *route =
+        route_find(w->edge->routes, http_req_authority(req), buf_str(&pass->path));
+    if (route == NULL) {
+        http_reply_error(req, 404, "NO_ROUTE", "nothing is served under this host and path");
+        return;
+    }
+    serve_cors(req, route);
+    if (http_req_method(req) == HTTP_OPTIONS)
+        serve_preflight(req);
+    else if (!gate_admit(w->gate, route, req, pass, &why))
+        serve_refuse(req, why.code, why.message);
     else
-        http_reply_error(req, 502, "UPSTREAM_FAILED", "neither the cache nor the origin has it: %s",
-                         strerror(-error));
-    op_free(op);
-}
-
-/* Entity tags are digests: a blob's own, or that of the rendered text. */
-static void op_reply(struct serve_op *op, const struct digest *named, struct http_entity *e)
-{
-    char text[DIGEST_TEXT_SIZE];
-    char etag[DIGEST_TEXT_SIZE + 2];
-    digest_format(named, text);
-    (void)snprintf(etag, sizeof etag, "\"%s\"", text); /* sized to fit */
-    e->type = op->type;
-    e->etag = etag;
-    e->cache_control = op->cache_control;
-    http_reply_entity(op->req, e);
-    e->etag = NULL; /* it was on our stack */
-}
-
-static void op_reply_blob(struct serve_op *op, struct rbuf *blob, const char *tier)
-{
-    http_res_header(op->req, "cache-status", "weir-edge; hit; detail=%s", tier);
-    http_res_header(op->req, "server-timing", "cache;desc=%s", tier);
-    struct http_entity e = {.body = blob};
-    op_reply(op, &op->blob, &e);
-    op_free(op);
-}
-
-/* --- a blob that is still arriving ------------------------------------------------------------ */
-
-static int op_source_read(void *source, uint64_t offset, uint32_t size_max,
-                          const uint8_t **ret_data, uint32_t *ret_size)
-{
-    struct serve_op *op = source;
-    return fill_read(op->fill, offset, size_max, ret_data, ret_size);
-}
-
-static void op_source_close(void *source)
-{
-    op_free(source);
-}
-
-static void op_on_fill(void *arg)
-{
-    static const struct http_source_ops ops = {op_source_read, op_source_close};
-    struct serve_op *op = arg;
-    if (op->replied) {
-        http_req_wake(op->req);
-        return;
-    }
-    uint32_t size;
-    int error;
-    enum fill_state state = fill_state(op->fill, &size, &error);
-    if (state == FILL_FAILED) {
-        op_fail(op, error);
-        return;
-    }
-    if (state == FILL_WAITING) {
-        if (http_req_gone(op->req))
-            op_free(op);
-        return;
-    }
-    op->replied = true; /* from here op is the response's source: op_source_close frees it */
-    http_res_header(op->req, "cache-status", "weir-edge; fwd=miss; fwd-status=200; stored%s",
-                    op->collapsed ? "; collapsed" : "");
-    http_res_header(op->req, "server-timing", "cache;desc=miss");
-    struct http_entity e = {.source_ops = &ops, .source = op, .size = size};
-    op_reply(op, &op->blob, &e);
-}
-
-static void op_on_get(void *arg, int res, struct rbuf *blob)
-{
-    struct serve_op *op = arg;
-    struct edge_worker *w = http_req_worker(op->req);
-    struct edge *e = w->edge;
-    if (res == 0) {
-        metric_add(e->metrics.hits_disk, 1);
-        op_reply_blob(op, blob, "disk");
-        return;
-    }
-    if (res != -ENOENT)
-        log_warn("reading a cached blob failed, asking the origin: %s", strerror(-res));
-    bool started = false;
-    int r = fills_join(w, &op->blob, false, &op->fill, &started);
-    if (r == -EALREADY && res == -ENOENT) {
-        store_get(w->store, &op->blob, op_on_get, op);
-        return;
-    }
-    /* All here already, only not durable yet: as good as a hit. */
-    CLEAN(rbuf_unref) struct rbuf *whole = r == 0 ? fill_blob(op->fill) : NULL;
-    if (whole != NULL) {
-        metric_add(e->metrics.hits_ram, 1);
-        op_reply_blob(op, whole, "ram");
-        return;
-    }
-    if (r == 0) {
-        metric_add(started ? e->metrics.misses : e->metrics.collapsed, 1);
-        op->collapsed = !started;
-        r = fill_listen(op->fill, w->loop, op_on_fill, op, &op->listener);
-    }
-    if (r < 0)
-        op_fail(op, r);
-}
-
-static void op_get_blob(struct serve_op *op)
-{
-    struct edge_worker *w = http_req_worker(op->req);
-    CLEAN(rbuf_unref) struct rbuf *hot = store_peek(w->store, &op->blob);
-    if (hot == NULL) {
-        store_get(w->store, &op->blob, op_on_get, op);
-        return;
-    }
-    metric_add(w->edge->metrics.hits_ram, 1);
-    op_reply_blob(op, hot, "ram");
-}
-
-/* --- views ------------------------------------------------------------------------------------ */
-
-static void op_on_asset(void *arg, int res, const struct asset *asset);
-
-static void op_reply_view(struct serve_op *op, const struct asset *asset)
-{
-    struct edge_worker *w = http_req_worker(op->req);
-    struct view_body v = {0};
-    bool is_new = false;
-    struct str rest = str_of(op->rest);
-    int r = views_resolve(w->views, asset->now, rest, op->height_max, &v, &is_new);
-    if (r == -ENOENT && !op->is_recent) {
-        op->is_recent = true; /* another worker may know of a newer edition */
-        assets_want_recent(w->assets, str_of(op->asset), op_on_asset, op);
-        return;
-    }
-    if (r == -ENOENT && asset->before != NULL) /* or the player's manifest is of the older one */
-        r = views_resolve(w->views, asset->before, rest, op->height_max, &v, &is_new);
-    if (r < 0) {
-        op_fail(op, r);
-        return;
-    }
-    op->type = v.type;
-    op->cache_control = op->is_private ? SERVE_VIEW_OWN : SERVE_VIEW;
-    if (v.is_blob) {
-        op->blob = v.digest;
-        op_get_blob(op);
-        return;
-    }
-    if (is_new)
-        metric_add(w->edge->metrics.views, 1);
-    uint64_t age_ms = asset->checked_ms == 0 ? 0 : clock_mono_ms() - asset->checked_ms;
-    http_res_header(op->req, "age", "%llu", (unsigned long long)(age_ms / 1000));
-    http_res_header(op->req, "cache-status", "weir-edge; hit%s",
-                    asset->stale ? "; detail=stale" : "");
-    struct http_entity e = {.body = v.text};
-    op_reply(op, &v.digest, &e);
-    rbuf_unref(v.text);
-    op_free(op);
-}
-
-static bool title_opens(const struct title *t, const struct serve_op *op)
-{
-    return t != NULL && title_names(t, &op->blob) && !title_capped(t, &op->blob, op->height_max);
-}
-
-static void op_on_before(void *arg, bool admitted)
-{
-    struct serve_op *op = arg;
-    if (admitted) {
-        op_get_blob(op);
-        return;
-    }
-    const struct edge_worker *w = http_req_worker(op->req);
-    metric_add(w->edge->metrics.refused_scope, 1);
-    serve_refuse(op->req, "TOKEN_SCOPE", "the signed URL does not cover this file");
-    op_free(op);
-}
-
-static void op_on_asset(void *arg, int res, const struct asset *asset)
-{
-    struct serve_op *op = arg;
-    struct edge_worker *w = http_req_worker(op->req);
-    if (res < 0) {
-        op_fail(op, res);
-        return;
-    }
-    if (op->rest != NULL) {
-        op_reply_view(op, asset);
-        return;
-    }
-    if (title_opens(asset->now, op) || title_opens(asset->before, op))
-        op_get_blob(op);
-    else
-        before_ask(w->before, str_of(op->asset), &op->blob, op->height_max, op_on_before, op);
-}
-
-/* Reads "/v/<asset>/<rest>" or "/b/<digest>.<ext>" into op; -ENOENT for anything else. */
-static int op_route(struct serve_op *op, struct str path, const struct token_claims *claims)
-{
-    struct str asset = str_of(claims->asset);
-    if (str_starts(path, STR("/b/"))) {
-        int r = view_parse_blob(str_skip(path, strlen("/b/")), &op->blob, &op->type);
-        if (r < 0)
-            return -ENOENT;
-        op->cache_control = op->is_private ? SERVE_IMMUTABLE_OWN : SERVE_IMMUTABLE;
-    } else if (str_starts(path, STR("/v/"))) {
-        struct str rest;
-        struct str named = str_cut(str_skip(path, strlen("/v/")), '/', &rest);
-        if (asset.size > 0 && !str_eq(asset, named))
-            return -EACCES;
-        asset = named;
-        op->rest = str_dup(rest);
-        if (op->rest == NULL)
-            return -ENOMEM;
-    } else {
-        return -ENOENT;
-    }
-    if (asset.size == 0) /* a token that names no asset opens views only, by its container */
-        return -EACCES;
-    if (!store_name_ok(asset))
-        return -ENOENT;
-    return str_copy(asset, op->asset, sizeof op->asset);
-}
-
-static void serve_admitted(struct http_req *req, struct edge_worker *w,
-                           const struct gate_pass *pass)
-{
-    struct serve_op *op = calloc(1, sizeof *op);
-    if (op == NULL) {
-        http_reply_error(req, 503, "BUSY", "out of memory, try again");
-        return;
-    }
-    op->magic = SERVE_OP_MAGIC;
-    op->req = http_req_ref(req);
-    op->height_max = pass->claims->height_max;
-    op->is_private = pass->by_cookie;
-    int r = op_route(op, buf_str(&pass->path), pass->claims);
-    if (r == -EACCES) {
-        metric_add(w->edge->metrics.refused_scope, 1);
-        serve_refuse(req, "TOKEN_SCOPE", "the signed URL does not cover this path");
-        op_free(op);
-    } else if (r < 0) {
-        op_fail(op, r);
-    } else {
-        assets_want(w->assets, str_of(op->asset), op_on_asset, op);
-    }
+        serve_weir(req, route, pass);
 }
 
 void edge_serve(struct http_req *req, void *arg)
 {
-    struct edge *e = arg;
-    struct edge_worker *w = http_req_worker(req);
+    (void)arg;
     struct gate_pass pass;
-    struct gate_refusal why;
-    serve_cors(req, e);
-    if (gate_admit(w->gate, req, &pass, &why)) {
-        serve_admitted(req, w, &pass);
-    } else {
-        serve_refuse(req, why.code, why.message);
-    }
+    if (gate_read(req, &pass) == 0)
+        serve_routed(req, http_req_worker(req), &pass);
+    else
+        http_reply_error(req, 503, "BUSY", "out of memory, try again");
     gate_pass_clear(&pass);
 }

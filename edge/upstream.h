@@ -9,15 +9,18 @@
  * Units:   milliseconds. */
 #pragma once
 #include "base/config.h"
+#include "base/digest.h"
 #include "base/secret.h"
 #include "base/str.h"
 
 #define UPSTREAMS_MAX        32
 #define UPSTREAM_SERVERS_MAX 16
+#define UPSTREAM_NAME_MAX    64
+#define UPSTREAM_ASSET_MAX   1024
 
 struct upstream_config {
     char *name;
-    bool is_http;   /* kind: weir (blobs and refs of a Weir origin) or http (any HLS or DASH one) */
+    unsigned kind;  /* weir: blobs and refs of a Weir origin; http: any HLS or DASH origin */
     char **servers; /* URLs without a path */
     unsigned servers_count;
     char *ca_file;         /* roots trusted for https servers; NULL: the system's */
@@ -38,4 +41,12 @@ MUST_USE int upstream_check(const struct upstream_config *c, unsigned count, str
 MUST_USE int upstreams_open(const struct upstream_config *c, unsigned count, struct err *err,
                             struct upstreams **ret);
 struct upstreams *upstreams_free(struct upstreams *u);
+unsigned upstreams_count(const struct upstreams *u);
+struct upstream *upstreams_at(struct upstreams *u, unsigned i);
 struct upstream *upstream_find(struct upstreams *u, struct str name); /* NULL: none */
+
+bool upstream_is_http(const struct upstream *u);
+const char *upstream_bearer(const struct upstream *u); /* NULL: none */
+
+/* Names an asset among those of all upstreams; asset is at most UPSTREAM_ASSET_MAX long. */
+struct digest upstream_asset_key(const struct upstream *u, struct str asset);

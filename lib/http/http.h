@@ -16,6 +16,7 @@
 #pragma once
 #include <jansson.h>
 #include "base/err.h"
+#include "base/field.h"
 #include "base/metrics.h"
 #include "base/rbuf.h"
 #include "base/str.h"
@@ -99,6 +100,9 @@ struct str http_req_query(const struct http_req *req);     /* behind the '?', or
 struct str http_req_scheme(const struct http_req *req);    /* "http", "https" */
 struct str http_req_authority(const struct http_req *req); /* Host or :authority */
 struct str http_req_header(const struct http_req *req, const char *name); /* lower-case name */
+
+/* All header fields as they came, without Host; valid as long as the request is not gone. */
+struct fields http_req_fields(const struct http_req *req);
 struct str http_req_body(const struct http_req *req);
 struct str http_req_peer(const struct http_req *req); /* the client's address, no port */
 struct str http_req_id(const struct http_req *req);   /* 32 hex: traceparent's trace-id, or new */
@@ -113,6 +117,9 @@ struct str http_req_bearer(const struct http_req *req);
 /* Before the reply. name: static lower-case text; value is copied. */
 void http_res_header(struct http_req *req, const char *name, const char *format, ...)
     PRINTF_LIKE(3, 4);
+
+/* The same for a field whose name is not known beforehand; both are copied. */
+void http_res_field(struct http_req *req, struct str name, struct str value);
 
 /* A small body, copied. type may be NULL (no Content-Type). */
 void http_reply(struct http_req *req, unsigned status, const char *type, struct str body);
@@ -133,6 +140,7 @@ struct http_source_ops {
 #define HTTP_SIZE_UNKNOWN UINT64_MAX
 
 struct http_entity {
+    unsigned status;           /* 0: 200. Others are sent whole: no conditions, no ranges */
     const char *type;          /* Content-Type */
     const char *etag;          /* with its quotes, strong; NULL: none */
     const char *cache_control; /* NULL: none */

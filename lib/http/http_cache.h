@@ -85,8 +85,7 @@ bool http_cache_vary(struct str vary, const struct fields *request, struct buf *
 /* RFC 9111 section 3.2: a kept response's fields with those of a 304 (or of a HEAD) put over them,
  * but for what describes the body kept (Content-Length, Content-Encoding, Content-Type,
  * Content-Range, ETag). Writes "name: value\r\n" lines. */
-void http_cache_update(const struct fields *kept, const struct fields *fresh,
-                       struct buf *out);
+void http_cache_update(const struct fields *kept, const struct fields *fresh, struct buf *out);
 
 /* RFC 9111 section 4.4: of an answer to an unsafe method: whether it invalidates. */
 bool http_cache_invalidates(unsigned status);

@@ -111,9 +111,10 @@ static int http_entity_many(struct http_req *req, const struct http_entity *e, u
 
 static void http_entity_whole(struct http_req *req, const struct http_entity *e, uint64_t size)
 {
-    http__set_status(req, 200);
+    unsigned status = e->status != 0 ? e->status : 200;
+    http__set_status(req, status);
     http_entity_type(req, e);
-    if (size != HTTP_SIZE_UNKNOWN)
+    if (size != HTTP_SIZE_UNKNOWN && status == 200)
         http__add_header(req, "accept-ranges", STR("bytes"));
     req->body.one = (struct http_part){.size = size};
     req->body.total = size;
@@ -153,6 +154,11 @@ void http_reply_entity(struct http_req *req, const struct http_entity *e)
     }
     uint64_t size = http_entity_size(e);
     const struct http_validators v = {str_of(e->etag), e->modified_s};
+    if (e->status != 0 && e->status != 200) {
+        http_entity_whole(req, e, size);
+        http_entity_send(req, e, size);
+        return;
+    }
     switch (http_entity_check(req, &v)) {
     case HTTP_COND_NOT_MODIFIED:
         http_entity_headers(req, e);

@@ -102,6 +102,12 @@ void http_res_header(struct http_req *req, const char *name, const char *format,
     free(long_text);
 }
 
+void http_res_field(struct http_req *req, struct str name, struct str value)
+{
+    if (http__can_reply(req) && name.size > 0)
+        http__add_header(req, http__pool_copy(req, name).data, value);
+}
+
 static bool http_status_has_no_body(unsigned status)
 {
     return status == 204 || status == 304;

@@ -350,6 +350,21 @@ struct str http_req_header(const struct http_req *req, const char *name)
     return count <= 1 ? first : http_req_join(req, wanted, size);
 }
 
+struct fields http_req_fields(const struct http_req *req)
+{
+    http__req_check(req);
+    struct fields list = {NULL, 0};
+    if (req->h2o == NULL || req->h2o->headers.size == 0)
+        return list;
+    size_t count = req->h2o->headers.size;
+    struct field *at = h2o_mem_alloc_pool(&req->h2o->pool, count * sizeof *at);
+    for (size_t i = 0; i < count; i++) {
+        const h2o_header_t *h = &req->h2o->headers.entries[i];
+        at[i] = (struct field){http_str(*h->name), http_str(h->value)};
+    }
+    return (struct fields){at, (unsigned)count};
+}
+
 struct str http_req_body(const struct http_req *req)
 {
     http__req_check(req);

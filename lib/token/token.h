@@ -61,3 +61,6 @@ void token_claims_clear(struct token_claims *claims);
  * TOKEN_SIZE_MAX, or more than one. ret_path is appended to; ret_token borrows from the inputs. */
 MUST_USE int token_extract(struct str path, struct str query, struct str cookie,
                            struct str *ret_token, struct buf *ret_path);
+
+/* Appends the query without any package: for whoever is behind us. */
+void token_strip_query(struct str query, struct buf *out);

@@ -239,6 +239,20 @@ static void token_find_query(struct str query, struct str *first, unsigned *coun
     }
 }
 
+void token_strip_query(struct str query, struct buf *out)
+{
+    bool any = false;
+    while (query.data != NULL) {
+        struct str parameter = str_cut(query, '&', &query);
+        if (str_starts(parameter, STR(TOKEN_PACKAGE)))
+            continue;
+        if (any)
+            buf_putc(out, '&');
+        buf_put_str(out, parameter);
+        any = true;
+    }
+}
+
 static void token_find_cookie(struct str cookie, struct str *first, unsigned *count)
 {
     while (cookie.data != NULL) {

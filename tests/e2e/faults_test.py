@@ -25,8 +25,8 @@ class Faults(unittest.TestCase):
         origin = urllib.parse.urlsplit(cls.weir.url("origin"))
         cls.proxy = FaultProxy(("127.0.0.1", origin.port))
         config = cls.weir.folder / "config/edge.yaml"
-        config.write_text(config.read_text().replace(f"origin: http://127.0.0.1:{origin.port}",
-                                                     f"origin: http://127.0.0.1:{cls.proxy.port}"))
+        config.write_text(config.read_text().replace(f"http://127.0.0.1:{origin.port}",
+                                                     f"http://127.0.0.1:{cls.proxy.port}"))
         cls.weir.start()
         cls.weir.publish(film, "film", "--ladder", "copy")
         _, blobs = cls.weir.signed_paths("film")

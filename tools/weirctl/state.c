@@ -199,9 +199,11 @@ static int state_config_edge(const struct state *s, struct err *err)
     buf_puts(&b, "store:\n");
     state_put_path(s, "  path", "/edge", &b);
     buf_puts(&b, "  volume_size: 256M\n  hot_size: 256M\n  disk_size: 4G\n");
-    buf_printf(&b, "origin: http://127.0.0.1:%u\n", s->ports.origin);
-    state_put_path(s, "origin_credential_file", "/secrets/read", &b);
-    state_put_path(s, "token_ring_file", "/secrets/token-ring.json", &b);
+    buf_puts(&b, "upstreams:\n- name: origin\n");
+    buf_printf(&b, "  servers: [\"http://127.0.0.1:%u\"]\n", s->ports.origin);
+    state_put_path(s, "  credential_file", "/secrets/read", &b);
+    buf_puts(&b, "routes:\n- upstream: origin\n");
+    state_put_path(s, "  token_ring_file", "/secrets/token-ring.json", &b);
     buf_puts(&b, "access_log: true\n");
     return state_put_config(s, "config/edge.yaml", &b, err);
 }

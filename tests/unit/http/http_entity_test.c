@@ -121,6 +121,18 @@ static void on_empty(struct http_req *req, void *arg)
     (void)rbuf_unref(b);
 }
 
+/* What an upstream said, passed on: its status, a field by a name of its own. */
+static void on_missing(struct http_req *req, void *arg)
+{
+    (void)arg;
+    struct rbuf *b = NULL;
+    assert_int_equal(rbuf_copy("none", 4, &b), 0);
+    const struct fields fields = http_req_fields(req);
+    http_res_field(req, STR("x-echo"), fields_get(&fields, STR("x-sent")));
+    http_reply_entity(req, &(struct http_entity){.status = 404, .etag = ETAG, .body = b});
+    (void)rbuf_unref(b);
+}
+
 static void on_slow(struct http_req *req, void *arg)
 {
     (void)arg;
@@ -186,7 +198,7 @@ static struct http_server *entity_server(unsigned workers, uint16_t *ret_port)
         {"/rbuf", on_rbuf},     {"/slow", on_slow},   {"/unknown", on_unknown},
         {"/broken", on_broken}, {"/short", on_short}, {"/broken-unknown", on_broken_unknown},
         {"/stuck", on_stuck},   {"/empty", on_empty}, {"/twice", on_twice},
-        {"/eager", on_eager},   {"/huge", on_huge},
+        {"/eager", on_eager},   {"/huge", on_huge},   {"/missing", on_missing},
     };
     for (size_t i = 0; i < ARRAY_LEN(routes); i++)
         assert_int_equal(
@@ -248,6 +260,22 @@ static void a_whole_entity_has_its_headers(void **state)
     raw_answer_free(&a);
     (void)http_server_free(s);
     assert_int_equal(atomic_load(&sources_open), 0);
+}
+
+static void another_status_is_sent_whole(void **state)
+{
+    (void)state;
+    uint16_t port;
+    struct http_server *s = entity_server(1, &port);
+    struct raw_answer a = get(port, "GET", "/missing",
+                              "X-Sent: yes\r\nRange: bytes=0-1\r\nIf-None-Match: " ETAG "\r\n");
+    assert_int_equal(a.status, 404);
+    assert_true(raw_header_is(&a, "x-echo", "yes"));
+    assert_true(raw_header_is(&a, "content-length", "4"));
+    assert_false(raw_header_is(&a, "accept-ranges", "bytes"));
+    assert_string_equal(a.body.data, "none");
+    raw_answer_free(&a);
+    (void)http_server_free(s);
 }
 
 static void one_range_is_answered_206(void **state)
@@ -502,6 +530,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_entity_has_its_headers),
+        cmocka_unit_test(another_status_is_sent_whole),
         cmocka_unit_test(one_range_is_answered_206),
         cmocka_unit_test(many_ranges_are_a_multipart),
         cmocka_unit_test(preconditions_answer_304_and_412),

@@ -186,13 +186,29 @@ static void token_uri_test_sizes(void **state)
     }
 }
 
+static void token_uri_test_query(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *query, *stripped;
+    } cases[] = {
+        {NULL, ""}, {"", ""},           {P "T", ""},           {"a=1", "a=1"},
+        {"&", "&"}, {P "T&a=1", "a=1"}, {"a=1&" P "T", "a=1"}, {"a=1&" P "T&b&" P "U", "a=1&b"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CLEAN_BUF struct buf out = BUF_EMPTY;
+        token_strip_query(str_of(cases[i].query), &out);
+        if (!str_eq(buf_str(&out), str_of(cases[i].stripped)))
+            fail_msg("case %zu: " STR_FMT, i, STR_ARG(buf_str(&out)));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(token_uri_test_asset),
-        cmocka_unit_test(token_uri_test_containers),
-        cmocka_unit_test(token_uri_test_extract),
-        cmocka_unit_test(token_uri_test_sizes),
+        cmocka_unit_test(token_uri_test_asset),   cmocka_unit_test(token_uri_test_containers),
+        cmocka_unit_test(token_uri_test_extract), cmocka_unit_test(token_uri_test_sizes),
+        cmocka_unit_test(token_uri_test_query),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
