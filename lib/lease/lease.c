@@ -25,7 +25,7 @@ static bool lease_ok(const struct lease *l)
 {
     return lease_text_ok(l->user, true) && lease_text_ok(l->session, true) &&
            lease_text_ok(l->asset, false) && lease_text_ok(l->device, false) &&
-           lease_text_ok(l->device_name, false) && l->until_ms >= 0;
+           lease_text_ok(l->device_name, false) && l->until_ms >= 0 && l->limit <= LEASE_LIMIT_MAX;
 }
 
 /* --- ops -------------------------------------------------------------------------------------- */

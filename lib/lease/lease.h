@@ -43,6 +43,7 @@ struct lease {
     int64_t started_ms;     /* answered */
     int64_t expires_ms;     /* answered: of the lease */
     int64_t until_ms;       /* given: when the token expires */
+    unsigned limit;         /* given to a renewal by who knows it; 0: as at the last opening */
 };
 
 /* active: of -EDQUOT and of lease_list, oldest first. */
@@ -69,7 +70,8 @@ void leases_set_life(struct leases *l, uint32_t life_ms);
 
 struct leases *leases_close(struct leases *l);
 
-/* 0, or -EDQUOT with the user's active ones when they are limit or more. */
+/* 0, or -EDQUOT with the user's active ones when they are limit or more. What the same device had
+ * open before is ended first: a page that is loaded again is not in its own way. */
 MUST_USE int lease_open(struct leases *l, const struct lease *lease, unsigned limit, lease_done *cb,
                         void *arg);
 MUST_USE int lease_list(struct leases *l, struct str user, lease_done *cb, void *arg);

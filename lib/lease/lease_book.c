@@ -176,12 +176,23 @@ static int user_add_lease(struct book_user *u, const struct lease *lease, int64_
     return 0;
 }
 
-static int user_copy(const struct book_user *u, struct book_list *ret)
+static bool lease_is_on(const struct book_lease *l, struct str device)
+{
+    return device.data == NULL || str_eq(l->lease.device, device);
+}
+
+/* Those of a device; STR_NONE: all. u may be NULL. */
+static int user_copy(const struct book_user *u, struct str device, struct book_list *ret)
 {
     size_t size = 0;
-    unsigned count = u == NULL ? 0 : u->leases_count;
-    for (const struct book_lease *l = count > 0 ? u->leases : NULL; l != NULL; l = l->next)
+    unsigned count = 0;
+    const struct book_lease *first = u == NULL ? NULL : u->leases;
+    for (const struct book_lease *l = first; l != NULL; l = l->next) {
+        if (!lease_is_on(l, device))
+            continue;
         size += book_texts_size(&l->lease);
+        count++;
+    }
     struct book_list list = {
         .at = calloc(MAX(count, 1U), sizeof *list.at),
         .count = count,
@@ -193,7 +204,9 @@ static int user_copy(const struct book_user *u, struct book_list *ret)
     }
     char *at = list.texts;
     struct lease *out = list.at;
-    for (const struct book_lease *l = count > 0 ? u->leases : NULL; l != NULL; l = l->next) {
+    for (const struct book_lease *l = first; l != NULL; l = l->next) {
+        if (!lease_is_on(l, device))
+            continue;
         *out = l->lease;
         book_put_texts(out++, &at);
     }
@@ -236,28 +249,40 @@ static int user_end(struct book_user *u, struct book_lease **at, int64_t now_ms)
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
+static int user_end_device(struct book_user *u, struct str device, int64_t now_ms,
+                           struct book_list *ret_ended)
+{
+    int r = user_copy(u, device, ret_ended);
+    for (unsigned i = 0; r == 0 && i < ret_ended->count; i++)
+        r = user_end(u, user_lease(u, ret_ended->at[i].session), now_ms);
+    return r;
+}
+
 static int book_open(struct lease_book *b, const struct lease *lease, unsigned limit,
-                     int64_t now_ms, uint32_t life_ms, struct book_list *ret_full)
+                     int64_t now_ms, uint32_t life_ms, struct book_list *ret_full,
+                     struct book_list *ret_ended)
 {
     struct book_user **at = book_find(b, lease->user, now_ms);
     if (*at != NULL && *user_lease(*at, lease->session) != NULL)
         return 0;
-    if (*at != NULL && (*at)->leases_count >= limit) {
-        int r = user_copy(*at, ret_full);
+    int r = *at == NULL ? book_make_user(b, lease->user, at) : 0;
+    if (r == 0 && lease->device.size > 0)
+        r = user_end_device(*at, lease->device, now_ms, ret_ended);
+    if (r < 0)
+        return r; /* a user without any lease is swept away later */
+    if ((*at)->leases_count >= limit) {
+        r = user_copy(*at, STR_NONE, ret_full);
         return r < 0 ? r : -EDQUOT;
     }
-    int r = *at == NULL ? book_make_user(b, lease->user, at) : 0;
-    if (r < 0)
-        return r;
     (*at)->limit = limit;
-    return user_add_lease(*at, lease, now_ms, life_ms); /* a user without any is swept away */
+    return user_add_lease(*at, lease, now_ms, life_ms);
 }
 
 int book__open(struct lease_book *b, const struct lease *lease, unsigned limit, int64_t now_ms,
-               uint32_t life_ms, struct book_list *ret_full)
+               uint32_t life_ms, struct book_list *ret_full, struct book_list *ret_ended)
 {
     (void)pthread_mutex_lock(&b->lock);
-    int r = book_open(b, lease, limit, now_ms, life_ms, ret_full);
+    int r = book_open(b, lease, limit, now_ms, life_ms, ret_full, ret_ended);
     (void)pthread_mutex_unlock(&b->lock);
     return r;
 }
@@ -265,7 +290,7 @@ int book__open(struct lease_book *b, const struct lease *lease, unsigned limit, 
 int book__list(struct lease_book *b, struct str user, int64_t now_ms, struct book_list *ret)
 {
     (void)pthread_mutex_lock(&b->lock);
-    int r = user_copy(*book_find(b, user, now_ms), ret);
+    int r = user_copy(*book_find(b, user, now_ms), STR_NONE, ret);
     (void)pthread_mutex_unlock(&b->lock);
     return r;
 }
@@ -293,9 +318,11 @@ static enum lease_state book_renew(struct lease_book *b, const struct lease *lea
         l->lease.until_ms = MAX(l->lease.until_ms, lease->until_ms);
         return LEASE_LIVE;
     }
-    if (u != NULL && u->limit > 0 && u->leases_count >= u->limit)
-        return LEASE_FULL;
     int r = u == NULL ? book_make_user(b, lease->user, at) : 0;
+    if (r == 0 && lease->limit > 0)
+        (*at)->limit = lease->limit;
+    if (r == 0 && (*at)->limit > 0 && (*at)->leases_count >= (*at)->limit)
+        return LEASE_FULL;
     if (r == 0)
         r = user_add_lease(*at, lease, now_ms, life_ms);
     return r == 0 ? LEASE_LIVE : LEASE_UNSURE;

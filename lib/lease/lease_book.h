@@ -18,8 +18,11 @@ struct book_list {
     char *texts;
 };
 
+/* ret_full: those that are in the way when it is -EDQUOT; ret_ended: those of the same device,
+ * which were ended. Both are empty before the call. */
 MUST_USE int book__open(struct lease_book *b, const struct lease *lease, unsigned limit,
-                        int64_t now_ms, uint32_t life_ms, struct book_list *ret_full);
+                        int64_t now_ms, uint32_t life_ms, struct book_list *ret_full,
+                        struct book_list *ret_ended);
 MUST_USE int book__list(struct lease_book *b, struct str user, int64_t now_ms,
                         struct book_list *ret);
 MUST_USE int book__end(struct lease_book *b, struct str user, struct str session, int64_t now_ms);

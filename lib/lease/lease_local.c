@@ -62,14 +62,32 @@ static int local_begin(struct leases *l, struct lease_op *op, struct local_turn 
     return 0;
 }
 
+static void local_on_told(void *arg, int res, const struct bus_answer *answer)
+{
+    (void)arg, (void)res, (void)answer; /* who misses a notice learns it at the next renewal */
+}
+
+static int local_tell(struct lease_local *l, struct str session)
+{
+    return bus_publish(l->bus, STR(LEASE_CHANNEL), session, local_on_told, NULL);
+}
+
 static int local_open(struct leases *l, const struct lease *lease, unsigned limit,
                       struct lease_op *op)
 {
     struct local_turn *t;
+    struct book_list ended = {0};
     int r = local_begin(l, op, &t);
-    if (r == 0)
-        t->res = book__open(t->of->book, lease, limit, clock_real_ms(), l->life_ms, &t->list);
-    return r;
+    if (r < 0)
+        return r;
+    t->res = book__open(t->of->book, lease, limit, clock_real_ms(), l->life_ms, &t->list, &ended);
+    for (unsigned i = 0; i < ended.count; i++) {
+        r = local_tell(t->of, ended.at[i].session);
+        if (r < 0 && t->res == 0)
+            t->res = r;
+    }
+    book__list_clear(&ended);
+    return 0;
 }
 
 static int local_list(struct leases *l, struct str user, struct lease_op *op)
@@ -81,11 +99,6 @@ static int local_list(struct leases *l, struct str user, struct lease_op *op)
     return r;
 }
 
-static void local_on_told(void *arg, int res, const struct bus_answer *answer)
-{
-    (void)arg, (void)res, (void)answer; /* who misses a notice learns it at the next renewal */
-}
-
 static int local_end(struct leases *l, struct str user, struct str session, struct lease_op *op)
 {
     struct local_turn *t;
@@ -94,7 +107,7 @@ static int local_end(struct leases *l, struct str user, struct str session, stru
         return r;
     t->res = book__end(t->of->book, user, session, clock_real_ms());
     if (t->res == 0)
-        t->res = bus_publish(t->of->bus, STR(LEASE_CHANNEL), session, local_on_told, NULL);
+        t->res = local_tell(t->of, session);
     return 0;
 }
 

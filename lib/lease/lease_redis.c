@@ -15,83 +15,99 @@
 
 #define UNIT "\x1f"
 
-/* What the scripts share: `now`, `keep(ms)`, and `read()`, which drops what has expired and gives
- * the live ones and the count of the ended ones. */
-#define LUA_COMMON                                                                                 \
-    "local key = KEYS[1]\n"                                                                        \
-    "local time = redis.call('TIME')\n"                                                            \
-    "local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"                                    \
-    "local function text(n) return string.format('%.0f', n) end\n"                                 \
-    "local function keep(ms)\n"                                                                    \
-    "  if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, text(ms)) end\n"            \
-    "end\n"                                                                                        \
-    "local function read()\n"                                                                      \
-    "  local live, ended, all = {}, {}, redis.call('HGETALL', key)\n"                              \
-    "  for i = 1, #all, 2 do\n"                                                                    \
-    "    local kind, id = string.sub(all[i], 1, 2), string.sub(all[i], 3)\n"                       \
-    "    local ends = tonumber(string.match(all[i + 1], '^%d+')) or 0\n"                           \
-    "    if kind ~= 'l:' and kind ~= 'e:' then ends = now + 1\n"                                   \
-    "    elseif ends <= now then redis.call('HDEL', key, all[i])\n"                                \
-    "    elseif kind == 'l:' then live[#live + 1] = {id, all[i + 1]}\n"                            \
-    "    else ended[#ended + 1] = {id, ends} end\n"                                                \
-    "  end\n"                                                                                      \
-    "  return live, ended\n"                                                                       \
-    "end\n"                                                                                        \
-    "local function flat(first, live)\n"                                                           \
-    "  local out = {first}\n"                                                                      \
-    "  for i = 1, #live do out[#out + 1] = live[i][1]; out[#out + 1] = live[i][2] end\n"           \
-    "  return out\n"                                                                               \
+/* clang-format off */
+/* What the scripts share: `now`; keep(ms): the hash lives that long at least; read(): drops what
+ * has expired, gives the live ones and the ended ones; finish(): ends one and tells; flat(): an
+ * answer. */
+#define LUA_COMMON \
+    "local key = KEYS[1]\n" \
+    "local time = redis.call('TIME')\n" \
+    "local now = time[1] * 1000 + math.floor(time[2] / 1000)\n" \
+    "local function text(n) return string.format('%.0f', n) end\n" \
+    "local function keep(ms)\n" \
+    "  if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, text(ms)) end\n" \
+    "end\n" \
+    "local function read()\n" \
+    "  local live, ended, all = {}, {}, redis.call('HGETALL', key)\n" \
+    "  for i = 1, #all, 2 do\n" \
+    "    local kind, id = string.sub(all[i], 1, 2), string.sub(all[i], 3)\n" \
+    "    local ends = tonumber(string.match(all[i + 1], '^%d+')) or 0\n" \
+    "    if kind ~= 'l:' and kind ~= 'e:' then ends = now + 1\n" \
+    "    elseif ends <= now then redis.call('HDEL', key, all[i])\n" \
+    "    elseif kind == 'l:' then live[#live + 1] = {id, all[i + 1]}\n" \
+    "    else ended[#ended + 1] = {id, ends} end\n" \
+    "  end\n" \
+    "  return live, ended\n" \
+    "end\n" \
+    "local function finish(id, record, ended, most)\n" \
+    "  local until_ms = tonumber(string.match(record, '^%d+\\031(%d+)')) or 0\n" \
+    "  redis.call('HDEL', key, 'l:' .. id)\n" \
+    "  if until_ms > now then\n" \
+    "    redis.call('HSET', key, 'e:' .. id, text(until_ms))\n" \
+    "    ended[#ended + 1] = {id, until_ms}\n" \
+    "    keep(until_ms - now)\n" \
+    "  end\n" \
+    "  if #ended > most then\n" \
+    "    table.sort(ended, function(a, b) return a[2] < b[2] end)\n" \
+    "    redis.call('HDEL', key, 'e:' .. table.remove(ended, 1)[1])\n" \
+    "  end\n" \
+    "  redis.call('PUBLISH', '" LEASE_CHANNEL "', id)\n" \
+    "end\n" \
+    "local function flat(first, live)\n" \
+    "  local out = {first}\n" \
+    "  for i = 1, #live do out[#out + 1] = live[i][1]; out[#out + 1] = live[i][2] end\n" \
+    "  return out\n" \
     "end\n"
 
-/* ARGV: session, limit, life, until, the rest of the record. Answers {1} or {0, session, record,
- * ...}. */
+/* ARGV: session, limit, life, until, the rest of the record, device, how many ended ones are kept.
+ * Answers {1} or {0, session, record, ...}. */
 static const char lease_lua_open[] = LUA_COMMON
-    "local live = read()\n"
+    "local live, ended = read()\n"
+    "local count = 0\n"
     "for i = 1, #live do if live[i][1] == ARGV[1] then return {1} end end\n"
-    "if #live >= tonumber(ARGV[2]) then return flat(0, live) end\n"
+    "for i = 1, #live do\n"
+    "  local id, record = live[i][1], live[i][2]\n"
+    "  local device = string.match(record, '^%d+\\031%d+\\031%d+\\031([^\\031]*)')\n"
+    "  if ARGV[6] ~= '' and device == ARGV[6] then finish(id, record, ended, tonumber(ARGV[7]))\n"
+    "  else count = count + 1 end\n"
+    "end\n"
+    "if count >= tonumber(ARGV[2]) then return flat(0, (read())) end\n"
     "redis.call('HSET', key, 'l:' .. ARGV[1],\n"
     "  text(now + ARGV[3]) .. '\\031' .. ARGV[4] .. '\\031' .. text(now) .. '\\031' .. ARGV[5],\n"
     "  'limit', ARGV[2])\n"
     "keep(math.max(tonumber(ARGV[3]), ARGV[4] - now))\n"
     "return {1}\n";
 
-static const char lease_lua_list[] = LUA_COMMON "return flat(1, (read()))\n";
+static const char lease_lua_list[] = LUA_COMMON
+    "return flat(1, (read()))\n";
 
 /* ARGV: session, how many ended ones are kept. Answers 1, or 0: no such session. */
-static const char lease_lua_end[] =
-    LUA_COMMON "local record = redis.call('HGET', key, 'l:' .. ARGV[1])\n"
-               "if not record then return 0 end\n"
-               "local live, ended = read()\n"
-               "local until_ms = tonumber(string.match(record, '^%d+\\031(%d+)')) or 0\n"
-               "redis.call('HDEL', key, 'l:' .. ARGV[1])\n"
-               "if #ended >= tonumber(ARGV[2]) then\n"
-               "  table.sort(ended, function(a, b) return a[2] < b[2] end)\n"
-               "  redis.call('HDEL', key, 'e:' .. ended[1][1])\n"
-               "end\n"
-               "if until_ms > now then\n"
-               "  redis.call('HSET', key, 'e:' .. ARGV[1], text(until_ms))\n"
-               "  keep(until_ms - now)\n"
-               "end\n"
-               "redis.call('PUBLISH', '" LEASE_CHANNEL "', ARGV[1])\n"
-               "return 1\n";
+static const char lease_lua_end[] = LUA_COMMON
+    "local record = redis.call('HGET', key, 'l:' .. ARGV[1])\n"
+    "if not record then return 0 end\n"
+    "local live, ended = read()\n"
+    "finish(ARGV[1], record, ended, tonumber(ARGV[2]))\n"
+    "return 1\n";
 
-/* ARGV: session, life, until, the rest of the record of one that is not known. Answers an enum
- * lease_state. */
-static const char lease_lua_renew[] =
-    LUA_COMMON "local gone = tonumber(redis.call('HGET', key, 'e:' .. ARGV[1]) or '')\n"
-               "if gone and gone > now then return 2 end\n"
-               "local record = redis.call('HGET', key, 'l:' .. ARGV[1]) or ''\n"
-               "local ends, until_ms, rest = string.match(record, '^(%d+)\\031(%d+)\\031(.*)$')\n"
-               "if not ends or tonumber(ends) <= now then\n"
-               "  local limit = tonumber(redis.call('HGET', key, 'limit') or '')\n"
-               "  if limit and #(read()) >= limit then return 3 end\n"
-               "end\n"
-               "until_ms = math.max(tonumber(until_ms or 0), tonumber(ARGV[3]))\n"
-               "rest = rest or (text(now) .. '\\031' .. ARGV[4])\n"
-               "redis.call('HSET', key, 'l:' .. ARGV[1],\n"
-               "  text(now + ARGV[2]) .. '\\031' .. text(until_ms) .. '\\031' .. rest)\n"
-               "keep(math.max(tonumber(ARGV[2]), until_ms - now))\n"
-               "return 1\n";
+/* ARGV: session, life, until, the rest of the record of one that is not known, limit. Answers an
+ * enum lease_state. */
+static const char lease_lua_renew[] = LUA_COMMON
+    "local gone = tonumber(redis.call('HGET', key, 'e:' .. ARGV[1]) or '')\n"
+    "if gone and gone > now then return 2 end\n"
+    "local record = redis.call('HGET', key, 'l:' .. ARGV[1]) or ''\n"
+    "local ends, until_ms, rest = string.match(record, '^(%d+)\\031(%d+)\\031(.*)$')\n"
+    "if not ends or tonumber(ends) <= now then\n"
+    "  if ARGV[5] ~= '0' then redis.call('HSET', key, 'limit', ARGV[5]) end\n"
+    "  local limit = tonumber(redis.call('HGET', key, 'limit') or '')\n"
+    "  if limit and #(read()) >= limit then return 3 end\n"
+    "end\n"
+    "until_ms = math.max(tonumber(until_ms or 0), tonumber(ARGV[3]))\n"
+    "rest = rest or (text(now) .. '\\031' .. ARGV[4])\n"
+    "redis.call('HSET', key, 'l:' .. ARGV[1],\n"
+    "  text(now + ARGV[2]) .. '\\031' .. text(until_ms) .. '\\031' .. rest)\n"
+    "keep(math.max(tonumber(ARGV[2]), until_ms - now))\n"
+    "return 1\n";
+/* clang-format on */
 
 struct lease_redis {
     struct leases leases;
@@ -225,14 +241,18 @@ static void lease_on_end(void *arg, int res, const struct bus_answer *answer)
 static int lease_redis_open(struct leases *l, const struct lease *lease, unsigned limit,
                             struct lease_op *op)
 {
-    struct lease_text texts[3];
+    struct lease_text texts[4];
     CLEAN_BUF struct buf rest = BUF_EMPTY;
     lease_put_rest(lease, &rest);
     if (buf_error(&rest) < 0)
         return buf_error(&rest);
-    struct str args[] = {lease->session, lease_number(limit, &texts[0]),
+    struct str args[] = {lease->session,
+                         lease_number(limit, &texts[0]),
                          lease_number(l->life_ms, &texts[1]),
-                         lease_number(lease->until_ms, &texts[2]), buf_str(&rest)};
+                         lease_number(lease->until_ms, &texts[2]),
+                         buf_str(&rest),
+                         lease->device,
+                         lease_number(LEASE_ENDED_MAX, &texts[3])};
     return lease_run(l, lease_lua_open, lease->user, args, ARRAY_LEN(args), lease_on_list, op);
 }
 
@@ -285,13 +305,14 @@ static void lease_on_renew(void *arg, int res, const struct bus_answer *answer)
 
 static int lease_renew_one(struct leases *l, const struct lease *lease, struct lease_part *p)
 {
-    struct lease_text texts[2];
+    struct lease_text texts[3];
     CLEAN_BUF struct buf rest = BUF_EMPTY;
     lease_put_rest(lease, &rest);
     if (buf_error(&rest) < 0)
         return buf_error(&rest);
     struct str args[] = {lease->session, lease_number(l->life_ms, &texts[0]),
-                         lease_number(lease->until_ms, &texts[1]), buf_str(&rest)};
+                         lease_number(lease->until_ms, &texts[1]), buf_str(&rest),
+                         lease_number(lease->limit, &texts[2])};
     return lease_run(l, lease_lua_renew, lease->user, args, ARRAY_LEN(args), lease_on_renew, p);
 }
 

@@ -36,6 +36,7 @@ static void the_limit_holds(void **state)
     struct lease a = lease_of("ann", "a");
     struct lease b = lease_of("ann", "b");
     struct lease c = lease_of("ann", "c");
+    a.device = STR("d-1");
     b.asset = STR("other film");
     b.device = b.device_name = STR_NONE;
     assert_int_equal(call_list(f, "ann", &o), 0);
@@ -68,6 +69,28 @@ static void the_limit_holds(void **state)
     assert_int_equal(call_list(f, "ann", &o), 0);
     assert_int_equal(o.count, 2);
     assert_int_equal(call_open(f, &a, 3, &o), 0); /* a higher limit, from now on */
+}
+
+static void a_device_is_not_in_its_own_way(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome o;
+    struct lease a = lease_of("nora", "a");
+    struct lease b = lease_of("nora", "b");
+    struct lease c = lease_of("nora", "c");
+    struct lease d = lease_of("nora", "d");
+    a.device = b.device = d.device = STR("tab 1");
+    c.device = STR("tab");
+    assert_int_equal(call_open(f, &a, 2, &o), 0);
+    assert_int_equal(call_open(f, &c, 2, &o), 0);
+    assert_int_equal(call_open(f, &b, 2, &o), 0); /* in the place of a */
+    assert_int_equal(call_renew(f, &a), LEASE_ENDED);
+    assert_int_equal(call_renew(f, &b), LEASE_LIVE);
+    assert_int_equal(call_renew(f, &c), LEASE_LIVE);
+    assert_int_equal(call_open(f, &d, 1, &o), -EDQUOT); /* another one stands in its way */
+    assert_int_equal(o.count, 1);
+    expect_text(o.active[0].session, "c");
+    assert_int_equal(call_renew(f, &b), LEASE_ENDED);
 }
 
 static void only_the_owner_ends(void **state)
@@ -179,6 +202,10 @@ static void what_was_forgotten_is_taken_up(void **state)
     assert_int_equal(call_open(f, &c, 3, &o), 0);
     struct lease d = lease_of("hans", "d");
     assert_int_equal(call_renew(f, &d), LEASE_FULL); /* now the limit is known */
+    d.limit = 4;                                     /* another one is told */
+    assert_int_equal(call_renew(f, &d), LEASE_LIVE);
+    struct lease e = lease_of("hans", "e");
+    assert_int_equal(call_renew(f, &e), LEASE_FULL);
 }
 
 static void many_are_renewed_at_once(void **state)
@@ -403,6 +430,9 @@ static void all_hear_of_an_end(void **state)
     }
     assert_int_equal(call_open(f, &a, 1, &o), 0);
     assert_int_equal(call_end(f, "karl", "not this"), -ENOENT); /* tells nobody */
+    a.session = STR("next one");
+    a.device = STR("d");
+    assert_int_equal(call_open(f, &a, 2, &o), 0);
     assert_int_equal(call_end(f, "karl", "loud one"), 0);
     run_until(f->loop, &near.heard, 1);
     assert_string_equal(near.last, "loud one");
@@ -411,6 +441,10 @@ static void all_hear_of_an_end(void **state)
         assert_string_equal(far[i].watcher.last, "loud one");
         assert_int_equal(far[i].watcher.heard, 1);
     }
+    a.session = STR("last one"); /* ends the next one */
+    assert_int_equal(call_open(f, &a, 2, &o), 0);
+    run_until(f->loop, &near.heard, 2);
+    assert_string_equal(near.last, "next one");
     lease_unwatch(w);
 }
 
@@ -419,6 +453,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(the_limit_holds),
+        TEST(a_device_is_not_in_its_own_way),
         TEST(only_the_owner_ends),
         TEST(what_is_not_renewed_expires),
         TEST(the_ended_stay_ended_until_their_tokens_expire),

@@ -114,7 +114,6 @@ static inline struct lease lease_of(const char *user, const char *session)
         .user = str_of(user),
         .session = str_of(session),
         .asset = STR("film"),
-        .device = STR("d-1"),
         .device_name = STR("Wohnzimmer \xc3\xa4\"'\\|:"),
         .until_ms = clock_real_ms() + 3600 * 1000,
     };
