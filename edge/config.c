@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/edge.h"
 #include <errno.h>
+#include "edge/lease.h"
 
 static const cyaml_schema_field_t edge_fields[] = {
     HTTP_LISTEN_FIELD("listen", struct edge_config, listen),
@@ -11,6 +12,9 @@ static const cyaml_schema_field_t edge_fields[] = {
                          &upstream_schema, 1, UPSTREAMS_MAX),
     CYAML_FIELD_SEQUENCE("routes", CYAML_FLAG_POINTER, struct edge_config, routes, &route_schema, 1,
                          ROUTES_MAX),
+    BUS_CONFIG_FIELDS(struct edge_config, bus),
+    CYAML_FIELD_MAPPING_PTR("lease", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct edge_config,
+                            lease, lease_config_fields),
     CYAML_FIELD_BOOL("access_log", CYAML_FLAG_OPTIONAL, struct edge_config, access_log),
     CYAML_FIELD_END,
 };
@@ -50,5 +54,7 @@ int edge_check(const void *config, struct err *err)
         r = upstream_check(c->upstreams, c->upstreams_count, err);
     if (r == 0)
         r = route_check(c->routes, c->routes_count, err);
+    if (r == 0)
+        r = lease_config_check(c, err);
     return r < 0 ? r : edge_check_join(c, err);
 }

@@ -7,6 +7,7 @@
 #include "edge/before.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
+#include "edge/lease.h"
 #include "edge/views.h"
 
 #define EDGE_DRAIN_MS         10000
@@ -73,6 +74,7 @@ static void edge_worker_stop(void *arg, void *worker)
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
+    lease_desk_free(w->leases);
     free(w);
 }
 
@@ -108,6 +110,8 @@ static int edge_worker_open(struct edge_worker *w)
         r = edge_worker_open_fetches(w);
     if (r == 0)
         r = gate_new(w->edge, &w->gate);
+    if (r == 0)
+        r = lease_desk_new(w->edge->leases, w, &w->leases);
     if (r == 0)
         r = assets_new(w, &w->assets);
     if (r == 0)
@@ -210,6 +214,8 @@ static int edge_open(struct edge *e, struct err *err)
     edge_make_metrics(e);
     r = edge_open_store(e, err);
     if (r == 0)
+        r = lease_hub_new(e, err, &e->leases);
+    if (r == 0)
         r = edge_open_server(e, err);
     if (r == 0)
         r = edge_open_admin(e, err);
@@ -248,6 +254,7 @@ void edge_stop(struct edge *e)
         http_server_drain(e->server, EDGE_DRAIN_MS);
     http_server_free(e->admin);
     http_server_free(e->server);
+    lease_hub_free(e->leases);
     fills_free(e->fills);
     store_close(e->store);
     metrics_free(e->registry);

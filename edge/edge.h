@@ -10,6 +10,7 @@
 #pragma once
 #include "base/config.h"
 #include "base/metrics.h"
+#include "bus/bus_config.h"
 #include "edge/route.h"
 #include "edge/upstream.h"
 #include "fetch/fetch.h"
@@ -29,6 +30,8 @@ struct edge_config {
     unsigned upstreams_count;
     struct route_config *routes;
     unsigned routes_count;
+    struct bus_config bus;
+    struct lease_config *lease; /* NULL: sessions are not looked at */
     bool access_log;
 };
 
@@ -48,6 +51,9 @@ struct assets;
 struct before;
 struct views;
 struct gate;
+struct lease_config;
+struct lease_hub;
+struct lease_desk;
 
 struct edge {
     uint32_t magic;
@@ -59,6 +65,7 @@ struct edge {
     struct edge_metrics metrics;
     struct store *store;
     struct fills *fills;
+    struct lease_hub *leases;
     struct http_server *server;
     struct http_server *admin;
 };
@@ -70,6 +77,7 @@ struct edge_worker {
     struct loop_watch *watch;
     struct fetch **fetches; /* by upstream: edge_fetch */
     struct gate *gate;
+    struct lease_desk *leases;
     struct assets *assets;
     struct before *before;
     struct views *views;

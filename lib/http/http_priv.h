@@ -174,6 +174,8 @@ struct http_req {
     bool answered;
     bool is_head;
     bool failed; /* the body ended before its end */
+    bool is_cut; /* http_cut.c: the body ends as soon as it may */
+    uint64_t mark;
     unsigned method;
     uint64_t start_us;
     uint64_t expect; /* body bytes that the answer promised; UINT64_MAX: unknown */
