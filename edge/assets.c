@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "edge/before.h"
 #include "edge/load.h"
+#include "edge/upstream_fetch.h"
 
 #define ASSETS_BUCKETS      1024
 #define ASSETS_REF_NAME     (sizeof "now-" + DIGEST_TEXT_SIZE)
@@ -30,7 +31,7 @@ struct assets_entry {
     uint64_t asked_ms;
     bool asking; /* the origin, or the presentation's bytes */
     bool from_store;
-    struct fetch_op *op;
+    struct upstream_fetch *op;
     struct buf answer;
     struct digest wanted; /* the presentation under way */
     char name[STORE_NAME_MAX + 1];
@@ -86,7 +87,7 @@ struct assets *assets_free(struct assets *a)
         for (struct assets_entry *e = a->buckets[i]; e != NULL;) {
             struct assets_entry *next = e->next;
             if (e->op != NULL)
-                fetch_cancel(e->op);
+                upstream_fetch_cancel(e->op);
             entry_answer(e, -ECANCELED);
             entry_free(e);
             e = next;
@@ -292,19 +293,24 @@ static void entry_ask(struct assets_entry *e)
     e->asked_ms = clock_mono_ms();
     buf_clear(&e->answer);
     metric_add(w->edge->metrics.ref_fetches, 1);
-    CLEAN_BUF struct buf url = BUF_EMPTY;
-    buf_printf(&url, "%s/ref/%s", u->config->servers[0], e->name);
-    struct fetch_request request = {
+    CLEAN_BUF struct buf path = BUF_EMPTY;
+    buf_printf(&path, "/ref/%s", e->name);
+    const struct fetch_request request = {
         .method = "GET",
-        .url = url.data,
-        .bearer = upstream_bearer(u),
+        .shared = true,
         .on_data = entry_on_data,
         .on_done = entry_on_ref,
         .arg = e,
     };
-    int r = buf_error(&url);
+    const struct upstream_ask ask = {
+        .upstream = u,
+        .key = e->key,
+        .path = buf_str(&path),
+        .request = &request,
+    };
+    int r = buf_error(&path);
     if (r == 0)
-        r = fetch_start(edge_fetch(w, u), &request, &e->op);
+        r = upstream_fetch_start(w, &ask, &e->op);
     if (r < 0)
         entry_fall_back(e, r);
 }

@@ -5,6 +5,9 @@
 
 static const cyaml_schema_field_t edge_fields[] = {
     HTTP_LISTEN_FIELD("listen", struct edge_config, listen),
+    CYAML_FIELD_SEQUENCE("also_listen", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                         struct edge_config, also_listen, &http_listen_schema, 0,
+                         EDGE_LISTENS_MAX - 1),
     HTTP_LISTEN_FIELD("admin_listen", struct edge_config, admin_listen),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct edge_config, workers),
     STORE_CONFIG_FIELD("store", struct edge_config, store),
@@ -15,6 +18,8 @@ static const cyaml_schema_field_t edge_fields[] = {
     BUS_CONFIG_FIELDS(struct edge_config, bus),
     CYAML_FIELD_MAPPING_PTR("lease", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct edge_config,
                             lease, lease_config_fields),
+    CYAML_FIELD_STRING_PTR("records_size", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct edge_config, records_size, 1, 32),
     CYAML_FIELD_BOOL("access_log", CYAML_FLAG_OPTIONAL, struct edge_config, access_log),
     CYAML_FIELD_END,
 };
@@ -46,8 +51,13 @@ int edge_check(const void *config, struct err *err)
         if (c->store.devices[i].cold)
             r = err_set(err, -EINVAL, "store: devices: a cache has no cold ones");
     }
+    uint64_t records_size = 0;
+    if (r == 0)
+        r = config_size("records_size", c->records_size, &records_size, err);
     if (r == 0)
         r = http_listen_check("listen", &c->listen, err);
+    for (unsigned i = 0; r == 0 && i < c->also_listen_count; i++)
+        r = http_listen_check("also_listen", &c->also_listen[i], err);
     if (r == 0)
         r = http_listen_check("admin_listen", &c->admin_listen, err);
     if (r == 0)

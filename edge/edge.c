@@ -5,15 +5,19 @@
 #include "base/log.h"
 #include "edge/assets.h"
 #include "edge/before.h"
+#include "edge/cache.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
 #include "edge/lease.h"
+#include "edge/upstream_fetch.h"
 #include "edge/views.h"
+#include "store/objects.h"
 
 #define EDGE_DRAIN_MS         10000
-#define EDGE_BODY_MAX         4096 /* nothing here takes a body */
+#define EDGE_BODY_MAX         4096                /* of admin_listen: nothing there takes a body */
+#define EDGE_UNSAFE_BODY_MAX  (UINT64_C(1) << 20) /* passed on to http upstreams */
+#define EDGE_METHODS          (HTTP_GET | HTTP_OPTIONS | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
 #define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
-#define EDGE_FETCH_RETRIES    2
 #define EDGE_STOP_TURN_MS     10
 
 static void edge_make_metrics(struct edge *e)
@@ -63,42 +67,20 @@ static void edge_worker_stop(void *arg, void *worker)
         return;
     if (w->store != NULL)
         fills_abandon(w);
+    if (w->cache != NULL)
+        cache_worker_stop(w->cache);
     while (w->loads > 0)
         loop_run_once(w->loop, EDGE_STOP_TURN_MS);
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
-    for (unsigned i = 0; w->fetches != NULL && i < upstreams_count(w->edge->upstreams); i++)
-        fetch_free(w->fetches[i]);
-    free(w->fetches);
+    cache_worker_free(w->cache);
+    upstream_worker_free(w->upstreams);
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
     lease_desk_free(w->leases);
     free(w);
-}
-
-struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u)
-{
-    return w->fetches[u->index];
-}
-
-static int edge_worker_open_fetches(struct edge_worker *w)
-{
-    unsigned count = upstreams_count(w->edge->upstreams);
-    w->fetches = calloc(count, sizeof(struct fetch *));
-    if (w->fetches == NULL)
-        return -ENOMEM;
-    int r = 0;
-    for (unsigned i = 0; r == 0 && i < count; i++) {
-        const struct upstream *u = upstreams_at(w->edge->upstreams, i);
-        const struct fetch_options options = {
-            .ca_file = u->config->ca_file,
-            .retries = EDGE_FETCH_RETRIES,
-        };
-        r = fetch_new(w->loop, &options, &w->fetches[i]);
-    }
-    return r;
 }
 
 static int edge_worker_open(struct edge_worker *w)
@@ -107,7 +89,7 @@ static int edge_worker_open(struct edge_worker *w)
     if (r == 0)
         r = loop_watch(w->loop, store_worker_event_fd(w->store), edge_on_store_event, w, &w->watch);
     if (r == 0)
-        r = edge_worker_open_fetches(w);
+        r = upstream_worker_new(w, &w->upstreams);
     if (r == 0)
         r = gate_new(w->edge, &w->gate);
     if (r == 0)
@@ -118,6 +100,8 @@ static int edge_worker_open(struct edge_worker *w)
         r = before_new(w, &w->before);
     if (r == 0)
         r = views_new(&w->views);
+    if (r == 0)
+        r = cache_worker_new(w, &w->cache);
     return r;
 }
 
@@ -150,7 +134,16 @@ static int edge_open_store(struct edge *e, struct err *err)
         .metric_prefix = "weir_edge",
     };
     int r = store_config_apply(&config->store, devices, &options, err);
-    return r < 0 ? r : store_open(&options, err, &e->store);
+    if (r == 0)
+        r = store_open(&options, err, &e->store);
+    struct objects_options objects = {
+        .path = options.path,
+        .metrics = e->registry,
+        .metric_prefix = "weir_edge",
+    };
+    if (r == 0 && config->records_size != NULL)
+        r = config_size("records_size", config->records_size, &objects.size_max, err);
+    return r < 0 ? r : objects_open(&objects, err, &e->objects);
 }
 
 static int edge_open_admin(struct edge *e, struct err *err)
@@ -175,12 +168,14 @@ static int edge_open_admin(struct edge *e, struct err *err)
 static int edge_open_server(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
-    struct http_listen listen = http_listen_of(&config->listen);
+    struct http_listen listens[EDGE_LISTENS_MAX] = {http_listen_of(&config->listen)};
+    for (unsigned i = 0; i < config->also_listen_count; i++)
+        listens[i + 1] = http_listen_of(&config->also_listen[i]);
     struct http_options options = {
-        .listens = &listen,
-        .listens_count = 1,
+        .listens = listens,
+        .listens_count = config->also_listen_count + 1,
         .workers = config->workers,
-        .body_size_max = EDGE_BODY_MAX,
+        .body_size_max = EDGE_UNSAFE_BODY_MAX,
         .server_name = "weir-edge",
         .access_log = config->access_log,
         .metrics = e->registry,
@@ -192,7 +187,7 @@ static int edge_open_server(struct edge *e, struct err *err)
     int r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
-    r = http_route(e->server, HTTP_GET | HTTP_OPTIONS, "/", edge_serve, e);
+    r = http_route(e->server, EDGE_METHODS, "/", edge_serve, e);
     if (r < 0)
         return err_errno(err, r, "adding routes");
     return http_server_start(e->server, err);
@@ -212,7 +207,13 @@ static int edge_open(struct edge *e, struct err *err)
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
+    upstreams_measure(e->upstreams, e->registry);
     r = edge_open_store(e, err);
+    if (r == 0) {
+        r = cache_new(e, &e->cache);
+        if (r < 0)
+            (void)err_errno(err, r, "starting");
+    }
     if (r == 0)
         r = lease_hub_new(e, err, &e->leases);
     if (r == 0)
@@ -256,6 +257,8 @@ void edge_stop(struct edge *e)
     http_server_free(e->server);
     lease_hub_free(e->leases);
     fills_free(e->fills);
+    cache_free(e->cache);
+    objects_close(e->objects);
     store_close(e->store);
     metrics_free(e->registry);
     routes_free(e->routes);

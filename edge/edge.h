@@ -19,10 +19,13 @@
 #include "store/store_config.h"
 #include "token/token.h"
 
+#define EDGE_LISTENS_MAX       8
 #define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
 
 struct edge_config {
     struct http_listen_config listen;
+    struct http_listen_config *also_listen; /* further ones, as for clear text beside TLS */
+    unsigned also_listen_count;
     struct http_listen_config admin_listen; /* /metrics and /health */
     unsigned workers;
     struct store_config store;
@@ -32,6 +35,7 @@ struct edge_config {
     unsigned routes_count;
     struct bus_config bus;
     struct lease_config *lease; /* NULL: sessions are not looked at */
+    char *records_size;         /* of what is known of URLs, on disk; NULL: 1G */
     bool access_log;
 };
 
@@ -46,7 +50,11 @@ struct edge_metrics {
     struct metric *fill_seconds;
 };
 
+struct cache;
+struct cache_worker;
 struct fills;
+struct objects;
+struct purge;
 struct assets;
 struct before;
 struct views;
@@ -54,6 +62,7 @@ struct gate;
 struct lease_config;
 struct lease_hub;
 struct lease_desk;
+struct upstream_worker;
 
 struct edge {
     uint32_t magic;
@@ -64,8 +73,11 @@ struct edge {
     struct metrics *registry;
     struct edge_metrics metrics;
     struct store *store;
+    struct objects *objects; /* what is known of URLs, and what was purged */
+    struct purge *purge;
     struct fills *fills;
     struct lease_hub *leases;
+    struct cache *cache;
     struct http_server *server;
     struct http_server *admin;
 };
@@ -75,20 +87,19 @@ struct edge_worker {
     struct loop *loop;
     struct store_worker *store;
     struct loop_watch *watch;
-    struct fetch **fetches; /* by upstream: edge_fetch */
+    struct upstream_worker *upstreams;
     struct gate *gate;
     struct lease_desk *leases;
     struct assets *assets;
     struct before *before;
     struct views *views;
+    struct cache_worker *cache;
     unsigned loads; /* under way: load.h. The worker stops when there are none */
 };
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
 void edge_stop(struct edge *e);
 uint16_t edge_port(const struct edge *e);
-
-struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u);
 
 /* serve.c: every request, by its route. */
 http_handler edge_serve;

@@ -4,9 +4,11 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "edge/upstream_fetch.h"
 
 #define FILLS_BUCKETS         1024
 #define FILLS_ABANDON_WAIT_MS 100
@@ -25,7 +27,7 @@ struct fill {
     struct edge_worker *writer;
     const struct upstream *upstream;
     struct digest_state *hash;
-    struct fetch_op *op;
+    struct upstream_fetch *op;
     uint64_t started_us;
     uint32_t received;
 
@@ -329,13 +331,16 @@ static void fill_on_done(void *arg, int res, unsigned status)
 {
     struct fill *f = arg;
     (void)status; /* fill_on_head has judged it */
+    struct upstream_fetch *op = f->op;
     f->op = NULL;
     if (res == 0 && (f->space == NULL || f->received != f->size))
         res = -ECONNRESET;
     if (res == 0) {
         struct digest d = digest_state_final(f->hash);
-        if (!digest_eq(&d, &f->digest))
+        if (!digest_eq(&d, &f->digest)) {
+            upstream_fetch_blame(op);
             res = -EBADMSG;
+        }
     }
     if (res < 0) {
         fill_fail(f, res);
@@ -356,25 +361,26 @@ static void fill_on_done(void *arg, int res, unsigned status)
 
 static int fill_start(struct fill *f)
 {
-    const struct upstream *u = f->upstream;
     char text[DIGEST_TEXT_SIZE];
     digest_format(&f->digest, text);
-    CLEAN_BUF struct buf url = BUF_EMPTY;
-    buf_printf(&url, "%s/blob/%s", u->config->servers[0], text);
-    int r = buf_error(&url);
-    if (r < 0)
-        return r;
-    struct fetch_request request = {
+    char path[sizeof "/blob/" + DIGEST_TEXT_SIZE];
+    (void)snprintf(path, sizeof path, "/blob/%s", text); /* sized to fit */
+    const struct fetch_request request = {
         .method = "GET",
-        .url = url.data,
-        .bearer = upstream_bearer(u),
+        .shared = true,
         .on_head = fill_on_head,
         .on_data = fill_on_data,
         .on_done = fill_on_done,
         .arg = f,
     };
+    const struct upstream_ask ask = {
+        .upstream = f->upstream,
+        .key = f->digest,
+        .path = str_of(path),
+        .request = &request,
+    };
     f->started_us = clock_mono_us();
-    return fetch_start(edge_fetch(f->writer, u), &request, &f->op);
+    return upstream_fetch_start(f->writer, &ask, &f->op);
 }
 
 static int fill_new(struct edge_worker *w, const struct upstream *u, const struct digest *d,
@@ -462,7 +468,7 @@ void fills_abandon(struct edge_worker *w)
     struct fill *f;
     while ((f = fills_find_of(w->edge->fills, w)) != NULL) {
         if (f->op != NULL) {
-            fetch_cancel(f->op);
+            upstream_fetch_cancel(f->op);
             f->op = NULL;
             fill_fail(f, -ECANCELED);
         } else {

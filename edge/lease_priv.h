@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lease_priv: what desks and hub share.
  *
- * Life:    a session is made by the desk whose request first names it, goes to the hub, and is freed
- *          with its last reference (hub's table, desks' tables, messages).
+ * Life:    a session is made by the desk whose request first names it, goes to the hub, and is
+ *          freed with its last reference (hub's table, desks' tables, messages).
  * Owner:   references.
- * Threads: state, used and until_s are atomic; what is marked as the hub's is its thread's; the rest
- *          never changes.
+ * Threads: state, used and until_s are atomic; what is marked as the hub's is its thread's; the
+ *          rest never changes.
  * Errors:  none.
  * Units:   as named. */
 #pragma once

@@ -21,6 +21,8 @@ static const cyaml_schema_field_t route_fields[] = {
     CYAML_FIELD_STRING_PTR("upstream", CYAML_FLAG_POINTER, struct route_config, upstream, 1, 64),
     TEXT_OPTIONAL("token_ring_file", token_ring_file),
     TEXT_OPTIONAL("allow_origin", allow_origin),
+    CYAML_FIELD_MAPPING("cache", CYAML_FLAG_OPTIONAL, struct route_config, cache,
+                        cache_config_fields),
     CYAML_FIELD_END,
 };
 
@@ -43,6 +45,10 @@ static int route_check_one(const struct route_config *c, struct err *err)
     if (star != NULL && (star != c->host || star[1] != '.'))
         return err_set(err, -EINVAL, "routes: host: '%s' has a '*' other than in a leading '*.'",
                        c->host);
+    struct cache_rules rules;
+    int r = cache_rules_of(&c->cache, &rules, err);
+    if (r < 0)
+        return r;
     CLEAN(token_ring_free) struct token_ring *ring = NULL;
     return c->token_ring_file == NULL ? 0 : token_ring_load(c->token_ring_file, &ring, err);
 }
@@ -102,6 +108,9 @@ static int routes_add(struct routes *r, const struct route_config *c, struct ups
     one->upstream = upstream_find(upstreams, str_of(c->upstream));
     if (one->upstream == NULL)
         return err_set(err, -EINVAL, "routes: there is no upstream with the name %s", c->upstream);
+    int error = cache_rules_of(&c->cache, &one->cache, err);
+    if (error < 0)
+        return error;
     return c->token_ring_file == NULL ? 0 : token_ring_load(c->token_ring_file, &one->ring, err);
 }
 

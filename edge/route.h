@@ -10,6 +10,7 @@
  * The most exact host wins ("a.example.org", then "*.example.org", then none), among its routes the
  * longest prefix. */
 #pragma once
+#include "edge/cache_config.h"
 #include "edge/upstream.h"
 #include "token/token.h"
 
@@ -21,12 +22,14 @@ struct route_config {
     char *upstream;        /* its name */
     char *token_ring_file; /* JWK Set; NULL: no token is asked for */
     char *allow_origin;    /* Access-Control-Allow-Origin; NULL: "*" */
+    struct cache_config cache;
 };
 
 struct route {
     const struct route_config *config;
     struct upstream *upstream;
     struct token_ring *ring; /* NULL: open to all */
+    struct cache_rules cache;
 };
 
 struct routes;

@@ -2,6 +2,7 @@
 /* What happens to every request before its kind of upstream takes it: the route that is for it, its
  * rules, its token. */
 #include "edge/serve.h"
+#include "edge/cache.h"
 #include "edge/lease.h"
 
 static void serve_cors(struct http_req *req, const struct route *route)
@@ -49,8 +50,14 @@ static void serve_routed(struct http_req *req, struct edge_worker *w, struct gat
         serve_preflight(req);
     else if (!gate_admit(w->gate, route, req, pass, &why))
         serve_refuse(req, why.code, why.message);
-    else if (lease_admit(w->leases, req, pass->claims, serve_again))
+    else if (!lease_admit(w->leases, req, pass->claims, serve_again))
+        return; /* refused, or it comes again */
+    else if (upstream_is_http(route->upstream))
+        cache_serve(req, route, pass);
+    else if (http_req_method(req) == HTTP_GET)
         serve_weir(req, route, pass);
+    else
+        http_reply_error(req, 405, "METHOD_NOT_ALLOWED", "This path does not take this method");
 }
 
 static void serve_one(struct http_req *req, bool again)

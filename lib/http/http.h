@@ -112,8 +112,8 @@ void *http_req_worker(const struct http_req *req);
 /* "Authorization: Bearer X" gives X; STR_NONE otherwise. */
 struct str http_req_bearer(const struct http_req *req);
 
-/* A number of the caller's, not 0, by which its response can be ended: http_cut_marked ends those of
- * this loop's worker that are not yet out, abruptly, and tells how many. Loop's thread. */
+/* A number of the caller's, not 0, by which its response can be ended: http_cut_marked ends those
+ * of this loop's worker that are not yet out, abruptly, and tells how many. Loop's thread. */
 void http_req_mark(struct http_req *req, uint64_t mark);
 unsigned http_cut_marked(struct http_server *s, struct loop *loop, uint64_t mark);
 
@@ -145,7 +145,7 @@ struct http_source_ops {
 #define HTTP_SIZE_UNKNOWN UINT64_MAX
 
 struct http_entity {
-    unsigned status;           /* 0: 200. Others are sent whole: no conditions, no ranges */
+    unsigned status;           /* 0: 200. Another (or 200) is sent as it is: no condition, no range */
     const char *type;          /* Content-Type */
     const char *etag;          /* with its quotes, strong; NULL: none */
     const char *cache_control; /* NULL: none */
@@ -155,6 +155,9 @@ struct http_entity {
     void *source;
     uint64_t
         size; /* of the source's whole body; HTTP_SIZE_UNKNOWN: no ranges, ends at read -ENODATA */
+    /* Further ones, lent as the source is, without control characters. Where there are any, etag,
+     * cache_control and modified_s are taken to be among them: they decide, and are not written. */
+    struct fields fields;
 };
 
 /* Answers 200, 206 (one range, or multipart/byteranges), 304, 412 or 416 as the request's

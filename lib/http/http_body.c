@@ -140,7 +140,7 @@ static void http_body_pump_once(struct http_req *req)
     ASSERT(count > 0 || last);
     if (last)
         b->ended = true;
-    h2o_send(req->h2o, vecs, count, last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
+    http__send(req, vecs, count, last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
 }
 
 static void http_body_pump(struct http_req *req)

@@ -15,6 +15,9 @@ const cyaml_schema_field_t http_listen_fields[] = {
     CYAML_FIELD_END,
 };
 
+const cyaml_schema_value_t http_listen_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct http_listen_config, http_listen_fields)};
+
 int http_listen_check(const char *key, const struct http_listen_config *c, struct err *err)
 {
     if ((c->cert_file == NULL) != (c->key_file == NULL))

@@ -18,6 +18,7 @@ struct http_listen_config {
 };
 
 extern const cyaml_schema_field_t http_listen_fields[];
+extern const cyaml_schema_value_t http_listen_schema; /* an entry of a sequence of them */
 
 /* HTTP_LISTEN_FIELD("listen", struct edge_config, listen) in a daemon's schema. */
 #define HTTP_LISTEN_FIELD(key, type, member)                                                       \

@@ -180,6 +180,7 @@ struct http_req {
     uint64_t start_us;
     uint64_t expect; /* body bytes that the answer promised; UINT64_MAX: unknown */
     struct str path, query;
+    struct str date; /* to be sent instead of now; lent until the head is out */
     char id[ID_TEXT_SIZE];
     char peer[HTTP_PEER_SIZE];
     struct http_body body;
@@ -205,6 +206,8 @@ void http__req_free_all(struct http_worker *w);
 /* http_reply.c */
 void http__set_status(struct http_req *req, unsigned status);
 void http__add_header(struct http_req *req, const char *name, struct str value);
+void http__lend_header(struct http_req *req, const struct field *f); /* not copied */
+void http__send(struct http_req *req, h2o_iovec_t *vecs, size_t count, h2o_send_state_t state);
 void http__send_nothing(struct http_req *req); /* status and headers are set: no body */
 struct str http__pool_copy(struct http_req *req, struct str s);
 
