@@ -11,6 +11,7 @@
 #include "base/config.h"
 #include "base/metrics.h"
 #include "edge/purge.h"
+#include "bus/bus_config.h"
 #include "edge/route.h"
 #include "edge/upstream.h"
 #include "fetch/fetch.h"
@@ -38,6 +39,8 @@ struct edge_config {
     unsigned upstreams_count;
     struct route_config *routes;
     unsigned routes_count;
+    struct bus_config bus;
+    struct lease_config *lease;       /* NULL: sessions are not looked at */
     struct prefetch_config *prefetch; /* NULL: nothing is fetched ahead */
     char *records_size;               /* of what is known of URLs, on disk; NULL: 1G */
     enum http_access_log access_log;
@@ -69,6 +72,9 @@ struct prefetch_worker;
 struct upstream_health;
 struct seen;
 struct seen_worker;
+struct lease_config;
+struct lease_hub;
+struct lease_desk;
 struct upstream_worker;
 
 struct edge {
@@ -84,6 +90,7 @@ struct edge {
     struct purge *purge;
     struct fills *fills;
     struct seen *seen;
+    struct lease_hub *leases;
     struct cache *cache;
     struct prefetch *prefetch; /* NULL: not wanted */
     struct http_server *server;
@@ -99,6 +106,7 @@ struct edge_worker {
     struct upstream_worker *upstreams;
     struct upstream_health *health; /* the first worker's */
     struct gate *gate;
+    struct lease_desk *leases;
     struct assets *assets;
     struct before *before;
     struct views *views;

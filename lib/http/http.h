@@ -165,6 +165,11 @@ uint64_t http_req_age_us(const struct http_req *req); /* since it came */
 /* "Authorization: Bearer X" gives X; STR_NONE otherwise. */
 struct str http_req_bearer(const struct http_req *req);
 
+/* A number of the caller's, not 0, by which its response can be ended: http_cut_marked ends those
+ * of this loop's worker that are not yet out, abruptly, and tells how many. Loop's thread. */
+void http_req_mark(struct http_req *req, uint64_t mark);
+unsigned http_cut_marked(struct http_server *s, struct loop *loop, uint64_t mark);
+
 /* --- the response ----------------------------------------------------------------------------- */
 
 /* Before the reply. name: static lower-case text; value is copied. */

@@ -153,7 +153,10 @@ static void http_body_pump(struct http_req *req)
     do {
         b->woken = false;
         b->waiting = false;
-        http_body_pump_once(req);
+        if (req->is_cut)
+            http_body_fail(req);
+        else
+            http_body_pump_once(req);
     } while (b->waiting && b->woken); /* a source may wake us from within its read */
     b->pumping = false;
     (void)http_req_unref(req);
