@@ -42,12 +42,19 @@ struct http_options {
                               * and four bodies. Beyond it the largest is answered 503 */
     const struct secret *body_secret; /* bodies above 64 KiB need this credential, else 401 before
                                        * they are read; NULL: anyone's are read. HTTP/1 only */
-    uint32_t idle_ms;        /* a connection without a request; over HTTP/1 also the time a request
+    uint32_t idle_ms;         /* a connection without a request; over HTTP/1 also the time a request
                               * may take to arrive, body included; and a client that takes nothing
                               * of its answer; 0: 60 s */
-    const char *server_name; /* the Server header, and this hop's name in Cache-Status */
-    bool access_log;         /* one JSON line a request on stderr */
-    struct metrics *metrics; /* NULL: none */
+    uint32_t head_ms;         /* a request's head, or a TLS handshake, that takes longer ends the
+                               * connection; 0: 15 s */
+    uint32_t header_size_max; /* of a request's head; a larger one is answered 431; 0: 32 KiB */
+    uint32_t connections_max; /* of all workers; beyond it idle ones go, or new ones are refused;
+                               * 0: seven eighths of the descriptors that the process may have */
+    uint32_t connections_per_address; /* beyond it new ones are refused; a /64 of IPv6 is one
+                                       * address; 0: no limit */
+    const char *server_name;          /* the Server header, and this hop's name in Cache-Status */
+    bool access_log;                  /* one JSON line a request on stderr */
+    struct metrics *metrics;          /* NULL: none */
     const char *metric_prefix;
     /* Called on each worker's thread once its loop stands and before it accepts; what it returns is
      * http_req_worker(). NULL result with *ret_r < 0 stops the start. worker_stop: at its end. */
@@ -157,3 +164,9 @@ struct http_entity {
  * in every case, also when the request is gone. */
 void http_reply_entity(struct http_req *req, const struct http_entity *e);
 void http_req_wake(struct http_req *req); /* the source has more, or its end */
+
+/* Before http_reply_entity: its body is sent with at most rate bytes a second, the first burst
+ * bytes and what was saved up since apart. What it shares the rate with: all paced answers on its
+ * connection, or all to the client's address; the rate asked for last counts. rate > 0. */
+enum http_pace_by { HTTP_PACE_CONNECTION, HTTP_PACE_ADDRESS };
+void http_res_pace(struct http_req *req, uint64_t rate, uint64_t burst, enum http_pace_by by);

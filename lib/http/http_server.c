@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@
 
 #define HTTP_BODY_SIZE_DEFAULT (UINT64_C(1) << 20)
 #define HTTP_IDLE_MS_DEFAULT   UINT32_C(60000)
+#define HTTP_HEAD_MS_DEFAULT   UINT32_C(15000)
+#define HTTP_HEADER_DEFAULT    UINT32_C(32768)
 #define HTTP_DRAIN_POLL_MS     5
 
 static void http_server_check(const struct http_server *s)
@@ -76,6 +79,32 @@ static unsigned http_server_cores(void)
     return n < 1 ? 1 : (unsigned)MIN(n, (long)HTTP_WORKERS_MAX);
 }
 
+/* The rest is for files, for upstreams, and for what is accepted to be refused. */
+static uint32_t http_server_connections_max(void)
+{
+    struct rlimit limit = {0};
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return UINT32_MAX;
+    rlim_t spare = MAX(limit.rlim_cur / 8, (rlim_t)64);
+    rlim_t rest = limit.rlim_cur > 2 * spare ? limit.rlim_cur - spare : limit.rlim_cur / 2;
+    return (uint32_t)MIN(MAX(rest, (rlim_t)1), (rlim_t)UINT32_MAX);
+}
+
+static void http_server_set_defaults(struct http_options *o)
+{
+    if (o->body_size_max == 0)
+        o->body_size_max = HTTP_BODY_SIZE_DEFAULT;
+    o->body_total_max = http__guard_total(o->body_total_max, o->body_size_max);
+    if (o->idle_ms == 0)
+        o->idle_ms = HTTP_IDLE_MS_DEFAULT;
+    if (o->head_ms == 0)
+        o->head_ms = HTTP_HEAD_MS_DEFAULT;
+    if (o->header_size_max == 0)
+        o->header_size_max = HTTP_HEADER_DEFAULT;
+    if (o->connections_max == 0)
+        o->connections_max = http_server_connections_max();
+}
+
 static int http_server_init(struct http_server *s, const struct http_options *o, struct err *err)
 {
     if (o->listens_count == 0 || o->listens_count > HTTP_LISTENS_MAX)
@@ -85,19 +114,17 @@ static int http_server_init(struct http_server *s, const struct http_options *o,
     s->server_name = str_dup(str_of(o->server_name != NULL ? o->server_name : "weir"));
     if (s->server_name == NULL)
         return err_set(err, -ENOMEM, "out of memory");
-    if (s->options.body_size_max == 0)
-        s->options.body_size_max = HTTP_BODY_SIZE_DEFAULT;
-    s->options.body_total_max =
-        http__guard_total(s->options.body_total_max, s->options.body_size_max);
-    if (s->options.idle_ms == 0)
-        s->options.idle_ms = HTTP_IDLE_MS_DEFAULT;
+    http_server_set_defaults(&s->options);
+    int r = http_limits_new(&s->limits);
+    if (r < 0)
+        return err_errno(err, r, "counting clients");
     s->workers_count = o->workers != 0 ? o->workers : http_server_cores();
     for (unsigned i = 0; i < o->listens_count; i++) {
-        int r = http_server_add_listen(&s->listeners[i], &o->listens[i], err);
+        r = http_server_add_listen(&s->listeners[i], &o->listens[i], err);
         if (r < 0)
             return r;
     }
-    int r = http__figures_init(s);
+    r = http__figures_init(s);
     if (r < 0)
         return err_set(err, r, "metric prefix %s is too long", o->metric_prefix);
     http_server_configure(s);
@@ -402,6 +429,7 @@ struct http_server *http_server_free(struct http_server *s)
         SSL_CTX_free(s->tls_retired[i]);
     free(s->tls_retired);
     http_router_free(&s->router);
+    (void)http_limits_free(s->limits);
     free(s->server_name);
     (void)pthread_cond_destroy(&s->changed);
     (void)pthread_mutex_destroy(&s->lock);

@@ -47,12 +47,12 @@ static void http_accept_some(struct http_accept *a, unsigned count)
         errno = 0;
         h2o_socket_t *sock = h2o_evloop_socket_accept(a->sock);
         if (sock != NULL) {
-            http__conn_open(a->worker, sock);
-            h2o_accept(&a->ctx, sock);
+            http__conn_open(a, sock);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             /* It stays readable: without a pause we would turn in circles. */
+            (void)http__conn_make_room(a->worker); /* there may be none to be had */
             http_worker_listen(a->worker, false);
             loop_timer_start(a->worker->loop, &a->worker->accept_retry, HTTP_ACCEPT_RETRY,
                              http_accept_again, a->worker);
@@ -173,6 +173,7 @@ void http__worker_stop(void *arg)
     struct http_worker *w = arg;
     w->stopping = true;
     http__guard_stop(w);
+    http__watch_stop(w);
     loop_timer_stop(&w->drain_timer);
     http_worker_close_listeners(w);
     for (struct http_req *req; (req = http_worker_next_unfinished(w)) != NULL;) {
@@ -271,6 +272,7 @@ void *http__worker_main(void *arg)
         http_worker_open_listeners(w);
         loop_run(w->loop);
         http_worker_wait_conns(w);
+        loop_timer_stop(&w->rehook_timer);
     }
     if (r == 0 && o->worker_stop != NULL)
         o->worker_stop(o->arg, w->user);
