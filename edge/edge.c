@@ -234,6 +234,12 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
     return 0;
 }
 
+void edge_yield(struct edge *e)
+{
+    ASSERT(e->magic == EDGE_MAGIC);
+    store_yield(e->store);
+}
+
 uint16_t edge_port(const struct edge *e)
 {
     return http_server_port(e->server, 0);

@@ -78,6 +78,8 @@ struct edge_worker {
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
 void edge_stop(struct edge *e);
+/* Another process is to have the store: this one only reads it, and fetches what it lacks. */
+void edge_yield(struct edge *e);
 uint16_t edge_port(const struct edge *e);
 
 struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u);

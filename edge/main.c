@@ -18,6 +18,13 @@ static int main_reload(void *state, const void *config, struct err *err)
     return http_server_reload_tls(e->server, err);
 }
 
+static int main_yield(void *state, struct err *err)
+{
+    (void)err;
+    edge_yield(state);
+    return 0;
+}
+
 static void main_stop(void *state)
 {
     edge_stop(state);
@@ -32,6 +39,7 @@ int main(int argc, char **argv)
         .start = main_start,
         .reload = main_reload,
         .stop = main_stop,
+        .yield = main_yield,
     };
     return daemon_main(argc, argv, &ops);
 }

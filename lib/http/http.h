@@ -90,8 +90,12 @@ MUST_USE int http_server_start(struct http_server *s, struct err *err);
 uint16_t http_server_port(const struct http_server *s, unsigned listen_index);
 MUST_USE int http_server_reload_tls(struct http_server *s, struct err *err); /* files read again */
 
-/* Accepts no more, lets what is under way finish for at most wait_ms. */
+/* Accepts no more, lets what is under way finish for at most wait_ms. Clients are told to go with
+ * their next answer (Connection: close, GOAWAY); those that ask for nothing are let go soon. */
 void http_server_drain(struct http_server *s, uint32_t wait_ms);
+/* Drains of this process that wait at all wait so long, or until SIGTERM or SIGINT is pending: for
+ * one whose place another process has taken. */
+void http_server_linger(uint32_t ms);
 struct http_server *http_server_free(struct http_server *s);
 
 /* --- the request ------------------------------------------------------------------------------ */

@@ -9,7 +9,7 @@
  * Errors:  http_frame_read: -EAGAIN the bytes are not all here.
  * Units:   bytes, milliseconds.
  * Source:  RFC 9113 sections 4.1 and 10.5; CVE-2023-44487 (rapid reset), CVE-2019-9512 to 9518,
- *          CVE-2024-27316 (CONTINUATION), CVE-2025-8671 (resets that the server is made to send). */
+ *          CVE-2024-27316 (CONTINUATION), CVE-2025-8671 (resets the server is made to send). */
 #pragma once
 #include "base/base.h"
 

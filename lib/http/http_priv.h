@@ -26,6 +26,7 @@
 #define HTTP_REQ_FREE_MAX 256 /* requests kept for reuse, a worker */
 #define HTTP_LISTENS_MAX  16
 #define HTTP_WORKERS_MAX  256
+#define HTTP_SOCKETS_MAX  512 /* of a listener */
 #define HTTP_ACCEPTS_MAX  16  /* in one turn, so that connections which stand get theirs */
 #define HTTP_ACCEPT_RETRY 100 /* ms to wait when descriptors have run out */
 
@@ -56,6 +57,7 @@ enum http_cut {
 struct http_listener {          /* of the server: one address */
     struct http_listen options; /* its strings are ours */
     uint16_t port;              /* as bound */
+    unsigned place;             /* http_inherit.h */
     SSL_CTX *tls;               /* NULL: clear text; swapped under server.lock */
 };
 
@@ -110,7 +112,8 @@ struct http_logger {
 
 struct http_accept { /* of a worker: one listening socket */
     struct http_worker *worker;
-    int fd; /* until it is given to the library */
+    unsigned listener; /* of the server's */
+    int fd;            /* until it is given to the library */
     h2o_socket_t *sock;
     h2o_accept_ctx_t ctx;
 };
@@ -127,6 +130,7 @@ struct http_conn {
     bool is_rehooked;           /* in worker.rehook */
     bool in_reset;              /* the client's RST_STREAM is being handled */
     bool h2_prefaced;
+    bool is_told;      /* that it is to go: http_worker.c */
     unsigned requests; /* under way, as handlers see them */
     struct http_conn *rehook_next;
     h2o_socket_cb library_read;     /* http_guard.c */
@@ -160,7 +164,8 @@ struct http_worker {
     void *user; /* options.worker_start's */
     h2o_context_t ctx;
     bool ctx_made;
-    struct http_accept accepts[HTTP_LISTENS_MAX];
+    struct http_accept *accepts; /* one a listener, or more: those that were inherited */
+    unsigned accepts_count;
     struct loop_timer accept_retry;
     struct http_conn *conns, *conns_last;
     struct http_conn *reading; /* the library reads from it now; NULL: it is gone */
@@ -291,7 +296,7 @@ struct http_limit *http__conn_address(struct http_conn *c); /* NULL: it has none
 
 /* http_h2.c: the only one that knows the insides of the library's HTTP/2, but http_recycle.c. */
 void http__h2_hook(struct http_conn *c);         /* the library has just taken the socket over */
-MUST_USE bool http__h2_bye(struct http_conn *c); /* false: cannot be told that way now */
+bool http__h2_bye(struct http_conn *c); /* false: it cannot be told that way now */
 bool http__h2_is_partial(const struct http_conn *c, uint64_t *ret_mark);
 bool http__h2_is_receiving(const struct http_conn *c);
 struct http_conn *http__h2_receiving(h2o_req_t *h2o, size_t *ret_size); /* NULL: it is whole */
@@ -318,9 +323,10 @@ MUST_USE int http__figures_init(struct http_server *s);
 MUST_USE int http__tls_new(const char *cert_file, const char *key_file, struct err *err,
                            SSL_CTX **ret);
 
-/* http_listen.c: sockets bound, not yet listening: one a worker, all with the same port. */
-MUST_USE int http__listen_bind(struct http_listener *l, uint32_t idle_ms, int *fds, unsigned count,
-                               struct err *err);
+/* http_listen.c: at least count sockets bound with the same port, not yet listening where they are
+ * new: one a worker. fds has room for HTTP_SOCKETS_MAX. */
+MUST_USE int http__listen_bind(struct http_listener *l, uint32_t idle_ms, unsigned count, int *fds,
+                               unsigned *ret_count, struct err *err);
 
 /* http_worker.c */
 void *http__worker_main(void *arg);

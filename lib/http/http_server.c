@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "http/http_inherit.h"
 #include "http/http_priv.h"
 
 #define HTTP_BODY_SIZE_DEFAULT (UINT64_C(1) << 20)
@@ -161,15 +162,39 @@ int http_route(struct http_server *s, unsigned methods, const char *pattern, htt
 
 /* --- starting --------------------------------------------------------------------------------- */
 
+static int http_server_add_accept(struct http_worker *w, unsigned listener, int fd)
+{
+    struct http_accept *list = realloc(w->accepts, (w->accepts_count + 1) * sizeof *list);
+    if (list == NULL)
+        return -ENOMEM;
+    w->accepts = list;
+    list[w->accepts_count++] = (struct http_accept){.worker = w, .listener = listener, .fd = fd};
+    return 0;
+}
+
+static int http_server_bind_one(struct http_server *s, unsigned i, struct err *err)
+{
+    struct http_listener *l = &s->listeners[i];
+    int fds[HTTP_SOCKETS_MAX];
+    unsigned count = 0;
+    int r = http__listen_bind(l, s->options.idle_ms, s->workers_count, fds, &count, err);
+    for (unsigned n = 0; n < count; n++) {
+        if (r == 0)
+            r = http_server_add_accept(&s->workers[n % s->workers_count], i, fds[n]);
+        if (r < 0)
+            (void)base_close(fds[n]);
+        else
+            r = http_inherit_add(s, l->options.address, l->options.port, l->place, fds[n]);
+    }
+    return r;
+}
+
 static int http_server_bind(struct http_server *s, struct err *err)
 {
-    int fds[HTTP_WORKERS_MAX];
     for (unsigned i = 0; i < s->options.listens_count; i++) {
-        int r = http__listen_bind(&s->listeners[i], s->options.idle_ms, fds, s->workers_count, err);
+        int r = http_server_bind_one(s, i, err);
         if (r < 0)
             return r;
-        for (unsigned n = 0; n < s->workers_count; n++)
-            s->workers[n].accepts[i].fd = fds[n];
     }
     return 0;
 }
@@ -208,10 +233,12 @@ static int http_server_wait_ready(struct http_server *s, struct err *err)
 static int http_server_listen(struct http_server *s, struct err *err)
 {
     for (unsigned n = 0; n < s->workers_count; n++) {
-        for (unsigned i = 0; i < s->options.listens_count; i++) {
-            if (listen(s->workers[n].accepts[i].fd, SOMAXCONN) < 0)
-                return err_errno(err, -errno, "listening on %s port %u",
-                                 s->listeners[i].options.address, (unsigned)s->listeners[i].port);
+        const struct http_worker *w = &s->workers[n];
+        for (unsigned i = 0; i < w->accepts_count; i++) {
+            const struct http_listener *l = &s->listeners[w->accepts[i].listener];
+            if (listen(w->accepts[i].fd, SOMAXCONN) < 0)
+                return err_errno(err, -errno, "listening on %s port %u", l->options.address,
+                                 (unsigned)l->port);
         }
     }
     return 0;
@@ -242,9 +269,11 @@ static void http_server_free_workers(struct http_server *s)
 {
     if (s->workers == NULL)
         return;
-    for (unsigned n = 0; n < s->workers_count; n++)
-        for (unsigned i = 0; i < s->options.listens_count; i++)
+    for (unsigned n = 0; n < s->workers_count; n++) {
+        for (unsigned i = 0; i < s->workers[n].accepts_count; i++)
             (void)base_close(s->workers[n].accepts[i].fd);
+        free(s->workers[n].accepts);
+    }
     free(s->workers);
     s->workers = NULL;
 }
@@ -259,10 +288,6 @@ static int http_server_make_workers(struct http_server *s, struct err *err)
         w->server = s;
         w->index = n;
         atomic_init(&w->busy, UINT32_MAX); /* not yet counted */
-        for (unsigned i = 0; i < HTTP_LISTENS_MAX; i++) {
-            w->accepts[i].worker = w;
-            w->accepts[i].fd = -1;
-        }
     }
     return 0;
 }
@@ -284,6 +309,7 @@ int http_server_start(struct http_server *s, struct err *err)
     }
     if (r < 0) {
         http_server_join(s);
+        http_inherit_drop(s);
         http_server_free_workers(s);
         return r;
     }
@@ -374,17 +400,39 @@ static void http_server_post_surely(struct http_server *s, loop_cb *cb)
             http_server_sleep();
 }
 
+static atomic_uint http_linger_ms;
+
+void http_server_linger(uint32_t ms)
+{
+    atomic_store(&http_linger_ms, ms);
+}
+
+/* Who lingers is in nobody's way, but ends when it is told to. */
+static bool http_server_is_told(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
 void http_server_drain(struct http_server *s, uint32_t wait_ms)
 {
     http_server_check(s);
     if (s->state != HTTP_STATE_RUNNING)
         return;
     s->state = HTTP_STATE_DRAINED;
+    http_inherit_drop(s); /* before the workers close theirs: theirs are the last then */
     if (wait_ms > 0) {
         http_server_post_surely(s, http__worker_drain);
-        uint64_t until = clock_mono_ms() + wait_ms;
-        while (http_server_is_busy(s) && clock_mono_ms() < until)
+        uint64_t begun = clock_mono_ms();
+        uint64_t until = begun + wait_ms;
+        uint64_t linger_until = begun + atomic_load(&http_linger_ms);
+        while (http_server_is_busy(s)) {
+            uint64_t now = clock_mono_ms();
+            if (now >= until && (now >= linger_until || http_server_is_told()))
+                break;
             http_server_sleep();
+        }
     }
     http_server_post_surely(s, http__worker_stop);
     http_server_join(s);

@@ -3,8 +3,7 @@
  *
  *   a TLS handshake, or a request's head, that is not whole within head_ms     cut (HTTP/1: 408)
  *   a body over HTTP/2 that is not whole within idle_ms                        cut
- *   an answer of which the client takes less than HTTP_STALL_BYTES in idle_ms  cut; its stream alone
- *                                                                              in HTTP/2
+ *   an answer of which the client takes less than HTTP_STALL_BYTES in idle_ms  cut, or its stream
  *   an HTTP/2 connection that sends this and that, but asks for nothing        cut after idle_ms
  *   one that was told to go, and does not                                      cut after a second
  *
