@@ -5,6 +5,7 @@
 static const cyaml_schema_field_t edge_fields[] = {
     HTTP_LISTEN_FIELD("listen", struct edge_config, listen),
     HTTP_LISTEN_FIELD("admin_listen", struct edge_config, admin_listen),
+    HTTP_LIMITS_FIELD("limits", struct edge_config, limits),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct edge_config, workers),
     STORE_CONFIG_FIELD("store", struct edge_config, store),
     CYAML_FIELD_SEQUENCE("upstreams", CYAML_FLAG_POINTER, struct edge_config, upstreams,
@@ -46,6 +47,8 @@ int edge_check(const void *config, struct err *err)
         r = http_listen_check("listen", &c->listen, err);
     if (r == 0)
         r = http_listen_check("admin_listen", &c->admin_listen, err);
+    if (r == 0)
+        r = http_limits_apply("limits", &c->limits, NULL, err);
     if (r == 0)
         r = upstream_check(c->upstreams, c->upstreams_count, err);
     if (r == 0)

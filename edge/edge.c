@@ -185,7 +185,9 @@ static int edge_open_server(struct edge *e, struct err *err)
         .worker_stop = edge_worker_stop,
         .arg = e,
     };
-    int r = http_server_new(&options, err, &e->server);
+    int r = http_limits_apply("limits", &config->limits, &options, err);
+    if (r == 0)
+        r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
     r = http_route(e->server, HTTP_GET | HTTP_OPTIONS, "/", edge_serve, e);

@@ -14,6 +14,7 @@
 #include "edge/upstream.h"
 #include "fetch/fetch.h"
 #include "http/http_config.h"
+#include "http/http_limits_config.h"
 #include "media/title.h"
 #include "store/store_config.h"
 #include "token/token.h"
@@ -23,6 +24,7 @@
 struct edge_config {
     struct http_listen_config listen;
     struct http_listen_config admin_listen; /* /metrics and /health */
+    struct http_limits_config limits;
     unsigned workers;
     struct store_config store;
     struct upstream_config *upstreams;
