@@ -8,8 +8,9 @@
  * Threads: its worker's.
  * Errors:  http_frame_read: -EAGAIN the bytes are not all here.
  * Units:   bytes, milliseconds.
- * Source:  RFC 9113 sections 4.1 and 10.5; CVE-2023-44487 (rapid reset), CVE-2019-9512 to 9518,
- *          CVE-2024-27316 (CONTINUATION), CVE-2025-8671 (resets the server is made to send). */
+ * Source:  RFC 9113 sections 4.1, 6.2 and 10.5; RFC 7541 section 6 (fields);
+ *          CVE-2023-44487 (rapid reset), CVE-2019-9512 to 9518, CVE-2024-27316 (CONTINUATION),
+ *          CVE-2025-8671 (resets that the server is made to send). */
 #pragma once
 #include "base/base.h"
 
@@ -32,13 +33,16 @@ enum http_frame_type {
 #define HTTP_FRAME_END_STREAM  0x1u
 #define HTTP_FRAME_END_HEADERS 0x4u
 #define HTTP_FRAME_PADDED      0x8u
+#define HTTP_FRAME_PRIORITIES  0x20u
 
 struct http_frame {
     enum http_frame_type type;
     uint8_t flags;
     uint32_t length; /* of the payload */
     uint32_t stream;
-    uint32_t amount; /* DATA: without its padding; WINDOW_UPDATE: the increment */
+    uint32_t amount;       /* DATA: without its padding; WINDOW_UPDATE: the increment */
+    const uint8_t *fields; /* HEADERS, CONTINUATION: of the header block, in data */
+    uint32_t fields_size;
 };
 
 /* A whole frame at the front of data; what it takes there is HTTP_FRAME_HEAD + length. */
@@ -57,6 +61,7 @@ MUST_USE int http_frame_read(const uint8_t *data, size_t size, struct http_frame
 #define HTTP_WINDOW_SMALL  1024u /* an increment below this */
 #define HTTP_DATA_SMALL    16u   /* a DATA frame with less than this and more to come */
 #define HTTP_CONTINUES_MAX 16u   /* frames of one header block */
+#define HTTP_FIELDS_MAX    256u  /* of one header block: a byte can name one of 4 KB (a bomb) */
 
 enum http_flood_kind {
     HTTP_FLOOD_NONE,
@@ -71,6 +76,18 @@ enum http_flood_kind {
     HTTP_FLOOD_KINDS
 };
 
+/* Counts the fields of a header block as its bytes come, by their lengths: nothing is decoded. */
+struct http_fields {
+    uint32_t count;
+    uint32_t left;   /* bytes of a string to skip; the length while it is read */
+    uint8_t state;   /* of http_flood.c; 0: a field begins */
+    uint8_t strings; /* of this field, to come */
+    uint8_t shift;
+};
+
+/* False: too many, or a length that no frame has. */
+bool http_fields_walk(struct http_fields *f, const uint8_t *data, size_t size);
+
 struct http_flood {
     uint64_t since_ms;
     uint64_t frames;   /* since the connection's start */
@@ -79,6 +96,7 @@ struct http_flood {
     uint32_t block_size;   /* of the header block that is open */
     uint32_t block_frames; /* 0: none is open */
     uint32_t header_size_max;
+    struct http_fields fields; /* of that block */
 };
 
 /* Counts a frame: what kind of flood it is part of, if the client has gone too far. */
