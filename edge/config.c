@@ -15,6 +15,7 @@ static const cyaml_schema_field_t edge_fields[] = {
     CYAML_FIELD_MAPPING("edges", CYAML_FLAG_OPTIONAL, struct edge_config, edges,
                         purge_config_fields),
     CYAML_FIELD_BOOL("ocsp", CYAML_FLAG_OPTIONAL, struct edge_config, ocsp),
+    HTTP_LIMITS_FIELD("limits", struct edge_config, limits),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct edge_config, workers),
     STORE_CONFIG_FIELD("store", struct edge_config, store),
     CYAML_FIELD_SEQUENCE("upstreams", CYAML_FLAG_POINTER, struct edge_config, upstreams,
@@ -74,6 +75,8 @@ int edge_check(const void *config, struct err *err)
     secret_clear(&admin);
     if (r == 0)
         r = purge_check(&c->edges, err);
+    if (r == 0)
+        r = http_limits_apply("limits", &c->limits, NULL, err);
     if (r == 0)
         r = upstream_check(c->upstreams, c->upstreams_count, err);
     if (r == 0)

@@ -216,7 +216,9 @@ static int edge_open_server(struct edge *e, struct err *err)
         .request_done = seen_done,
         .arg = e,
     };
-    int r = http_server_new(&options, err, &e->server);
+    int r = http_limits_apply("limits", &config->limits, &options, err);
+    if (r == 0)
+        r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
     r = http_route(e->server, HTTP_GET | HTTP_OPTIONS | EDGE_UNSAFE, "/", edge_serve, e);
@@ -278,6 +280,12 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
              (unsigned)edge_port(e));
     *ret = e;
     return 0;
+}
+
+void edge_yield(struct edge *e)
+{
+    ASSERT(e->magic == EDGE_MAGIC);
+    store_yield(e->store);
 }
 
 uint16_t edge_port(const struct edge *e)
