@@ -167,7 +167,10 @@ static void op_ask(struct cache_op *op, struct cache_object *o, bool stale_may)
     if (r == 0)
         return;
     op->waker = cache_waker_drop(op->waker);
-    op_fail(op, r, 0);
+    if (r == -EALREADY) /* while we looked: it is here now */
+        op_restart(op);
+    else
+        op_fail(op, r, 0);
 }
 
 /* Nobody waits for it: what is kept has been given out already. */

@@ -9,6 +9,9 @@
 #include "edge/fill.h"
 #include "edge/gate.h"
 #include "edge/prefetch.h"
+#include "edge/ocsp.h"
+#include "edge/seen.h"
+#include "edge/lease.h"
 #include "edge/upstream_fetch.h"
 #include "edge/upstream_health.h"
 #include "edge/views.h"
@@ -46,6 +49,8 @@ static void edge_make_metrics(struct edge *e)
         ROW(refused_invalid, "refused_total", "reason=\"invalid\"", ""),
         ROW(refused_expired, "refused_total", "reason=\"expired\"", ""),
         ROW(refused_scope, "refused_total", "reason=\"scope\"", ""),
+        ROW(ocsp_good, "ocsp_answers_total", "result=\"good\"", "OCSP answers asked for."),
+        ROW(ocsp_failed, "ocsp_answers_total", "result=\"failed\"", ""),
 #undef ROW
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -76,6 +81,7 @@ static void edge_worker_stop(void *arg, void *worker)
         cache_worker_stop(w->cache);
     while (w->loads > 0)
         loop_run_once(w->loop, EDGE_STOP_TURN_MS);
+    ocsp_free(w->ocsp);
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
@@ -85,6 +91,8 @@ static void edge_worker_stop(void *arg, void *worker)
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
+    seen_worker_free(w->seen);
+    lease_desk_free(w->leases);
     free(w);
 }
 
@@ -97,6 +105,10 @@ static int edge_worker_open(struct edge_worker *w)
         r = upstream_worker_new(w, &w->upstreams);
     if (r == 0)
         r = gate_new(w->edge, &w->gate);
+    if (r == 0)
+        r = seen_worker_new(w, &w->seen);
+    if (r == 0)
+        r = lease_desk_new(w->edge->leases, w, &w->leases);
     if (r == 0)
         r = assets_new(w, &w->assets);
     if (r == 0)
@@ -122,6 +134,10 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
     int r = edge_worker_open(w);
     if (r == 0 && index == 0)
         r = upstream_health_new(w->edge, loop, &w->health);
+    if (r == 0 && index == 0 && w->edge->config->ocsp) {
+        r = ocsp_new(w, &w->ocsp);
+        w->edge->ocsp_worker = w;
+    }
     if (r == 0 && index == 0)
         warm_worker_start(w->edge->warm, w);
     if (r == 0)
@@ -170,6 +186,8 @@ static int edge_open_admin(struct edge *e, struct err *err)
         if (r == 0)
             r = purge_route(e->purge, e->admin);
         if (r == 0)
+            r = seen_admin(e);
+        if (r == 0)
             r = warm_route(e->warm, e->admin);
         if (r < 0)
             (void)err_errno(err, r, "adding routes");
@@ -177,15 +195,22 @@ static int edge_open_admin(struct edge *e, struct err *err)
     return r < 0 ? r : http_server_start(e->admin, err);
 }
 
+static unsigned edge_listens(const struct edge_config *config, struct http_listen *ret)
+{
+    ret[0] = http_listen_of(&config->listen);
+    for (unsigned i = 0; i < config->also_listen_count; i++)
+        ret[i + 1] = http_listen_of(&config->also_listen[i]);
+    return config->also_listen_count + 1;
+}
+
 static int edge_open_server(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
-    struct http_listen listens[EDGE_LISTENS_MAX] = {http_listen_of(&config->listen)};
-    for (unsigned i = 0; i < config->also_listen_count; i++)
-        listens[i + 1] = http_listen_of(&config->also_listen[i]);
+    struct http_listen listens[EDGE_LISTENS_MAX];
+    unsigned listens_count = edge_listens(config, listens);
     struct http_options options = {
         .listens = listens,
-        .listens_count = config->also_listen_count + 1,
+        .listens_count = listens_count,
         .workers = config->workers,
         .body_size_max = EDGE_UNSAFE_BODY_MAX,
         .server_name = "weir-edge",
@@ -194,9 +219,12 @@ static int edge_open_server(struct edge *e, struct err *err)
         .metric_prefix = "weir_edge",
         .worker_start = edge_worker_start,
         .worker_stop = edge_worker_stop,
+        .request_done = seen_done,
         .arg = e,
     };
-    int r = http_server_new(&options, err, &e->server);
+    int r = http_limits_apply("limits", &config->limits, &options, err);
+    if (r == 0)
+        r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
     r = http_route(e->server, HTTP_GET | HTTP_OPTIONS | EDGE_UNSAFE, "/", edge_serve, e);
@@ -216,6 +244,8 @@ static int edge_open(struct edge *e, struct err *err)
     r = metrics_new(&e->registry);
     if (r == 0)
         r = fills_new(&e->fills);
+    if (r == 0)
+        r = seen_new(e, &e->seen);
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
@@ -233,6 +263,8 @@ static int edge_open(struct edge *e, struct err *err)
     }
     if (r == 0)
         r = purge_open(e, err, &e->purge);
+    if (r == 0)
+        r = lease_hub_new(e, err, &e->leases);
     if (r == 0)
         r = edge_open_server(e, err);
     if (r == 0)
@@ -258,9 +290,25 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
     return 0;
 }
 
+void edge_yield(struct edge *e)
+{
+    ASSERT(e->magic == EDGE_MAGIC);
+    store_yield(e->store);
+}
+
 uint16_t edge_port(const struct edge *e)
 {
     return http_server_port(e->server, 0);
+}
+
+int edge_reload(struct edge *e, const struct edge_config *config, struct err *err)
+{
+    ASSERT(e->magic == EDGE_MAGIC);
+    struct http_listen listens[EDGE_LISTENS_MAX];
+    int r = http_server_set_tls(e->server, listens, edge_listens(config, listens), err);
+    if (r == 0 && e->ocsp_worker != NULL)
+        r = loop_post(e->ocsp_worker->loop, ocsp_look, e->ocsp_worker->ocsp);
+    return r;
 }
 
 void edge_stop(struct edge *e)
@@ -276,7 +324,9 @@ void edge_stop(struct edge *e)
     prefetch_free(e->prefetch);
     warm_free(e->warm);
     purge_free(e->purge);
+    lease_hub_free(e->leases);
     fills_free(e->fills);
+    seen_free(e->seen);
     cache_free(e->cache);
     objects_close(e->objects);
     store_close(e->store);

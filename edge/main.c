@@ -13,9 +13,14 @@ static int main_start(const void *config, struct err *err, void **ret_state)
 
 static int main_reload(void *state, const void *config, struct err *err)
 {
-    (void)config; /* certificates only: the rest needs a restart */
-    struct edge *e = state;
-    return http_server_reload_tls(e->server, err);
+    return edge_reload(state, config, err); /* certificates: the rest needs a restart */
+}
+
+static int main_yield(void *state, struct err *err)
+{
+    (void)err;
+    edge_yield(state);
+    return 0;
 }
 
 static void main_stop(void *state)
@@ -32,6 +37,7 @@ int main(int argc, char **argv)
         .start = main_start,
         .reload = main_reload,
         .stop = main_stop,
+        .yield = main_yield,
     };
     return daemon_main(argc, argv, &ops);
 }

@@ -118,7 +118,7 @@ class Warm(unittest.TestCase):
         self.edge.start()
 
     def warm(self, text, *args):
-        return subprocess.run([program("weirctl"), "warm", "-", "--edge", f"http://127.0.0.1:{self.edge.admin}",
+        return subprocess.run([program("weirctl"), "edge", "warm", "-", "--url", f"http://127.0.0.1:{self.edge.admin}",
                                "--credential-file", str(self.folder / "admin"), *args],
                               input=text, capture_output=True, text=True, timeout=60)
 
@@ -193,7 +193,7 @@ class PrefetchOfTitles(unittest.TestCase):
             self.assertEqual(weir.metric("edge", "weir_edge_prefetched_used_total"), 1)
             # All of the title, by the name of the asset, and by a signed URL.
             for line in ("film", weir.sign("film")):
-                result = weir.run("warm", "-", input=line + "\n")
+                result = weir.run("edge", "warm", "-", input=line + "\n")
                 self.assertEqual((result.returncode, result.stderr), (0, ""))
             self.assertTrue(result.stdout.startswith("0 fetched (0 bytes), "), result.stdout)
             weir.kill("origin")

@@ -15,8 +15,8 @@ static const struct {
     {"sign", ctl_sign, "print a signed URL of an asset"},
     {"purge", ctl_purge, "make edges forget by URL, asset or tag"},
     {"init", ctl_init, "make the state folder of a development host"},
+    {"edge", ctl_edge, "look at a running edge: its figures, and what is hot"},
     {"store", ctl_store, "look into a store, and mend it"},
-    {"warm", ctl_edge_warm, "fill an edge's cache from a list of URLs"},
     {"dev", ctl_dev, "run all four daemons from one state folder"},
 };
 

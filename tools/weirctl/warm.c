@@ -18,14 +18,14 @@
 #define WARM_TURN_MS    200
 
 static const char warm_usage[] =
-    "usage: weirctl edge warm FILE|- [--concurrent N] [--no-wait] [--edge URL]\n"
+    "usage: weirctl edge warm FILE|- [--concurrent N] [--no-wait] [--url URL]\n"
     "                         [--credential-file FILE] [--ca-file FILE] [--state FOLDER]\n"
     "\n"
     "Has an edge fetch what is named in FILE (- is standard input), a line each: a URL, signed or\n"
     "not, a path, or the name of an asset, which stands for all its files. Empty lines and those\n"
     "that begin with '#' do not count. What the edge has is not fetched again.\n"
     "\n"
-    "--edge is the URL of the edge's admin_listen; without it the edge of --state. N fills run at\n"
+    "--url is the URL of the edge's admin_listen; without it the edge of --state. N fills run at\n"
     "once (8, at most 64). Ends with 0 when the edge has all of it, else 1 after naming some of\n"
     "what it could not get; with --no-wait once the edge knows of it.\n";
 
@@ -222,7 +222,7 @@ int ctl_edge_warm(int argc, char **argv)
     const char *words[1] = {NULL};
     size_t words_count = 0;
     const struct ctl_option options[] = {
-        {"--edge", &w.edge, NULL},
+        {"--url", &w.edge, NULL},
         {"--credential-file", &w.credential_file, NULL},
         {"--ca-file", &w.ca_file, NULL},
         {"--state", &w.state, NULL},
