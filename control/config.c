@@ -19,7 +19,7 @@ static const cyaml_schema_field_t control_fields[] = {
     CYAML_FIELD_UINT("token_lifetime_s", CYAML_FLAG_OPTIONAL, struct control_config,
                      token_lifetime_s),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct control_config, workers),
-    CYAML_FIELD_BOOL("access_log", CYAML_FLAG_OPTIONAL, struct control_config, access_log),
+    HTTP_ACCESS_LOG_FIELD("access_log", struct control_config, access_log),
     CYAML_FIELD_END,
 };
 

@@ -25,7 +25,7 @@ struct control_config {
     char *issuer;
     uint32_t token_lifetime_s; /* 0: CONTROL_TOKEN_LIFETIME_S */
     uint32_t workers;          /* 0: one per core */
-    bool access_log;
+    enum http_access_log access_log;
 };
 
 extern const cyaml_schema_value_t control_schema;

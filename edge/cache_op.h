@@ -32,6 +32,7 @@ struct cache_op {
     const char *fwd, *detail; /* for Cache-Status; fwd NULL: a hit */
     unsigned fwd_status, tries;
     bool head_only, stored, collapsed, by_range;
+    bool is_peer; /* it comes from another edge */
 
     /* While it waits for an answer. */
     struct cache_fill *fill;

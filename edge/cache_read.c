@@ -267,12 +267,24 @@ static void read_count(struct cache_op *op)
         op->detail = op->from_disk ? "disk" : "ram";
 }
 
+/* Another edge has to find it by them, too. */
+static void read_keys(const struct cache_op *op)
+{
+    const struct cache_object *o = op->object;
+    for (unsigned i = 0; op->is_peer && !o->pass_keys && i < o->kept.count; i++) {
+        const struct field *f = &o->kept.at[i];
+        if (str_eq(f->name, STR("surrogate-key")) || str_eq(f->name, STR("xkey")))
+            http_res_field(op->req, f->name, f->value);
+    }
+}
+
 static void read_reply(struct cache_op *op)
 {
     static const struct http_source_ops ops = {source_read, source_close};
     const struct cache_object *o = op->object;
     op->replied = true; /* from here on source_close ends it */
     read_count(op);
+    read_keys(op);
     read_status_fields(op, http_cache_age(&o->terms, clock_real_s()));
     struct http_entity e = {
         .status = o->status == 200 ? 0 : o->status,

@@ -33,6 +33,18 @@ struct http_listen {
     const char *key_file;
 };
 
+/* What is written on stderr for each request: nothing, a JSON line, or a line of the "combined"
+ * form that web servers have. Tokens in URLs are redacted in both. */
+enum http_access_log { HTTP_LOG_OFF, HTTP_LOG_JSON, HTTP_LOG_COMBINED };
+
+/* How a request ended. */
+struct http_done {
+    unsigned status;        /* 499: the client left before an answer */
+    uint64_t bytes;         /* of the body, sent */
+    uint64_t first_byte_us; /* from the request to the answer's first byte; 0: none was sent */
+    uint64_t duration_us;   /* to its last */
+};
+
 struct http_options {
     const struct http_listen *listens;
     unsigned listens_count;
@@ -46,13 +58,16 @@ struct http_options {
                               * may take to arrive, body included; and a client that takes nothing
                               * of its answer; 0: 60 s */
     const char *server_name; /* the Server header, and this hop's name in Cache-Status */
-    bool access_log;         /* one JSON line a request on stderr */
+    enum http_access_log access_log;
     struct metrics *metrics; /* NULL: none */
     const char *metric_prefix;
     /* Called on each worker's thread once its loop stands and before it accepts; what it returns is
      * http_req_worker(). NULL result with *ret_r < 0 stops the start. worker_stop: at its end. */
     void *(*worker_start)(void *arg, struct loop *loop, unsigned index, int *ret_r);
     void (*worker_stop)(void *arg, void *worker);
+    /* Called when a request's answer is out or its client has left, on the request's loop; the
+     * request can be asked nothing but http_req_room and http_req_worker. May be NULL. */
+    void (*request_done)(void *arg, struct http_req *req, const struct http_done *done);
     void *arg;
 };
 
@@ -108,6 +123,11 @@ struct str http_req_peer(const struct http_req *req); /* the client's address, n
 struct str http_req_id(const struct http_req *req);   /* 32 hex: traceparent's trace-id, or new */
 struct loop *http_req_loop(const struct http_req *req);
 void *http_req_worker(const struct http_req *req);
+
+/* Room for what the server's user keeps of a request, zeroed when it comes. */
+#define HTTP_REQ_ROOM 384
+void *http_req_room(struct http_req *req);
+uint64_t http_req_age_us(const struct http_req *req); /* since it came */
 
 /* "Authorization: Bearer X" gives X; STR_NONE otherwise. */
 struct str http_req_bearer(const struct http_req *req);

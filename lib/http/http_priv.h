@@ -44,6 +44,8 @@ struct http_figures {
     struct metric *connections;
     struct metric *connections_total;
     struct metric *cut_total;
+    struct metric *first_byte;
+    struct metric *handshakes[2][2]; /* TLS 1.2, 1.3; in full, resumed */
 };
 
 enum http_state { HTTP_STATE_NEW, HTTP_STATE_RUNNING, HTTP_STATE_DRAINED };
@@ -97,6 +99,7 @@ struct http_conn {
     uint64_t cancels_since_ms;
     unsigned cancels;
     bool is_served, is_refused; /* http_guard.c */
+    bool is_asked;              /* it has had a request: http_seen.c */
     h2o_socket_cb library_read;
 };
 
@@ -173,15 +176,18 @@ struct http_req {
     h2o_req_t *h2o;               /* NULL: disposed */
     bool answered;
     bool is_head;
-    bool failed; /* the body ended before its end */
+    bool failed;   /* the body ended before its end */
+    bool is_reuse; /* not the first on its connection */
     unsigned method;
     uint64_t start_us;
-    uint64_t expect; /* body bytes that the answer promised; UINT64_MAX: unknown */
+    uint64_t first_us; /* when the first byte of the answer was handed on; 0: not yet */
+    uint64_t expect;   /* body bytes that the answer promised; UINT64_MAX: unknown */
     struct str path, query;
     struct str date; /* to be sent instead of now; lent until the head is out */
     char id[ID_TEXT_SIZE];
     char peer[HTTP_PEER_SIZE];
     struct http_body body;
+    _Alignas(16) char room[HTTP_REQ_ROOM];
 };
 
 static inline void http__req_check(const struct http_req *req)
@@ -225,7 +231,12 @@ void http__conn_cancelled(struct http_conn *c); /* counts, and cuts a flood */
 
 /* http_log.c */
 void http__log_access(h2o_logger_t *self, h2o_req_t *h2o);
+
+/* http_seen.c: figures, and what they and the log want to know. */
 MUST_USE int http__figures_init(struct http_server *s);
+void http__seen_begin(struct http_req *req);      /* it came */
+void http__seen_first_byte(struct http_req *req); /* of its answer; only the first call counts */
+void http__seen_end(struct http_server *s, struct http_req *req, const struct http_done *done);
 
 /* http_tls.c */
 MUST_USE int http__tls_new(const char *cert_file, const char *key_file, struct err *err,
