@@ -13,6 +13,7 @@ static const cyaml_schema_field_t edge_fields[] = {
                            struct edge_config, admin_credential_file, 1, 4096),
     CYAML_FIELD_MAPPING("edges", CYAML_FLAG_OPTIONAL, struct edge_config, edges,
                         purge_config_fields),
+    CYAML_FIELD_BOOL("ocsp", CYAML_FLAG_OPTIONAL, struct edge_config, ocsp),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct edge_config, workers),
     STORE_CONFIG_FIELD("store", struct edge_config, store),
     CYAML_FIELD_SEQUENCE("upstreams", CYAML_FLAG_POINTER, struct edge_config, upstreams,

@@ -9,6 +9,8 @@
 #include "edge/fill.h"
 #include "edge/gate.h"
 #include "edge/prefetch.h"
+#include "edge/ocsp.h"
+#include "edge/seen.h"
 #include "edge/upstream_fetch.h"
 #include "edge/upstream_health.h"
 #include "edge/views.h"
@@ -45,6 +47,8 @@ static void edge_make_metrics(struct edge *e)
         ROW(refused_invalid, "refused_total", "reason=\"invalid\"", ""),
         ROW(refused_expired, "refused_total", "reason=\"expired\"", ""),
         ROW(refused_scope, "refused_total", "reason=\"scope\"", ""),
+        ROW(ocsp_good, "ocsp_answers_total", "result=\"good\"", "OCSP answers asked for."),
+        ROW(ocsp_failed, "ocsp_answers_total", "result=\"failed\"", ""),
 #undef ROW
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -74,6 +78,7 @@ static void edge_worker_stop(void *arg, void *worker)
         cache_worker_stop(w->cache);
     while (w->loads > 0)
         loop_run_once(w->loop, EDGE_STOP_TURN_MS);
+    ocsp_free(w->ocsp);
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
@@ -83,6 +88,7 @@ static void edge_worker_stop(void *arg, void *worker)
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
+    seen_worker_free(w->seen);
     free(w);
 }
 
@@ -95,6 +101,8 @@ static int edge_worker_open(struct edge_worker *w)
         r = upstream_worker_new(w, &w->upstreams);
     if (r == 0)
         r = gate_new(w->edge, &w->gate);
+    if (r == 0)
+        r = seen_worker_new(w, &w->seen);
     if (r == 0)
         r = assets_new(w, &w->assets);
     if (r == 0)
@@ -120,6 +128,10 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
     int r = edge_worker_open(w);
     if (r == 0 && index == 0)
         r = upstream_health_new(w->edge, loop, &w->health);
+    if (r == 0 && index == 0 && w->edge->config->ocsp) {
+        r = ocsp_new(w, &w->ocsp);
+        w->edge->ocsp_worker = w;
+    }
     if (r == 0)
         return w;
     edge_worker_stop(arg, w);
@@ -165,21 +177,30 @@ static int edge_open_admin(struct edge *e, struct err *err)
         r = http_route_status(e->admin, e->registry, NULL, NULL);
         if (r == 0)
             r = purge_route(e->purge, e->admin);
+        if (r == 0)
+            r = seen_admin(e);
         if (r < 0)
             (void)err_errno(err, r, "adding routes");
     }
     return r < 0 ? r : http_server_start(e->admin, err);
 }
 
+static unsigned edge_listens(const struct edge_config *config, struct http_listen *ret)
+{
+    ret[0] = http_listen_of(&config->listen);
+    for (unsigned i = 0; i < config->also_listen_count; i++)
+        ret[i + 1] = http_listen_of(&config->also_listen[i]);
+    return config->also_listen_count + 1;
+}
+
 static int edge_open_server(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
-    struct http_listen listens[EDGE_LISTENS_MAX] = {http_listen_of(&config->listen)};
-    for (unsigned i = 0; i < config->also_listen_count; i++)
-        listens[i + 1] = http_listen_of(&config->also_listen[i]);
+    struct http_listen listens[EDGE_LISTENS_MAX];
+    unsigned listens_count = edge_listens(config, listens);
     struct http_options options = {
         .listens = listens,
-        .listens_count = config->also_listen_count + 1,
+        .listens_count = listens_count,
         .workers = config->workers,
         .body_size_max = EDGE_UNSAFE_BODY_MAX,
         .server_name = "weir-edge",
@@ -188,6 +209,7 @@ static int edge_open_server(struct edge *e, struct err *err)
         .metric_prefix = "weir_edge",
         .worker_start = edge_worker_start,
         .worker_stop = edge_worker_stop,
+        .request_done = seen_done,
         .arg = e,
     };
     int r = http_server_new(&options, err, &e->server);
@@ -210,6 +232,8 @@ static int edge_open(struct edge *e, struct err *err)
     r = metrics_new(&e->registry);
     if (r == 0)
         r = fills_new(&e->fills);
+    if (r == 0)
+        r = seen_new(e, &e->seen);
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
@@ -255,6 +279,16 @@ uint16_t edge_port(const struct edge *e)
     return http_server_port(e->server, 0);
 }
 
+int edge_reload(struct edge *e, const struct edge_config *config, struct err *err)
+{
+    ASSERT(e->magic == EDGE_MAGIC);
+    struct http_listen listens[EDGE_LISTENS_MAX];
+    int r = http_server_set_tls(e->server, listens, edge_listens(config, listens), err);
+    if (r == 0 && e->ocsp_worker != NULL)
+        r = loop_post(e->ocsp_worker->loop, ocsp_look, e->ocsp_worker->ocsp);
+    return r;
+}
+
 void edge_stop(struct edge *e)
 {
     if (e == NULL)
@@ -268,6 +302,7 @@ void edge_stop(struct edge *e)
     prefetch_free(e->prefetch);
     purge_free(e->purge);
     fills_free(e->fills);
+    seen_free(e->seen);
     cache_free(e->cache);
     objects_close(e->objects);
     store_close(e->store);

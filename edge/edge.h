@@ -31,6 +31,7 @@ struct edge_config {
     struct http_listen_config admin_listen; /* /metrics, /health, /purge */
     char *admin_credential_file;            /* opens what changes something there; NULL: open */
     struct purge_config edges;              /* the others, which purges are spread to */
+    bool ocsp;                              /* the edge asks for OCSP answers by itself */
     unsigned workers;
     struct store_config store;
     struct upstream_config *upstreams;
@@ -51,6 +52,7 @@ struct edge_metrics {
     struct metric *views, *fill_bytes, *fills_failed, *ref_fetches, *ref_stale;
     struct metric *refused_missing, *refused_invalid, *refused_expired, *refused_scope;
     struct metric *peer_requests;
+    struct metric *ocsp_good, *ocsp_failed;
     struct metric *fill_seconds;
 };
 
@@ -65,6 +67,8 @@ struct gate;
 struct prefetch;
 struct prefetch_worker;
 struct upstream_health;
+struct seen;
+struct seen_worker;
 struct upstream_worker;
 
 struct edge {
@@ -79,9 +83,11 @@ struct edge {
     struct objects *objects; /* what is known of URLs, and what was purged */
     struct purge *purge;
     struct fills *fills;
+    struct seen *seen;
     struct cache *cache;
     struct prefetch *prefetch; /* NULL: not wanted */
     struct http_server *server;
+    struct edge_worker *ocsp_worker; /* NULL: answers are not asked for */
     struct http_server *admin;
 };
 
@@ -96,12 +102,16 @@ struct edge_worker {
     struct assets *assets;
     struct before *before;
     struct views *views;
+    struct seen_worker *seen;
     struct cache_worker *cache;
     struct prefetch_worker *prefetch; /* NULL: not wanted */
     unsigned loads;                   /* under way: load.h. The worker stops when there are none */
+    struct ocsp *ocsp;                /* of the first worker, where it is wanted */
 };
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
+/* Certificates and their like as config has them now; the rest needs a restart. */
+MUST_USE int edge_reload(struct edge *e, const struct edge_config *config, struct err *err);
 void edge_stop(struct edge *e);
 uint16_t edge_port(const struct edge *e);
 

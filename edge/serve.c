@@ -4,6 +4,7 @@
 #include "edge/serve.h"
 #include "edge/cache.h"
 #include "edge/peer.h"
+#include "edge/seen.h"
 
 static void serve_cors(struct http_req *req, const struct route *route)
 {
@@ -41,6 +42,7 @@ static void serve_routed(struct http_req *req, struct edge_worker *w, struct gat
                          "nothing is served under this host and path");
         return;
     }
+    seen_route(req, route, buf_str(&pass->path));
     serve_cors(req, route);
     if (http_req_method(req) == HTTP_OPTIONS)
         serve_preflight(req);

@@ -140,7 +140,6 @@ static void http_body_pump_once(struct http_req *req)
     ASSERT(count > 0 || last);
     if (last)
         b->ended = true;
-    http__seen_first_byte(req);
     http__send(req, vecs, count, last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
 }
 
