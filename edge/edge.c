@@ -11,6 +11,7 @@
 #include "edge/prefetch.h"
 #include "edge/ocsp.h"
 #include "edge/seen.h"
+#include "edge/lease.h"
 #include "edge/upstream_fetch.h"
 #include "edge/upstream_health.h"
 #include "edge/views.h"
@@ -89,6 +90,7 @@ static void edge_worker_stop(void *arg, void *worker)
     store_worker_free(w->store);
     gate_free(w->gate);
     seen_worker_free(w->seen);
+    lease_desk_free(w->leases);
     free(w);
 }
 
@@ -103,6 +105,8 @@ static int edge_worker_open(struct edge_worker *w)
         r = gate_new(w->edge, &w->gate);
     if (r == 0)
         r = seen_worker_new(w, &w->seen);
+    if (r == 0)
+        r = lease_desk_new(w->edge->leases, w, &w->leases);
     if (r == 0)
         r = assets_new(w, &w->assets);
     if (r == 0)
@@ -212,7 +216,9 @@ static int edge_open_server(struct edge *e, struct err *err)
         .request_done = seen_done,
         .arg = e,
     };
-    int r = http_server_new(&options, err, &e->server);
+    int r = http_limits_apply("limits", &config->limits, &options, err);
+    if (r == 0)
+        r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
     r = http_route(e->server, HTTP_GET | HTTP_OPTIONS | EDGE_UNSAFE, "/", edge_serve, e);
@@ -250,6 +256,8 @@ static int edge_open(struct edge *e, struct err *err)
     if (r == 0)
         r = purge_open(e, err, &e->purge);
     if (r == 0)
+        r = lease_hub_new(e, err, &e->leases);
+    if (r == 0)
         r = edge_open_server(e, err);
     if (r == 0)
         r = edge_open_admin(e, err);
@@ -272,6 +280,12 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
              (unsigned)edge_port(e));
     *ret = e;
     return 0;
+}
+
+void edge_yield(struct edge *e)
+{
+    ASSERT(e->magic == EDGE_MAGIC);
+    store_yield(e->store);
 }
 
 uint16_t edge_port(const struct edge *e)
@@ -301,6 +315,7 @@ void edge_stop(struct edge *e)
     http_server_free(e->server);
     prefetch_free(e->prefetch);
     purge_free(e->purge);
+    lease_hub_free(e->leases);
     fills_free(e->fills);
     seen_free(e->seen);
     cache_free(e->cache);
