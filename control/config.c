@@ -30,7 +30,7 @@ static const cyaml_schema_field_t control_fields[] = {
                      control_fails, ARRAY_LEN(control_fails)),
     TEXT(edge_credential_file, struct control_config, CYAML_FLAG_OPTIONAL),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct control_config, workers),
-    CYAML_FIELD_BOOL("access_log", CYAML_FLAG_OPTIONAL, struct control_config, access_log),
+    HTTP_ACCESS_LOG_FIELD("access_log", struct control_config, access_log),
     CYAML_FIELD_END,
 };
 

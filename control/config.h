@@ -33,7 +33,7 @@ struct control_config {
     struct bus_config bus;      /* NULL redis: leases are in this process's memory */
     unsigned leases_fail;       /* when Redis is away */
     char *edge_credential_file; /* edges that ask about leases here; NULL: none may */
-    bool access_log;
+    enum http_access_log access_log;
 };
 
 extern const cyaml_schema_value_t control_schema;

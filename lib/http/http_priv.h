@@ -31,10 +31,19 @@
 
 struct http_worker;
 
+struct tls_set;
+
+struct http_tls { /* of a listener; never changed once it is there */
+    struct http_tls *retired_next;
+    struct tls_set *set;
+    char *alt_svc; /* NULL: none */
+    bool has_ticket_file;
+};
+
 struct http_listener {          /* of the server: one address */
     struct http_listen options; /* its strings are ours */
     uint16_t port;              /* as bound */
-    SSL_CTX *tls;               /* NULL: clear text; swapped under server.lock */
+    struct http_tls *tls;       /* NULL: clear text; swapped under server.lock */
 };
 
 struct http_figures {
@@ -44,6 +53,8 @@ struct http_figures {
     struct metric *connections;
     struct metric *connections_total;
     struct metric *cut_total;
+    struct metric *first_byte;
+    struct metric *handshakes[2][2]; /* TLS 1.2, 1.3; in full, resumed */
 };
 
 enum http_state { HTTP_STATE_NEW, HTTP_STATE_RUNNING, HTTP_STATE_DRAINED };
@@ -66,8 +77,8 @@ struct http_server {
     unsigned workers_count;
     /* Old certificates: a connection that has not yet sent its first byte points at its context
      * without a reference (the library takes one with SSL_new), so they are kept to the end. */
-    SSL_CTX **tls_retired; /* under lock */
-    unsigned tls_retired_count;
+    struct http_tls *tls_retired; /* under lock */
+    struct pool *tls_pool;        /* reads OCSP files; NULL: no TLS */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* of a worker's state */
     struct http_server *left_next;
@@ -87,16 +98,19 @@ struct http_accept { /* of a worker: one listening socket */
     struct http_worker *worker;
     int fd; /* until it is given to the library */
     h2o_socket_t *sock;
+    const struct http_tls *tls; /* NULL: clear text */
     h2o_accept_ctx_t ctx;
 };
 
 struct http_conn {
     struct http_conn *next, *prev;
     struct http_worker *worker;
+    const struct http_accept *accept;
     h2o_socket_t *sock;
     uint64_t cancels_since_ms;
     unsigned cancels;
     bool is_served, is_refused; /* http_guard.c */
+    bool is_asked;              /* it has had a request: http_seen.c */
     h2o_socket_cb library_read;
 };
 
@@ -128,6 +142,7 @@ struct http_worker {
     unsigned live; /* requests with references */
     struct loop_timer drain_timer;
     struct loop_timer guard_timer;
+    struct loop_timer tls_timer;
     bool guard_runs;
     _Atomic uint64_t body_bytes; /* of bodies that are here, or coming */
     uint64_t flush_until_ms;     /* what is answered at the stop goes out until then */
@@ -173,17 +188,20 @@ struct http_req {
     h2o_req_t *h2o;               /* NULL: disposed */
     bool answered;
     bool is_head;
-    bool failed; /* the body ended before its end */
-    bool is_cut; /* http_cut.c: the body ends as soon as it may */
+    bool failed;   /* the body ended before its end */
+    bool is_reuse; /* not the first on its connection */
+    bool is_cut;   /* http_cut.c: the body ends as soon as it may */
     uint64_t mark;
     unsigned method;
     uint64_t start_us;
-    uint64_t expect; /* body bytes that the answer promised; UINT64_MAX: unknown */
+    uint64_t first_us; /* when the first byte of the answer was handed on; 0: not yet */
+    uint64_t expect;   /* body bytes that the answer promised; UINT64_MAX: unknown */
     struct str path, query;
     struct str date; /* to be sent instead of now; lent until the head is out */
     char id[ID_TEXT_SIZE];
     char peer[HTTP_PEER_SIZE];
     struct http_body body;
+    _Alignas(16) char room[HTTP_REQ_ROOM];
 };
 
 static inline void http__req_check(const struct http_req *req)
@@ -211,7 +229,8 @@ void http__send(struct http_req *req, h2o_iovec_t *vecs, size_t count, h2o_send_
 void http__send_nothing(struct http_req *req); /* status and headers are set: no body */
 struct str http__pool_copy(struct http_req *req, struct str s);
 
-/* A filter: what the library answers by itself (400, 413) becomes an error object like ours. */
+/* A filter: what the library answers by itself (400, 413) becomes an error object like ours; and
+ * every answer gets the listener's Alt-Svc. */
 void http__on_library_error(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot);
 
 /* http_body.c: sends parts of rbuf or source. The caller has set status and headers. */
@@ -220,18 +239,31 @@ void http__body_close(struct http_req *req); /* the source, once */
 void http__body_abort(struct http_req *req); /* at the server's end */
 
 /* http_conn.c */
-void http__conn_open(struct http_worker *w, h2o_socket_t *sock);
+void http__conn_open(struct http_accept *a, h2o_socket_t *sock);
 struct http_conn *http__conn_of(h2o_req_t *h2o);
 void http__conn_cut(struct http_conn *c);
 void http__conn_cancelled(struct http_conn *c); /* counts, and cuts a flood */
 
 /* http_log.c */
 void http__log_access(h2o_logger_t *self, h2o_req_t *h2o);
-MUST_USE int http__figures_init(struct http_server *s);
 
-/* http_tls.c */
-MUST_USE int http__tls_new(const char *cert_file, const char *key_file, struct err *err,
-                           SSL_CTX **ret);
+/* http_seen.c: figures, and what they and the log want to know. */
+MUST_USE int http__figures_init(struct http_server *s);
+void http__seen_begin(struct http_req *req);      /* it came */
+void http__seen_first_byte(struct http_req *req); /* of its answer; only the first call counts */
+void http__seen_end(struct http_server *s, struct http_req *req, const struct http_done *done);
+
+/* http_tls.c. before: what the listener has now, for what outlives a reload; NULL: nothing. */
+MUST_USE int http__tls_new(const struct http_listen *o, const struct http_tls *before,
+                           struct err *err, struct http_tls **ret); /* *ret stays: no TLS */
+struct http_tls *http__tls_free(struct http_tls *t);
+SSL_CTX *http__tls_ctx(const struct http_tls *t); /* takes NULL */
+MUST_USE int http__listen_options_copy(const struct http_listen *o, struct http_listen *ret);
+void http__listen_options_free(struct http_listen *o);
+void http__tls_add_alt_svc(h2o_req_t *h2o);
+MUST_USE int http__tls_start(struct http_server *s);
+void http__tls_watch(struct http_worker *w);
+void http__tls_unwatch(struct http_worker *w);
 
 /* http_listen.c: sockets bound, not yet listening: one a worker, all with the same port. */
 MUST_USE int http__listen_bind(struct http_listener *l, uint32_t idle_ms, int *fds, unsigned count,

@@ -139,6 +139,7 @@ static h2o_generator_t http_nothing_more = {NULL, NULL};
 void http__send(struct http_req *req, h2o_iovec_t *vecs, size_t count, h2o_send_state_t state)
 {
     struct str date = req->date;
+    http__seen_first_byte(req);
     req->date = STR_NONE; /* the head goes out with the first send, within the call */
     if (date.size != H2O_TIMESTR_RFC1123_LEN) {
         h2o_send(req->h2o, vecs, count, state);
@@ -270,6 +271,7 @@ static void http_library_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *
 void http__on_library_error(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot)
 {
     (void)self;
+    http__tls_add_alt_svc(h2o);
     if (http__req_of(h2o) == NULL) {
         h2o->res.content_length = http_library_error(h2o->res.status).size;
         h2o_set_header(&h2o->pool, &h2o->res.headers, H2O_TOKEN_CONTENT_TYPE,
