@@ -253,6 +253,7 @@ static int edge_open(struct edge *e, struct err *err)
     }
     if (r == 0)
         r = lease_hub_new(e, err, &e->leases);
+    if (r == 0)
         r = purge_open(e, err, &e->purge);
     if (r == 0)
         r = edge_open_server(e, err);

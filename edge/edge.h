@@ -40,8 +40,7 @@ struct edge_config {
     struct route_config *routes;
     unsigned routes_count;
     struct bus_config bus;
-    struct lease_config *lease; /* NULL: sessions are not looked at */
-    char *records_size;         /* of what is known of URLs, on disk; NULL: 1G */
+    struct lease_config *lease;       /* NULL: sessions are not looked at */
     struct prefetch_config *prefetch; /* NULL: nothing is fetched ahead */
     char *records_size;               /* of what is known of URLs, on disk; NULL: 1G */
     enum http_access_log access_log;
