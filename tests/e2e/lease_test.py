@@ -214,30 +214,6 @@ class Common:
         self.assertEqual(w.play(user).status, 429)
         self.assertGreaterEqual(w.metric("edge", 'weir_edge_leases_refused_total{reason="ended"}'), 1)
 
-    def test_cut(self):
-        """What is on its way to a session ends with it, within 2 s, over HTTP/1.1 and HTTP/2; others go on."""
-        w, user = self.weir, self.weir.user()
-        cut, kept = w.play(user).json(), w.play(user).json()
-        def curl(play, *args):
-            url = play["hls_url"].replace("master.m3u8", "large.ts")
-            return subprocess.Popen(["curl", "-sS", "--cacert", w.settings["ca_file"], "-o", "/dev/null", "-w", "%{http_code} %{size_download}", *args, url],
-                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        ended = [curl(cut, "--limit-rate", "4M", version) for version in ("--http1.1", "--http2")]
-        going = curl(kept, "--http2")
-        time.sleep(0.7)  # the slow ones are in the middle, which takes them 24 s
-        for process in ended:
-            self.assertIsNone(process.poll())
-        self.assertEqual(w.api(user, "POST", f"/{cut['session_id']}/terminate", {}).status, 204)
-        for process in ended:
-            out, err = process.communicate(timeout=WAIT_S)
-            status, size = out.split()
-            self.assertEqual(status, "200")
-            self.assertNotEqual(process.returncode, 0, err)
-            self.assertLess(int(size), LARGE)
-        self.assertGreaterEqual(w.metric("edge", "weir_edge_leases_cut_total"), 2)
-        out, err = going.communicate(timeout=60)
-        self.assertEqual((going.returncode, out), (0, f"200 {LARGE}"), err)
-
     def test_race(self):
         """Of fifty starts at once for one account two are let in."""
         w, user = self.weir, self.weir.user()
@@ -322,6 +298,30 @@ class WithControl(Common, unittest.TestCase):
 
     def test_outage(self):
         self.outage(lambda: self.weir.kill("control"), lambda: self.weir.start("control"))
+
+    def test_cut(self):
+        """What is on its way to a session ends with it, within 2 s, over HTTP/1.1 and HTTP/2; others go on."""
+        w, user = self.weir, self.weir.user()
+        cut, kept = w.play(user).json(), w.play(user).json()
+        def curl(play, *args):
+            url = play["hls_url"].replace("master.m3u8", "large.ts")
+            return subprocess.Popen(["curl", "-sS", "--cacert", w.settings["ca_file"], "-o", "/dev/null", "-w", "%{http_code} %{size_download}", *args, url],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        ended = [curl(cut, "--limit-rate", "4M", version) for version in ("--http1.1", "--http2")]
+        going = curl(kept, "--http2")
+        time.sleep(0.7)  # the slow ones are in the middle, which takes them 24 s
+        for process in ended:
+            self.assertIsNone(process.poll())
+        self.assertEqual(w.api(user, "POST", f"/{cut['session_id']}/terminate", {}).status, 204)
+        for process in ended:
+            out, err = process.communicate(timeout=WAIT_S)
+            status, size = out.split()
+            self.assertEqual(status, "200")
+            self.assertNotEqual(process.returncode, 0, err)
+            self.assertLess(int(size), LARGE)
+        self.assertGreaterEqual(w.metric("edge", "weir_edge_leases_cut_total"), 2)
+        out, err = going.communicate(timeout=60)
+        self.assertEqual((going.returncode, out), (0, f"200 {LARGE}"), err)
 
     def test_internal(self):
         """The edges' calls need their credential, and are read strictly."""
