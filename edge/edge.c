@@ -8,10 +8,10 @@
 #include "edge/cache.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
-#include "edge/lease.h"
 #include "edge/prefetch.h"
 #include "edge/ocsp.h"
 #include "edge/seen.h"
+#include "edge/lease.h"
 #include "edge/upstream_fetch.h"
 #include "edge/upstream_health.h"
 #include "edge/views.h"
@@ -89,8 +89,8 @@ static void edge_worker_stop(void *arg, void *worker)
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
-    lease_desk_free(w->leases);
     seen_worker_free(w->seen);
+    lease_desk_free(w->leases);
     free(w);
 }
 
@@ -104,9 +104,9 @@ static int edge_worker_open(struct edge_worker *w)
     if (r == 0)
         r = gate_new(w->edge, &w->gate);
     if (r == 0)
-        r = lease_desk_new(w->edge->leases, w, &w->leases);
-    if (r == 0)
         r = seen_worker_new(w, &w->seen);
+    if (r == 0)
+        r = lease_desk_new(w->edge->leases, w, &w->leases);
     if (r == 0)
         r = assets_new(w, &w->assets);
     if (r == 0)
@@ -216,7 +216,9 @@ static int edge_open_server(struct edge *e, struct err *err)
         .request_done = seen_done,
         .arg = e,
     };
-    int r = http_server_new(&options, err, &e->server);
+    int r = http_limits_apply("limits", &config->limits, &options, err);
+    if (r == 0)
+        r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
     r = http_route(e->server, HTTP_GET | HTTP_OPTIONS | EDGE_UNSAFE, "/", edge_serve, e);
@@ -252,9 +254,9 @@ static int edge_open(struct edge *e, struct err *err)
             (void)err_errno(err, r, "starting");
     }
     if (r == 0)
-        r = lease_hub_new(e, err, &e->leases);
-    if (r == 0)
         r = purge_open(e, err, &e->purge);
+    if (r == 0)
+        r = lease_hub_new(e, err, &e->leases);
     if (r == 0)
         r = edge_open_server(e, err);
     if (r == 0)
@@ -278,6 +280,12 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
              (unsigned)edge_port(e));
     *ret = e;
     return 0;
+}
+
+void edge_yield(struct edge *e)
+{
+    ASSERT(e->magic == EDGE_MAGIC);
+    store_yield(e->store);
 }
 
 uint16_t edge_port(const struct edge *e)
@@ -305,9 +313,9 @@ void edge_stop(struct edge *e)
     purge_stop(e->purge);
     http_server_free(e->admin);
     http_server_free(e->server);
-    lease_hub_free(e->leases);
     prefetch_free(e->prefetch);
     purge_free(e->purge);
+    lease_hub_free(e->leases);
     fills_free(e->fills);
     seen_free(e->seen);
     cache_free(e->cache);

@@ -10,12 +10,13 @@
 #pragma once
 #include "base/config.h"
 #include "base/metrics.h"
-#include "bus/bus_config.h"
 #include "edge/purge.h"
+#include "bus/bus_config.h"
 #include "edge/route.h"
 #include "edge/upstream.h"
 #include "fetch/fetch.h"
 #include "http/http_config.h"
+#include "http/http_limits_config.h"
 #include "media/title.h"
 #include "store/store_config.h"
 #include "token/token.h"
@@ -33,6 +34,7 @@ struct edge_config {
     char *admin_credential_file;            /* opens what changes something there; NULL: open */
     struct purge_config edges;              /* the others, which purges are spread to */
     bool ocsp;                              /* the edge asks for OCSP answers by itself */
+    struct http_limits_config limits;
     unsigned workers;
     struct store_config store;
     struct upstream_config *upstreams;
@@ -67,14 +69,14 @@ struct assets;
 struct before;
 struct views;
 struct gate;
-struct lease_config;
-struct lease_hub;
-struct lease_desk;
 struct prefetch;
 struct prefetch_worker;
 struct upstream_health;
 struct seen;
 struct seen_worker;
+struct lease_config;
+struct lease_hub;
+struct lease_desk;
 struct upstream_worker;
 
 struct edge {
@@ -89,8 +91,8 @@ struct edge {
     struct objects *objects; /* what is known of URLs, and what was purged */
     struct purge *purge;
     struct fills *fills;
-    struct lease_hub *leases;
     struct seen *seen;
+    struct lease_hub *leases;
     struct cache *cache;
     struct prefetch *prefetch; /* NULL: not wanted */
     struct http_server *server;
@@ -121,6 +123,8 @@ MUST_USE int edge_start(const struct edge_config *config, struct err *err, struc
 /* Certificates and their like as config has them now; the rest needs a restart. */
 MUST_USE int edge_reload(struct edge *e, const struct edge_config *config, struct err *err);
 void edge_stop(struct edge *e);
+/* Another process is to have the store: this one only reads it, and fetches what it lacks. */
+void edge_yield(struct edge *e);
 uint16_t edge_port(const struct edge *e);
 
 /* serve.c: every request, by its route. */

@@ -3,9 +3,9 @@
  * rules, its token. */
 #include "edge/serve.h"
 #include "edge/cache.h"
-#include "edge/lease.h"
 #include "edge/peer.h"
 #include "edge/seen.h"
+#include "edge/lease.h"
 
 static void serve_cors(struct http_req *req, const struct route *route)
 {
@@ -47,9 +47,10 @@ static void serve_routed(struct http_req *req, struct edge_worker *w, struct gat
                          "nothing is served under this host and path");
         return;
     }
-    seen_route(req, route, buf_str(&pass->path));
-    if (!again)
+    if (!again) {
+        seen_route(req, route, buf_str(&pass->path));
         serve_cors(req, route);
+    }
     if (http_req_method(req) == HTTP_OPTIONS)
         serve_preflight(req);
     else if (!peer_is(req, route->upstream) && !gate_admit(w->gate, route, req, pass, &why))
