@@ -5,14 +5,23 @@
 #include "base/log.h"
 #include "edge/assets.h"
 #include "edge/before.h"
+#include "edge/cache.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
+#include "edge/prefetch.h"
+#include "edge/ocsp.h"
+#include "edge/seen.h"
+#include "edge/lease.h"
+#include "edge/upstream_fetch.h"
+#include "edge/upstream_health.h"
 #include "edge/views.h"
+#include "store/objects.h"
 
 #define EDGE_DRAIN_MS         10000
-#define EDGE_BODY_MAX         4096 /* nothing here takes a body */
+#define EDGE_ADMIN_BODY_MAX   (UINT64_C(4) << 20) /* a purge of ten thousand URLs */
+#define EDGE_UNSAFE_BODY_MAX  (UINT64_C(1) << 20) /* passed on to http upstreams */
+#define EDGE_UNSAFE           (HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
 #define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
-#define EDGE_FETCH_RETRIES    2
 #define EDGE_STOP_TURN_MS     10
 
 static void edge_make_metrics(struct edge *e)
@@ -34,10 +43,13 @@ static void edge_make_metrics(struct edge *e)
         ROW(fills_failed, "fills_failed_total", "", "Fetches of blobs that failed."),
         ROW(ref_fetches, "ref_fetches_total", "", "Refs asked of the origin."),
         ROW(ref_stale, "ref_stale_total", "", "Refs used while the origin was away."),
+        ROW(peer_requests, "peer_requests_total", "", "Blobs and refs that other edges asked for."),
         ROW(refused_missing, "refused_total", "reason=\"missing\"", "Requests refused by token."),
         ROW(refused_invalid, "refused_total", "reason=\"invalid\"", ""),
         ROW(refused_expired, "refused_total", "reason=\"expired\"", ""),
         ROW(refused_scope, "refused_total", "reason=\"scope\"", ""),
+        ROW(ocsp_good, "ocsp_answers_total", "result=\"good\"", "OCSP answers asked for."),
+        ROW(ocsp_failed, "ocsp_answers_total", "result=\"failed\"", ""),
 #undef ROW
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -60,43 +72,26 @@ static void edge_worker_stop(void *arg, void *worker)
     struct edge_worker *w = worker;
     if (w == NULL)
         return;
+    prefetch_worker_free(w->prefetch);
     if (w->store != NULL)
         fills_abandon(w);
+    if (w->cache != NULL)
+        cache_worker_stop(w->cache);
     while (w->loads > 0)
         loop_run_once(w->loop, EDGE_STOP_TURN_MS);
+    ocsp_free(w->ocsp);
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
-    for (unsigned i = 0; w->fetches != NULL && i < upstreams_count(w->edge->upstreams); i++)
-        fetch_free(w->fetches[i]);
-    free(w->fetches);
+    upstream_health_free(w->health);
+    cache_worker_free(w->cache);
+    upstream_worker_free(w->upstreams);
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
+    seen_worker_free(w->seen);
+    lease_desk_free(w->leases);
     free(w);
-}
-
-struct fetch *edge_fetch(const struct edge_worker *w, const struct upstream *u)
-{
-    return w->fetches[u->index];
-}
-
-static int edge_worker_open_fetches(struct edge_worker *w)
-{
-    unsigned count = upstreams_count(w->edge->upstreams);
-    w->fetches = calloc(count, sizeof(struct fetch *));
-    if (w->fetches == NULL)
-        return -ENOMEM;
-    int r = 0;
-    for (unsigned i = 0; r == 0 && i < count; i++) {
-        const struct upstream *u = upstreams_at(w->edge->upstreams, i);
-        const struct fetch_options options = {
-            .ca_file = u->config->ca_file,
-            .retries = EDGE_FETCH_RETRIES,
-        };
-        r = fetch_new(w->loop, &options, &w->fetches[i]);
-    }
-    return r;
 }
 
 static int edge_worker_open(struct edge_worker *w)
@@ -105,21 +100,28 @@ static int edge_worker_open(struct edge_worker *w)
     if (r == 0)
         r = loop_watch(w->loop, store_worker_event_fd(w->store), edge_on_store_event, w, &w->watch);
     if (r == 0)
-        r = edge_worker_open_fetches(w);
+        r = upstream_worker_new(w, &w->upstreams);
     if (r == 0)
         r = gate_new(w->edge, &w->gate);
+    if (r == 0)
+        r = seen_worker_new(w, &w->seen);
+    if (r == 0)
+        r = lease_desk_new(w->edge->leases, w, &w->leases);
     if (r == 0)
         r = assets_new(w, &w->assets);
     if (r == 0)
         r = before_new(w, &w->before);
     if (r == 0)
         r = views_new(&w->views);
+    if (r == 0)
+        r = prefetch_worker_new(w, w->edge->prefetch, &w->prefetch);
+    if (r == 0)
+        r = cache_worker_new(w, &w->cache);
     return r;
 }
 
 static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int *ret_r)
 {
-    (void)index;
     struct edge_worker *w = calloc(1, sizeof *w);
     if (w == NULL) {
         *ret_r = -ENOMEM;
@@ -128,6 +130,12 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
     w->edge = arg;
     w->loop = loop;
     int r = edge_worker_open(w);
+    if (r == 0 && index == 0)
+        r = upstream_health_new(w->edge, loop, &w->health);
+    if (r == 0 && index == 0 && w->edge->config->ocsp) {
+        r = ocsp_new(w, &w->ocsp);
+        w->edge->ocsp_worker = w;
+    }
     if (r == 0)
         return w;
     edge_worker_stop(arg, w);
@@ -146,7 +154,16 @@ static int edge_open_store(struct edge *e, struct err *err)
         .metric_prefix = "weir_edge",
     };
     int r = store_config_apply(&config->store, devices, &options, err);
-    return r < 0 ? r : store_open(&options, err, &e->store);
+    if (r == 0)
+        r = store_open(&options, err, &e->store);
+    struct objects_options objects = {
+        .path = options.path,
+        .metrics = e->registry,
+        .metric_prefix = "weir_edge",
+    };
+    if (r == 0 && config->records_size != NULL)
+        r = config_size("records_size", config->records_size, &objects.size_max, err);
+    return r < 0 ? r : objects_open(&objects, err, &e->objects);
 }
 
 static int edge_open_admin(struct edge *e, struct err *err)
@@ -156,33 +173,47 @@ static int edge_open_admin(struct edge *e, struct err *err)
         .listens = &listen,
         .listens_count = 1,
         .workers = 1,
-        .body_size_max = EDGE_BODY_MAX,
+        .body_size_max = EDGE_ADMIN_BODY_MAX,
         .server_name = "weir-edge",
     };
     int r = http_server_new(&options, err, &e->admin);
     if (r == 0) {
         r = http_route_status(e->admin, e->registry, NULL, NULL);
+        if (r == 0)
+            r = purge_route(e->purge, e->admin);
+        if (r == 0)
+            r = seen_admin(e);
         if (r < 0)
             (void)err_errno(err, r, "adding routes");
     }
     return r < 0 ? r : http_server_start(e->admin, err);
 }
 
+static unsigned edge_listens(const struct edge_config *config, struct http_listen *ret)
+{
+    ret[0] = http_listen_of(&config->listen);
+    for (unsigned i = 0; i < config->also_listen_count; i++)
+        ret[i + 1] = http_listen_of(&config->also_listen[i]);
+    return config->also_listen_count + 1;
+}
+
 static int edge_open_server(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
-    struct http_listen listen = http_listen_of(&config->listen);
+    struct http_listen listens[EDGE_LISTENS_MAX];
+    unsigned listens_count = edge_listens(config, listens);
     struct http_options options = {
-        .listens = &listen,
-        .listens_count = 1,
+        .listens = listens,
+        .listens_count = listens_count,
         .workers = config->workers,
-        .body_size_max = EDGE_BODY_MAX,
+        .body_size_max = EDGE_UNSAFE_BODY_MAX,
         .server_name = "weir-edge",
         .access_log = config->access_log,
         .metrics = e->registry,
         .metric_prefix = "weir_edge",
         .worker_start = edge_worker_start,
         .worker_stop = edge_worker_stop,
+        .request_done = seen_done,
         .arg = e,
     };
     int r = http_limits_apply("limits", &config->limits, &options, err);
@@ -190,7 +221,7 @@ static int edge_open_server(struct edge *e, struct err *err)
         r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
-    r = http_route(e->server, HTTP_GET | HTTP_OPTIONS, "/", edge_serve, e);
+    r = http_route(e->server, HTTP_GET | HTTP_OPTIONS | EDGE_UNSAFE, "/", edge_serve, e);
     if (r < 0)
         return err_errno(err, r, "adding routes");
     return http_server_start(e->server, err);
@@ -207,10 +238,25 @@ static int edge_open(struct edge *e, struct err *err)
     r = metrics_new(&e->registry);
     if (r == 0)
         r = fills_new(&e->fills);
+    if (r == 0)
+        r = seen_new(e, &e->seen);
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
+    upstreams_measure(e->upstreams, e->registry);
+    r = prefetch_new(config->prefetch, e->registry, &e->prefetch);
+    if (r < 0)
+        return err_errno(err, r, "starting");
     r = edge_open_store(e, err);
+    if (r == 0) {
+        r = cache_new(e, &e->cache);
+        if (r < 0)
+            (void)err_errno(err, r, "starting");
+    }
+    if (r == 0)
+        r = purge_open(e, err, &e->purge);
+    if (r == 0)
+        r = lease_hub_new(e, err, &e->leases);
     if (r == 0)
         r = edge_open_server(e, err);
     if (r == 0)
@@ -247,6 +293,16 @@ uint16_t edge_port(const struct edge *e)
     return http_server_port(e->server, 0);
 }
 
+int edge_reload(struct edge *e, const struct edge_config *config, struct err *err)
+{
+    ASSERT(e->magic == EDGE_MAGIC);
+    struct http_listen listens[EDGE_LISTENS_MAX];
+    int r = http_server_set_tls(e->server, listens, edge_listens(config, listens), err);
+    if (r == 0 && e->ocsp_worker != NULL)
+        r = loop_post(e->ocsp_worker->loop, ocsp_look, e->ocsp_worker->ocsp);
+    return r;
+}
+
 void edge_stop(struct edge *e)
 {
     if (e == NULL)
@@ -254,9 +310,16 @@ void edge_stop(struct edge *e)
     ASSERT(e->magic == EDGE_MAGIC);
     if (e->server != NULL)
         http_server_drain(e->server, EDGE_DRAIN_MS);
+    purge_stop(e->purge);
     http_server_free(e->admin);
     http_server_free(e->server);
+    prefetch_free(e->prefetch);
+    purge_free(e->purge);
+    lease_hub_free(e->leases);
     fills_free(e->fills);
+    seen_free(e->seen);
+    cache_free(e->cache);
+    objects_close(e->objects);
     store_close(e->store);
     metrics_free(e->registry);
     routes_free(e->routes);

@@ -38,6 +38,16 @@ void fetch__easy_give(struct fetch *f, CURL *easy)
 
 /* --- events ----------------------------------------------------------------------------------- */
 
+static CURLMsg *fetch_next_message(struct fetch *f)
+{
+    CURLMsg *message = NULL;
+    int left;
+    for (unsigned i = 0; i < FETCH_MULTIS && message == NULL; i++)
+        if (f->multis[i].curl != NULL)
+            message = curl_multi_info_read(f->multis[i].curl, &left);
+    return message;
+}
+
 void fetch__settle(struct fetch *f)
 {
     if (f->in_library > 0 || f->settling)
@@ -50,8 +60,7 @@ void fetch__settle(struct fetch *f)
             fetch__op_free(dead);
             continue;
         }
-        int left;
-        CURLMsg *message = curl_multi_info_read(f->multi, &left);
+        CURLMsg *message = fetch_next_message(f);
         if (message == NULL)
             break;
         if (message->msg != CURLMSG_DONE)
@@ -65,12 +74,12 @@ void fetch__settle(struct fetch *f)
     f->settling = false;
 }
 
-static void fetch_act(struct fetch *f, curl_socket_t fd, int events)
+static void fetch_act(struct fetch_multi *m, curl_socket_t fd, int events)
 {
     int running;
-    f->in_library++;
-    CURLMcode code = curl_multi_socket_action(f->multi, fd, events, &running);
-    f->in_library--;
+    m->fetch->in_library++;
+    CURLMcode code = curl_multi_socket_action(m->curl, fd, events, &running);
+    m->fetch->in_library--;
     ASSERT(code == CURLM_OK); /* anything else is a misuse of ours */
 }
 
@@ -88,25 +97,27 @@ static void fetch_on_events(void *arg)
             what |= CURL_CSELECT_OUT;
         if ((events[i].events & EPOLLERR) != 0)
             what |= CURL_CSELECT_ERR;
-        fetch_act(f, events[i].data.fd,
-                  what); /* a socket closed meanwhile is unknown there: fine */
+        uint64_t key = events[i].data.u64; /* a socket closed meanwhile is unknown there: fine */
+        fetch_act(&f->multis[key >> 32], (curl_socket_t)(uint32_t)key, what);
     }
     fetch__settle(f);
 }
 
 static void fetch_on_timer(void *arg)
 {
-    struct fetch *f = arg;
-    fetch_check(f);
-    fetch_act(f, CURL_SOCKET_TIMEOUT, 0);
-    fetch__settle(f);
+    struct fetch_multi *m = arg;
+    fetch_check(m->fetch);
+    fetch_act(m, CURL_SOCKET_TIMEOUT, 0);
+    fetch__settle(m->fetch);
 }
 
 static int fetch_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
     (void)easy, (void)socket_arg;
-    struct fetch *f = arg;
-    struct epoll_event event = {.data.fd = fd};
+    const struct fetch_multi *m = arg;
+    struct fetch *f = m->fetch;
+    uint64_t which = (uint64_t)(m - f->multis);
+    struct epoll_event event = {.data.u64 = which << 32 | (uint32_t)fd};
     if (what == CURL_POLL_REMOVE) {
         (void)epoll_ctl(f->epoll_fd, EPOLL_CTL_DEL, fd, &event); /* closed: it is out already */
         return 0;
@@ -124,11 +135,11 @@ static int fetch_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, vo
 static int fetch_on_timeout(CURLM *multi, long timeout_ms, void *arg)
 {
     (void)multi;
-    struct fetch *f = arg;
+    struct fetch_multi *m = arg;
     if (timeout_ms < 0)
-        loop_timer_stop(&f->timer);
+        loop_timer_stop(&m->timer);
     else
-        loop_timer_start(f->loop, &f->timer, (uint64_t)timeout_ms, fetch_on_timer, f);
+        loop_timer_start(m->fetch->loop, &m->timer, (uint64_t)timeout_ms, fetch_on_timer, m);
     return 0;
 }
 
@@ -147,32 +158,60 @@ static void fetch_defaults(struct fetch_options *o)
         o->breaker_ms = 1000;
     if (o->connections_max == 0)
         o->connections_max = 64;
+    if (o->streams_max == 0)
+        o->streams_max = FETCH_STREAMS;
+}
+
+static int fetch_multi_open(struct fetch *f, unsigned which)
+{
+    struct fetch_multi *m = &f->multis[which];
+    m->fetch = f;
+    m->curl = curl_multi_init();
+    if (m->curl == NULL)
+        return -ENOMEM;
+    long max = (long)MIN(f->options.connections_max, 65536u);
+    long streams = (long)MIN(f->options.streams_max, 65536u);
+    long kind = which == FETCH_SHARED ? (long)CURLPIPE_MULTIPLEX : (long)CURLPIPE_NOTHING;
+    if (curl_multi_setopt(m->curl, CURLMOPT_SOCKETFUNCTION, fetch_on_socket) != CURLM_OK ||
+        curl_multi_setopt(m->curl, CURLMOPT_SOCKETDATA, m) != CURLM_OK ||
+        curl_multi_setopt(m->curl, CURLMOPT_TIMERFUNCTION, fetch_on_timeout) != CURLM_OK ||
+        curl_multi_setopt(m->curl, CURLMOPT_TIMERDATA, m) != CURLM_OK ||
+        curl_multi_setopt(m->curl, CURLMOPT_MAX_HOST_CONNECTIONS, max) != CURLM_OK ||
+        curl_multi_setopt(m->curl, CURLMOPT_MAXCONNECTS, max * 4) != CURLM_OK ||
+        curl_multi_setopt(m->curl, CURLMOPT_MAX_CONCURRENT_STREAMS, streams) != CURLM_OK ||
+        curl_multi_setopt(m->curl, CURLMOPT_PIPELINING, kind) != CURLM_OK)
+        return -EIO;
+    return 0;
+}
+
+static int fetch_copy_name(const char **name, char **ours)
+{
+    if (*name != NULL) {
+        *ours = str_dup(str_of(*name));
+        if (*ours == NULL)
+            return -ENOMEM;
+    }
+    *name = *ours;
+    return 0;
 }
 
 static int fetch_init(struct fetch *f)
 {
-    if (f->options.ca_file != NULL) {
-        f->ca_file = str_dup(str_of(f->options.ca_file));
-        if (f->ca_file == NULL)
-            return -ENOMEM;
-    }
-    f->options.ca_file = f->ca_file;
+    struct fetch_options *o = &f->options;
+    int r = fetch_copy_name(&o->ca_file, &f->ca_file);
+    if (r == 0)
+        r = fetch_copy_name(&o->cert_file, &f->cert_file);
+    if (r == 0)
+        r = fetch_copy_name(&o->key_file, &f->key_file);
+    if (r < 0)
+        return r;
     f->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (f->epoll_fd < 0)
         return -errno;
-    f->multi = curl_multi_init();
-    if (f->multi == NULL)
-        return -ENOMEM;
-    long max = (long)MIN(f->options.connections_max, 65536u);
-    if (curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, fetch_on_socket) != CURLM_OK ||
-        curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f) != CURLM_OK ||
-        curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, fetch_on_timeout) != CURLM_OK ||
-        curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f) != CURLM_OK ||
-        curl_multi_setopt(f->multi, CURLMOPT_MAX_HOST_CONNECTIONS, max) != CURLM_OK ||
-        curl_multi_setopt(f->multi, CURLMOPT_MAXCONNECTS, max * 4) != CURLM_OK ||
-        curl_multi_setopt(f->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX) != CURLM_OK)
-        return -EIO;
-    return loop_watch(f->loop, f->epoll_fd, fetch_on_events, f, &f->watch);
+    r = fetch_multi_open(f, FETCH_ALONE);
+    if (r == 0 && o->http2)
+        r = fetch_multi_open(f, FETCH_SHARED);
+    return r < 0 ? r : loop_watch(f->loop, f->epoll_fd, fetch_on_events, f, &f->watch);
 }
 
 int fetch_new(struct loop *loop, const struct fetch_options *options, struct fetch **ret)
@@ -210,13 +249,17 @@ struct fetch *fetch_free(struct fetch *f)
         fetch_cancel(f->ops);
     for (unsigned i = 0; i < f->free_count; i++)
         curl_easy_cleanup(f->free[i]);
-    if (f->multi != NULL)
-        (void)curl_multi_cleanup(f->multi); /* fails for handles still in it: there are none */
-    loop_timer_stop(&f->timer);
+    for (unsigned i = 0; i < FETCH_MULTIS; i++) {
+        if (f->multis[i].curl != NULL) /* fails for handles still in it: there are none */
+            (void)curl_multi_cleanup(f->multis[i].curl);
+        loop_timer_stop(&f->multis[i].timer);
+    }
     f->watch = loop_unwatch(f->watch);
     (void)base_close(f->epoll_fd);
     fetch__hosts_free(f);
     free(f->ca_file);
+    free(f->cert_file);
+    free(f->key_file);
     MAGIC_CLEAR(f);
     free(f);
     return NULL;

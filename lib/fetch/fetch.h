@@ -10,7 +10,8 @@
  *          copied, its body is referenced.
  * Threads: the loop's.
  * Errors:  on_done res: 0 when an answer came whole, whatever its status; -ECONNREFUSED,
- *          -ETIMEDOUT, -ECONNRESET (broke off), -EBADMSG (not HTTP, or TLS refused), -EFBIG, -EIO,
+ *          -ETIMEDOUT, -ECONNRESET (broke off), -EBADMSG (not HTTP, a length or fields that cannot
+ *          be, or TLS refused), -EFBIG, -EIO,
  *          -EHOSTDOWN (circuit open: not tried).
  * Units:   milliseconds, bytes. */
 #pragma once
@@ -34,17 +35,22 @@ struct fetch_options {
     unsigned connections_max;  /* per host; 0: 64 */
     const char *cert_file;     /* PEM, shown to upstreams that ask for one; NULL: none */
     const char *key_file;
-    bool http2; /* offered by ALPN to https upstreams */
+    bool http2;           /* offered by ALPN to https upstreams; else HTTP/1.1 */
+    unsigned streams_max; /* `shared` ones on an HTTP/2 connection, then a further one; 0: 32 */
 };
 
 MUST_USE int fetch_new(struct loop *loop, const struct fetch_options *options, struct fetch **ret);
 struct fetch *fetch_free(struct fetch *f);
 
+#define FETCH_FIELDS_MAX      256
+#define FETCH_FIELDS_SIZE_MAX (64u << 10)
+
 struct fetch_head {
     unsigned status;
-    uint64_t size; /* Content-Length, or UINT64_MAX */
+    uint64_t size; /* Content-Length, of a HEAD's or a 304's answer too; or UINT64_MAX */
     struct str type;
-    struct fields fields; /* all of them, hop-by-hop ones included; lent for the call */
+    struct fields fields; /* all of them, hop-by-hop ones included; lent for the call. At most
+                             FETCH_FIELDS_MAX of together FETCH_FIELDS_SIZE_MAX, else -EBADMSG */
 };
 
 struct fetch_request {
@@ -55,7 +61,8 @@ struct fetch_request {
     const char *type;        /* Content-Type of the body; NULL: none */
     const char *unix_socket; /* NULL: TCP */
     struct rbuf *body;       /* NULL: none */
-    struct fields fields;    /* further ones, sent as they are; a Host among them counts */
+    struct fields fields;    /* further ones, sent as they are; see below */
+    bool shared;             /* may have an HTTP/2 connection with others; is never paused then */
     /* NULL where not wanted. on_data may return -errno to end the request with it. */
     int (*on_head)(void *arg, const struct fetch_head *head);
     int (*on_data)(void *arg, const uint8_t *data, size_t size);
@@ -63,11 +70,19 @@ struct fetch_request {
     void *arg;
 };
 
+/* Of request->fields: a Host counts (and is the :authority of HTTP/2), a User-Agent and an Accept
+ * replace the library's, traceparent replaces trace_id; Content-Length, Transfer-Encoding, Expect,
+ * and hop-by-hop ones are fetch's own and left out; so are Authorization and Content-Type beside
+ * bearer and type. Nothing is added that negotiates (no Accept-Encoding). -EINVAL for a name or a
+ * value that HTTP does not allow. */
 MUST_USE int fetch_start(struct fetch *f, const struct fetch_request *request,
                          struct fetch_op **ret);
 void fetch_cancel(struct fetch_op *op);
 
-/* No on_data until it is let go on: the upstream feels it by its window. A pause is no stall. */
+/* No on_data until it is let go on: the upstream feels it by its TCP window, and no more is held
+ * than one read (and what the kernel's socket buffer takes). A pause is no stall. Where no bytes are
+ * missing, on_done may come in a pause. From any callback. Not for `shared` requests: libcurl up to
+ * 8 holds up all of an HTTP/2 connection for a paused stream of it. */
 void fetch_pause(struct fetch_op *op, bool paused);
 
 /* For programs without a loop (weirctl, ingest's threads, tests): one request, whole body into out,

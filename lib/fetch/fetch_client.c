@@ -85,6 +85,7 @@ int fetch_client_run(struct fetch_client *c, const struct fetch_request *request
     struct fetch_run run = {.out = out != NULL ? out : &nowhere, .size_max = size_max};
     run.size_before = run.out->size;
     struct fetch_request q = *request;
+    q.shared = true; /* its callbacks do not pause */
     q.on_head = NULL;
     q.on_data = fetch_run_on_data;
     q.on_done = fetch_run_on_done;

@@ -26,6 +26,7 @@ int fetch__result_of(CURLcode code)
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9: no status line */
     case CURLE_BAD_CONTENT_ENCODING:
+    case CURLE_BAD_FUNCTION_ARGUMENT: /* how it refuses some header lines */
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
@@ -81,63 +82,55 @@ uint64_t fetch__easy_moved(CURL *easy)
 
 /* --- what comes in ---------------------------------------------------------------------------- */
 
-static void fetch_easy_head_line(struct fetch_op *op, struct str line)
-{
-    struct str value;
-    struct str name = str_cut(line, ':', &value);
-    value = str_trim(value);
-    if (str_eq_nocase(name, STR("content-length"))) {
-        if (str_to_u64(value, &op->size) < 0)
-            op->size = UINT64_MAX;
-    } else if (str_eq_nocase(name, STR("content-type"))) {
-        size_t n = MIN(value.size, sizeof op->media_type - 1); /* cut: a type is short */
-        memcpy(op->media_type, value.data, n);
-        op->media_type[n] = '\0';
-    }
-}
-
 static int fetch_easy_give_head(struct fetch_op *op)
 {
     long code = 0;
     (void)curl_easy_getinfo(op->easy, CURLINFO_RESPONSE_CODE, &code);
-    if (code < 200)
-        return 0; /* 100 Continue and the like: the answer is still to come */
+    if (code < 200) /* 100 Continue and the like: the answer is still to come */
+        return ++op->heads > FETCH_INTERIM_MAX ? -EBADMSG : 0;
     op->status = (unsigned)code;
     op->head_given = true;
+    fetch__close_watch(op);
     fetch_circuit_answers(&op->host->circuit, op);
     if (op->on_head == NULL)
         return 0;
-    const struct fetch_head head = {
-        .status = op->status, .size = op->size, .type = str_of(op->media_type)};
+    struct field at[FETCH_FIELDS_MAX];
+    struct fetch_head head = {.status = op->status,
+                              .size = op->lines.size,
+                              .fields = fetch__lines_fields(&op->lines, at)};
+    head.type = fields_get(&head.fields, STR("content-type"));
     return op->on_head(op->arg, &head);
+}
+
+static int fetch_easy_take_line(struct fetch_op *op, struct str line)
+{
+    while (line.size > 0 && (line.data[line.size - 1] == '\n' || line.data[line.size - 1] == '\r'))
+        line.size--;
+    if (line.size == 0)
+        return fetch_easy_give_head(op);
+    if (!str_starts(line, STR("HTTP/")))
+        return fetch__lines_take(&op->lines, line);
+    fetch__lines_clear(&op->lines);
+    return 0;
 }
 
 /* Every line of every head: of interim answers, of the answer, and the trailers behind its body. */
 static size_t fetch_easy_on_header(char *data, size_t size, size_t count, void *arg)
 {
     struct fetch_op *op = arg;
-    struct str line = {data, size * count};
+    size_t n = size * count;
     if (op->is_dead)
         return 0;
     if (op->head_given)
-        return line.size; /* trailers */
-    while (line.size > 0 && (line.data[line.size - 1] == '\n' || line.data[line.size - 1] == '\r'))
-        line.size--;
-    if (str_starts(line, STR("HTTP/"))) {
-        op->size = UINT64_MAX;
-        op->media_type[0] = '\0';
-    } else if (line.size > 0) {
-        fetch_easy_head_line(op, line);
-    } else {
-        int r = fetch_easy_give_head(op);
-        if (op->is_dead)
-            return 0; /* cancelled by its own callback */
-        if (r < 0) {
-            op->callback_result = r;
-            return 0;
-        }
+        return n; /* trailers */
+    int r = fetch_easy_take_line(op, (struct str){data, n});
+    if (op->is_dead)
+        return 0; /* cancelled by its own callback */
+    if (r < 0) {
+        op->callback_result = r;
+        return 0;
     }
-    return size * count;
+    return n;
 }
 
 static size_t fetch_easy_on_data(char *data, size_t size, size_t count, void *arg)
@@ -146,9 +139,15 @@ static size_t fetch_easy_on_data(char *data, size_t size, size_t count, void *ar
     size_t n = size * count;
     if (op->is_dead)
         return CURL_WRITEFUNC_ERROR;
-    if (op->on_data == NULL || n == 0)
+    if (op->is_paused) {
+        op->is_held = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    if (n == 0)
         return n;
-    int r = op->on_data(op->arg, (const uint8_t *)data, n);
+    int r = op->head_given ? 0 : -EBADMSG; /* bytes behind a 101 that nobody asked for */
+    if (r == 0 && op->on_data != NULL)
+        r = op->on_data(op->arg, (const uint8_t *)data, n);
     if (op->is_dead)
         return CURL_WRITEFUNC_ERROR;
     if (r < 0) {
@@ -159,46 +158,6 @@ static size_t fetch_easy_on_data(char *data, size_t size, size_t count, void *ar
 }
 
 /* --- what goes out ---------------------------------------------------------------------------- */
-
-static int fetch_easy_add_header(struct fetch_op *op, const char *name, const char *value)
-{
-    CLEAN_BUF struct buf line = BUF_EMPTY;
-    buf_printf(&line, "%s: %s", name, value);
-    int r = buf_error(&line);
-    if (r < 0)
-        return r;
-    struct curl_slist *more = curl_slist_append(op->headers, line.data);
-    if (more == NULL)
-        return -ENOMEM;
-    op->headers = more;
-    return 0;
-}
-
-static int fetch_easy_headers(struct fetch_op *op)
-{
-    curl_slist_free_all(op->headers);
-    op->headers = NULL;
-    char trace_id[ID_TEXT_SIZE];
-    char span_id[ID_TEXT_SIZE];
-    id_text(trace_id);
-    id_text(span_id);
-    CLEAN_BUF struct buf traceparent = BUF_EMPTY;
-    buf_printf(&traceparent, "00-%s-%.16s-01", op->trace_id != NULL ? op->trace_id : trace_id,
-               span_id);
-    int r = buf_error(&traceparent);
-    if (r == 0)
-        r = fetch_easy_add_header(op, "traceparent", traceparent.data);
-    if (r == 0 && op->bearer != NULL) {
-        CLEAN_BUF struct buf bearer = BUF_EMPTY;
-        buf_printf(&bearer, "Bearer %s", op->bearer);
-        r = buf_error(&bearer);
-        if (r == 0)
-            r = fetch_easy_add_header(op, "Authorization", bearer.data);
-    }
-    if (r == 0) /* without a value the library leaves its own default out */
-        r = fetch_easy_add_header(op, "Content-Type", op->type != NULL ? op->type : "");
-    return r;
-}
 
 static bool fetch_easy_set_method(struct fetch_op *op)
 {
@@ -246,20 +205,26 @@ bool fetch__easy_base(CURL *e, const char *url, const char *ca_file, uint32_t co
 static bool fetch_easy_set_connection(struct fetch_op *op)
 {
     const struct fetch_options *o = &op->fetch->options;
-    return fetch__easy_base(op->easy, op->url, o->ca_file, o->connect_ms) &&
-           (op->unix_socket == NULL ||
-            curl_easy_setopt(op->easy, CURLOPT_UNIX_SOCKET_PATH, op->unix_socket) == CURLE_OK);
+    CURL *e = op->easy;
+    if (!fetch__easy_base(e, op->url, o->ca_file, o->connect_ms))
+        return false;
+    long version = o->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1;
+    if (curl_easy_setopt(e, CURLOPT_HTTP_VERSION, version) != CURLE_OK ||
+        curl_easy_setopt(e, CURLOPT_PIPEWAIT, op->is_shared ? 1L : 0L) != CURLE_OK)
+        return false;
+    if (o->cert_file != NULL && (curl_easy_setopt(e, CURLOPT_SSLCERT, o->cert_file) != CURLE_OK ||
+                                 curl_easy_setopt(e, CURLOPT_SSLKEY, o->key_file) != CURLE_OK))
+        return false;
+    return op->unix_socket == NULL ||
+           curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, op->unix_socket) == CURLE_OK;
 }
 
 int fetch__easy_set(struct fetch_op *op)
 {
     CURL *e = op->easy;
-    int r = fetch_easy_headers(op);
-    if (r < 0)
-        return r;
     op->error_text[0] = '\0';
-    op->size = UINT64_MAX;
-    op->media_type[0] = '\0';
+    op->heads = 0;
+    fetch__lines_clear(&op->lines);
     bool ok = curl_easy_setopt(e, CURLOPT_PRIVATE, op) == CURLE_OK &&
               curl_easy_setopt(e, CURLOPT_ERRORBUFFER, op->error_text) == CURLE_OK &&
               curl_easy_setopt(e, CURLOPT_HTTPHEADER, op->headers) == CURLE_OK &&

@@ -41,11 +41,12 @@ static void fetch_op_drop_easy(struct fetch_op *op)
     if (!op->is_complete)
         (void)curl_easy_setopt(op->easy, CURLOPT_FORBID_REUSE, 1L); /* at worst it resets late */
     f->in_library++;
-    CURLMcode code = curl_multi_remove_handle(f->multi, op->easy);
+    CURLMcode code = curl_multi_remove_handle(op->multi->curl, op->easy);
     f->in_library--;
     ASSERT(code == CURLM_OK);
     fetch__easy_give(f, op->easy);
     op->easy = NULL;
+    op->is_held = false;
 }
 
 void fetch__op_free(struct fetch_op *op)
@@ -58,9 +59,7 @@ void fetch__op_free(struct fetch_op *op)
     (void)rbuf_unref(op->body);
     free(op->method);
     free(op->url);
-    free(op->bearer);
-    free(op->trace_id);
-    free(op->type);
+    buf_free(&op->lines.text);
     free(op->unix_socket);
     MAGIC_CLEAR(op);
     free(op);
@@ -117,6 +116,8 @@ void fetch__op_attempt_ended(struct fetch_op *op, CURLcode code)
     int res = fetch__result_of(code);
     if (res == 0 && !op->head_given)
         res = -EBADMSG; /* nothing but interim answers */
+    if (res == 0 && op->close_counts && !op->close_seen)
+        res = -ECONNRESET;
     fetch_op_ended(op, res);
 }
 
@@ -145,6 +146,14 @@ static void fetch_op_on_stall_timer(void *arg)
     fetch__settle(f);
 }
 
+static void fetch_op_watch(struct fetch_op *op)
+{
+    op->moved_ms = clock_mono_ms();
+    if (!op->is_paused)
+        loop_timer_start(op->fetch->loop, &op->timer, op->fetch->options.stall_ms / 4 + 1,
+                         fetch_op_on_stall_timer, op);
+}
+
 static int fetch_op_run(struct fetch_op *op)
 {
     struct fetch *f = op->fetch;
@@ -155,7 +164,7 @@ static int fetch_op_run(struct fetch_op *op)
     int r = fetch__easy_set(op);
     if (r == 0) {
         f->in_library++;
-        CURLMcode code = curl_multi_add_handle(f->multi, op->easy);
+        CURLMcode code = curl_multi_add_handle(op->multi->curl, op->easy);
         f->in_library--;
         if (code != CURLM_OK)
             r = code == CURLM_OUT_OF_MEMORY ? -ENOMEM : -EIO;
@@ -166,9 +175,49 @@ static int fetch_op_run(struct fetch_op *op)
         return r;
     }
     op->moved = 0;
-    op->moved_ms = clock_mono_ms();
-    loop_timer_start(f->loop, &op->timer, f->options.stall_ms / 4 + 1, fetch_op_on_stall_timer, op);
+    fetch_op_watch(op);
     return 0;
+}
+
+/* --- pauses ----------------------------------------------------------------------------------- */
+
+/* What the library holds comes now, by on_data, which may pause again. */
+static void fetch_op_go_on(void *arg)
+{
+    struct fetch_op *op = arg;
+    struct fetch *f = op->fetch;
+    fetch_op_check(op);
+    ASSERT(f->in_library == 0);
+    op->is_held = false;
+    f->in_library++;
+    CURLcode code = curl_easy_pause(op->easy, CURLPAUSE_CONT);
+    f->in_library--;
+    if (!op->is_dead) {
+        if (code != CURLE_OK) {
+            op->is_complete = false;
+            fetch_op_ended(op, fetch__result_of(code));
+        } else {
+            fetch_op_watch(op);
+        }
+    }
+    fetch__settle(f);
+}
+
+void fetch_pause(struct fetch_op *op, bool paused)
+{
+    fetch_op_check(op);
+    ASSERT(op->may_pause);
+    if (op->is_done || op->is_dead || op->is_paused == paused)
+        return;
+    op->is_paused = paused;
+    if (op->easy == NULL)
+        return; /* its begin is still to come */
+    if (paused) /* the library hears of it with the next bytes */
+        loop_timer_stop(&op->timer);
+    else if (op->is_held)
+        loop_timer_start(op->fetch->loop, &op->timer, 0, fetch_op_go_on, op);
+    else
+        fetch_op_watch(op);
 }
 
 static void fetch_op_begin(void *arg)
@@ -234,15 +283,11 @@ static int fetch_op_init(struct fetch_op *op, const struct fetch_request *q)
     if (!fetch_is_line(q->method) || !fetch_is_line(q->url) || !fetch_is_line(q->bearer) ||
         !fetch_is_line(q->trace_id) || !fetch_is_line(q->type))
         return -EINVAL;
-    int r = fetch_copy(q->method, &op->method);
+    int r = fetch__fields_set(op, q);
+    if (r == 0)
+        r = fetch_copy(q->method, &op->method);
     if (r == 0)
         r = fetch_copy(q->url, &op->url);
-    if (r == 0)
-        r = fetch_copy(q->bearer, &op->bearer);
-    if (r == 0)
-        r = fetch_copy(q->trace_id, &op->trace_id);
-    if (r == 0)
-        r = fetch_copy(q->type, &op->type);
     if (r == 0)
         r = fetch_copy(q->unix_socket, &op->unix_socket);
     if (r == 0)
@@ -252,6 +297,10 @@ static int fetch_op_init(struct fetch_op *op, const struct fetch_request *q)
     op->body = q->body != NULL ? rbuf_ref(q->body) : NULL;
     op->is_idempotent = fetch_is_idempotent(str_of(q->method));
     op->is_head = str_eq(str_of(q->method), STR("HEAD"));
+    bool is_https = str_starts(str_of(q->url), STR("https:"));
+    op->is_shared = q->shared && is_https && op->fetch->options.http2;
+    op->may_pause = !q->shared;
+    op->multi = &op->fetch->multis[op->is_shared ? FETCH_SHARED : FETCH_ALONE];
     op->on_head = q->on_head;
     op->on_data = q->on_data;
     op->on_done = q->on_done;

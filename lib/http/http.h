@@ -26,11 +26,34 @@ struct http_server;
 struct http_req;
 struct secret;
 
+struct http_certificate {
+    const char *cert_file; /* PEM, with the chain behind it */
+    const char *key_file;
+    const char *ocsp_file; /* DER, its authority's answer; NULL: none */
+};
+
 struct http_listen {
     const char *address;   /* "127.0.0.1", "::" */
     uint16_t port;         /* 0: any free one, see http_server_port */
-    const char *cert_file; /* PEM chain; NULL: no TLS */
+    const char *cert_file; /* the default certificate; NULL: no TLS */
     const char *key_file;
+    const char *ocsp_file;
+    const struct http_certificate *certificates; /* more, chosen by the name asked for (SNI) */
+    unsigned certificates_count;
+    const char *ticket_key_file; /* secrets that servers share; NULL: this process's own */
+    const char *alt_svc;         /* RFC 7838, on every answer over TLS; NULL: none */
+};
+
+/* What is written on stderr for each request: nothing, a JSON line, or a line of the "combined"
+ * form that web servers have. Tokens in URLs are redacted in both. */
+enum http_access_log { HTTP_LOG_OFF, HTTP_LOG_JSON, HTTP_LOG_COMBINED };
+
+/* How a request ended. */
+struct http_done {
+    unsigned status;        /* 499: the client left before an answer */
+    uint64_t bytes;         /* of the body, sent */
+    uint64_t first_byte_us; /* from the request to the answer's first byte; 0: none was sent */
+    uint64_t duration_us;   /* to its last */
 };
 
 struct http_options {
@@ -53,13 +76,17 @@ struct http_options {
     uint32_t connections_per_address; /* beyond it new ones are refused; a /64 of IPv6 is one
                                        * address; 0: no limit */
     const char *server_name;          /* the Server header, and this hop's name in Cache-Status */
-    bool access_log;                  /* one JSON line a request on stderr */
-    struct metrics *metrics;          /* NULL: none */
+    enum http_access_log access_log;
+    uint32_t ocsp_look_ms;   /* how often OCSP files are looked at; 0: 60 s */
+    struct metrics *metrics; /* NULL: none */
     const char *metric_prefix;
     /* Called on each worker's thread once its loop stands and before it accepts; what it returns is
      * http_req_worker(). NULL result with *ret_r < 0 stops the start. worker_stop: at its end. */
     void *(*worker_start)(void *arg, struct loop *loop, unsigned index, int *ret_r);
     void (*worker_stop)(void *arg, void *worker);
+    /* Called when a request's answer is out or its client has left, on the request's loop; the
+     * request can be asked nothing but http_req_room and http_req_worker. May be NULL. */
+    void (*request_done)(void *arg, struct http_req *req, const struct http_done *done);
     void *arg;
 };
 
@@ -88,7 +115,28 @@ MUST_USE int http_route_status(struct http_server *s, struct metrics *metrics,
 
 MUST_USE int http_server_start(struct http_server *s, struct err *err);
 uint16_t http_server_port(const struct http_server *s, unsigned listen_index);
-MUST_USE int http_server_reload_tls(struct http_server *s, struct err *err); /* files read again */
+
+/* TLS of running listeners anew; connections that stand keep what they have. After an error all is
+ * as before. reload_tls reads the known files again; set_tls takes what listens
+ * names, but for the addresses; they are as many as before. */
+MUST_USE int http_server_reload_tls(struct http_server *s, struct err *err);
+MUST_USE int http_server_set_tls(struct http_server *s, const struct http_listen *listens,
+                                 unsigned count, struct err *err);
+
+/* OCSP for certificates without an ocsp_file: the program asks the authority and hands the answer
+ * in. index counts the certificates of all listeners. -ENOENT: behind the last; -ENODATA: nothing
+ * to ask for this one. */
+struct http_ocsp_ask {
+    char *url;
+    char *request; /* DER, to be sent by POST as application/ocsp-request */
+    size_t request_size;
+    int64_t due_s; /* when it should be asked again: seconds since 1970; 0: now */
+};
+MUST_USE int http_server_ocsp_ask(struct http_server *s, unsigned index, struct http_ocsp_ask *ret);
+void http_ocsp_ask_clear(struct http_ocsp_ask *ask);
+/* The answer, DER: checked as a client would; -EINVAL and err say what is wrong with it. */
+MUST_USE int http_server_ocsp_set(struct http_server *s, unsigned index, struct str der,
+                                  struct err *err);
 
 /* Accepts no more, lets what is under way finish for at most wait_ms. Clients are told to go with
  * their next answer (Connection: close, GOAWAY); those that ask for nothing are let go soon. */
@@ -120,8 +168,18 @@ struct str http_req_id(const struct http_req *req);   /* 32 hex: traceparent's t
 struct loop *http_req_loop(const struct http_req *req);
 void *http_req_worker(const struct http_req *req);
 
+/* Room for what the server's user keeps of a request, zeroed when it comes. */
+#define HTTP_REQ_ROOM 384
+void *http_req_room(struct http_req *req);
+uint64_t http_req_age_us(const struct http_req *req); /* since it came */
+
 /* "Authorization: Bearer X" gives X; STR_NONE otherwise. */
 struct str http_req_bearer(const struct http_req *req);
+
+/* A number of the caller's, not 0, by which its response can be ended: http_cut_marked ends those
+ * of this loop's worker that are not yet out, abruptly, and tells how many. Loop's thread. */
+void http_req_mark(struct http_req *req, uint64_t mark);
+unsigned http_cut_marked(struct http_server *s, struct loop *loop, uint64_t mark);
 
 /* --- the response ----------------------------------------------------------------------------- */
 
@@ -151,7 +209,8 @@ struct http_source_ops {
 #define HTTP_SIZE_UNKNOWN UINT64_MAX
 
 struct http_entity {
-    unsigned status;           /* 0: 200. Others are sent whole: no conditions, no ranges */
+    /* 0: 200. Another (or 200) is sent as it is: no condition, no range */
+    unsigned status;
     const char *type;          /* Content-Type */
     const char *etag;          /* with its quotes, strong; NULL: none */
     const char *cache_control; /* NULL: none */
@@ -161,6 +220,9 @@ struct http_entity {
     void *source;
     uint64_t
         size; /* of the source's whole body; HTTP_SIZE_UNKNOWN: no ranges, ends at read -ENODATA */
+    /* Further ones, lent as the source is, without control characters. Where there are any, etag,
+     * cache_control and modified_s are taken to be among them: they decide, and are not written. */
+    struct fields fields;
 };
 
 /* Answers 200, 206 (one range, or multipart/byteranges), 304, 412 or 416 as the request's

@@ -156,7 +156,7 @@ static void http_body_pump_once(struct http_req *req)
     ASSERT(count > 0 || last);
     if (last)
         b->ended = true;
-    h2o_send(req->h2o, vecs, count, last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
+    http__send(req, vecs, count, last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
 }
 
 static void http_body_pump(struct http_req *req)
@@ -169,7 +169,10 @@ static void http_body_pump(struct http_req *req)
     do {
         b->woken = false;
         b->waiting = false;
-        http_body_pump_once(req);
+        if (req->is_cut)
+            http_body_fail(req);
+        else
+            http_body_pump_once(req);
     } while (b->waiting && b->woken); /* a source may wake us from within its read */
     b->pumping = false;
     (void)http_req_unref(req);

@@ -44,6 +44,11 @@ static enum http_range_kind http_entity_ranges(const struct http_req *req,
 static void http_entity_headers(struct http_req *req, const struct http_entity *e)
 {
     char date[CLOCK_TEXT_SIZE];
+    if (e->fields.count > 0) {
+        for (unsigned i = 0; i < e->fields.count; i++)
+            http__lend_header(req, &e->fields.at[i]);
+        return;
+    }
     if (e->etag != NULL)
         http__add_header(req, "etag", str_of(e->etag));
     if (e->cache_control != NULL)
@@ -111,10 +116,9 @@ static int http_entity_many(struct http_req *req, const struct http_entity *e, u
 
 static void http_entity_whole(struct http_req *req, const struct http_entity *e, uint64_t size)
 {
-    unsigned status = e->status != 0 ? e->status : 200;
-    http__set_status(req, status);
+    http__set_status(req, e->status == 0 ? 200 : e->status);
     http_entity_type(req, e);
-    if (size != HTTP_SIZE_UNKNOWN && status == 200)
+    if (size != HTTP_SIZE_UNKNOWN && e->status == 0)
         http__add_header(req, "accept-ranges", STR("bytes"));
     req->body.one = (struct http_part){.size = size};
     req->body.total = size;
@@ -126,10 +130,10 @@ static void http_entity_send(struct http_req *req, const struct http_entity *e, 
     req->h2o->res.content_length =
         req->body.total == HTTP_SIZE_UNKNOWN ? SIZE_MAX : (size_t)req->body.total;
     req->answered = true;
-    if (req->is_head) {
+    if (req->is_head || size == 0) { /* nothing is read: what is lent is let go behind it */
         req->expect = 0;
-        http_entity_close(e);
         http__send_nothing(req);
+        http_entity_close(e);
         return;
     }
     req->expect = req->body.total;
@@ -143,6 +147,18 @@ static void http_entity_send(struct http_req *req, const struct http_entity *e, 
     http__body_start(req);
 }
 
+static void http_entity_other(struct http_req *req, const struct http_entity *e, uint64_t size)
+{
+    if (e->status == 204 || e->status == 304) {
+        http_entity_headers(req, e);
+        http_reply(req, e->status, NULL, STR_NONE);
+        http_entity_close(e);
+        return;
+    }
+    http_entity_whole(req, e, size);
+    http_entity_send(req, e, size);
+}
+
 void http_reply_entity(struct http_req *req, const struct http_entity *e)
 {
     ASSERT(e->body != NULL || e->source_ops != NULL);
@@ -153,12 +169,11 @@ void http_reply_entity(struct http_req *req, const struct http_entity *e)
         return;
     }
     uint64_t size = http_entity_size(e);
-    const struct http_validators v = {str_of(e->etag), e->modified_s};
-    if (e->status != 0 && e->status != 200) {
-        http_entity_whole(req, e, size);
-        http_entity_send(req, e, size);
+    if (e->status != 0) {
+        http_entity_other(req, e, size);
         return;
     }
+    const struct http_validators v = {str_of(e->etag), e->modified_s};
     switch (http_entity_check(req, &v)) {
     case HTTP_COND_NOT_MODIFIED:
         http_entity_headers(req, e);

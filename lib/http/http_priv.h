@@ -54,11 +54,20 @@ enum http_cut {
     HTTP_CUT_REASONS
 };
 
+struct tls_set;
+
+struct http_tls { /* of a listener; never changed once it is there */
+    struct http_tls *retired_next;
+    struct tls_set *set;
+    char *alt_svc; /* NULL: none */
+    bool has_ticket_file;
+};
+
 struct http_listener {          /* of the server: one address */
     struct http_listen options; /* its strings are ours */
     uint16_t port;              /* as bound */
     unsigned place;             /* http_inherit.h */
-    SSL_CTX *tls;               /* NULL: clear text; swapped under server.lock */
+    struct http_tls *tls;       /* NULL: clear text; swapped under server.lock */
 };
 
 struct http_figures {
@@ -69,6 +78,8 @@ struct http_figures {
     struct metric *connections_total;
     struct metric *cut[HTTP_CUT_REASONS];
     struct metric *refused_full, *refused_address;
+    struct metric *first_byte;
+    struct metric *handshakes[2][2]; /* TLS 1.2, 1.3; in full, resumed */
 };
 
 enum http_state { HTTP_STATE_NEW, HTTP_STATE_RUNNING, HTTP_STATE_DRAINED };
@@ -91,8 +102,8 @@ struct http_server {
     unsigned workers_count;
     /* Old certificates: a connection that has not yet sent its first byte points at its context
      * without a reference (the library takes one with SSL_new), so they are kept to the end. */
-    SSL_CTX **tls_retired; /* under lock */
-    unsigned tls_retired_count;
+    struct http_tls *tls_retired; /* under lock */
+    struct pool *tls_pool;        /* reads OCSP files; NULL: no TLS */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* of a worker's state */
     struct http_limits *limits;
@@ -115,6 +126,7 @@ struct http_accept { /* of a worker: one listening socket */
     unsigned listener; /* of the server's */
     int fd;            /* until it is given to the library */
     h2o_socket_t *sock;
+    const struct http_tls *tls; /* NULL: clear text */
     h2o_accept_ctx_t ctx;
 };
 
@@ -127,6 +139,7 @@ struct http_conn {
     h2o_socket_t *sock;
     enum http_conn_state state;
     bool is_served, is_refused; /* http_guard.c */
+    bool is_asked;              /* it has had a request: http_seen.c */
     bool is_rehooked;           /* in worker.rehook */
     bool in_reset;              /* the client's RST_STREAM is being handled */
     bool h2_prefaced;
@@ -180,6 +193,7 @@ struct http_worker {
     unsigned live; /* requests with references */
     struct loop_timer drain_timer;
     struct loop_timer guard_timer;
+    struct loop_timer tls_timer;
     bool guard_runs;
     struct loop_timer watch_timer;
     bool watch_runs;
@@ -238,14 +252,20 @@ struct http_req {
     struct http_conn *conn;       /* NULL as well then */
     bool answered;
     bool is_head;
-    bool failed; /* the body ended before its end */
+    bool failed;   /* the body ended before its end */
+    bool is_reuse; /* not the first on its connection */
+    bool is_cut;   /* http_cut.c: the body ends as soon as it may */
+    uint64_t mark;
     unsigned method;
     uint64_t start_us;
-    uint64_t expect; /* body bytes that the answer promised; UINT64_MAX: unknown */
+    uint64_t first_us; /* when the first byte of the answer was handed on; 0: not yet */
+    uint64_t expect;   /* body bytes that the answer promised; UINT64_MAX: unknown */
     struct str path, query;
+    struct str date; /* to be sent instead of now; lent until the head is out */
     char id[ID_TEXT_SIZE];
     char peer[HTTP_PEER_SIZE];
     struct http_body body;
+    _Alignas(16) char room[HTTP_REQ_ROOM];
     struct http_pace pace;
     struct http_stall stall;
 };
@@ -270,10 +290,13 @@ void http__req_free_all(struct http_worker *w);
 /* http_reply.c */
 void http__set_status(struct http_req *req, unsigned status);
 void http__add_header(struct http_req *req, const char *name, struct str value);
+void http__lend_header(struct http_req *req, const struct field *f); /* not copied */
+void http__send(struct http_req *req, h2o_iovec_t *vecs, size_t count, h2o_send_state_t state);
 void http__send_nothing(struct http_req *req); /* status and headers are set: no body */
 struct str http__pool_copy(struct http_req *req, struct str s);
 
-/* A filter: what the library answers by itself (400, 413) becomes an error object like ours. */
+/* A filter: what the library answers by itself (400, 413) becomes an error object like ours; and
+ * every answer gets the listener's Alt-Svc. */
 void http__on_library_error(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot);
 
 /* http_body.c: sends parts of rbuf or source. The caller has set status and headers. */
@@ -319,11 +342,24 @@ void http__pace_take(struct http_req *req, uint64_t bytes);
 
 /* http_log.c */
 void http__log_access(h2o_logger_t *self, h2o_req_t *h2o);
-MUST_USE int http__figures_init(struct http_server *s);
 
-/* http_tls.c */
-MUST_USE int http__tls_new(const char *cert_file, const char *key_file, struct err *err,
-                           SSL_CTX **ret);
+/* http_seen.c: figures, and what they and the log want to know. */
+MUST_USE int http__figures_init(struct http_server *s);
+void http__seen_begin(struct http_req *req);      /* it came */
+void http__seen_first_byte(struct http_req *req); /* of its answer; only the first call counts */
+void http__seen_end(struct http_server *s, struct http_req *req, const struct http_done *done);
+
+/* http_tls.c. before: what the listener has now, for what outlives a reload; NULL: nothing. */
+MUST_USE int http__tls_new(const struct http_listen *o, const struct http_tls *before,
+                           struct err *err, struct http_tls **ret); /* *ret stays: no TLS */
+struct http_tls *http__tls_free(struct http_tls *t);
+SSL_CTX *http__tls_ctx(const struct http_tls *t); /* takes NULL */
+MUST_USE int http__listen_options_copy(const struct http_listen *o, struct http_listen *ret);
+void http__listen_options_free(struct http_listen *o);
+void http__tls_add_alt_svc(h2o_req_t *h2o);
+MUST_USE int http__tls_start(struct http_server *s);
+void http__tls_watch(struct http_worker *w);
+void http__tls_unwatch(struct http_worker *w);
 
 /* http_listen.c: at least count sockets bound with the same port, not yet listening where they are
  * new: one a worker. fds has room for HTTP_SOCKETS_MAX. */

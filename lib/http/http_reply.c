@@ -66,15 +66,29 @@ struct str http__pool_copy(struct http_req *req, struct str s)
 }
 
 /* What a value may hold a stranger can have chosen: a control character would end the line. */
+static void http_clean(char *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)bytes[i] < 0x20 || bytes[i] == 0x7f)
+            bytes[i] = ' ';
+}
+
 void http__add_header(struct http_req *req, const char *name, struct str value)
 {
     struct str copy = http__pool_copy(req, value);
-    char *bytes = (char *)(uintptr_t)copy.data; /* ours: just made */
-    for (size_t i = 0; i < copy.size; i++)
-        if ((unsigned char)bytes[i] < 0x20 || bytes[i] == 0x7f)
-            bytes[i] = ' ';
+    http_clean((char *)(uintptr_t)copy.data, copy.size); /* ours: just made */
     h2o_add_header_by_str(&req->h2o->pool, &req->h2o->res.headers, name, strlen(name), 1, NULL,
                           copy.data, copy.size);
+}
+
+void http__lend_header(struct http_req *req, const struct field *f)
+{
+    if (str_eq(f->name, STR("date"))) {
+        req->date = f->value; /* the library writes one in any case: http__send */
+        return;
+    }
+    h2o_add_header_by_str(&req->h2o->pool, &req->h2o->res.headers, f->name.data, f->name.size, 1,
+                          NULL, f->value.data, f->value.size);
 }
 
 void http_res_header(struct http_req *req, const char *name, const char *format, ...)
@@ -104,8 +118,12 @@ void http_res_header(struct http_req *req, const char *name, const char *format,
 
 void http_res_field(struct http_req *req, struct str name, struct str value)
 {
-    if (http__can_reply(req) && name.size > 0)
-        http__add_header(req, http__pool_copy(req, name).data, value);
+    if (!http__can_reply(req) || name.size == 0)
+        return;
+    const struct field copy = {http__pool_copy(req, name), http__pool_copy(req, value)};
+    char *bytes = (char *)(uintptr_t)copy.value.data; /* ours: just made */
+    http_clean(bytes, value.size);
+    http__lend_header(req, &copy);
 }
 
 static bool http_status_has_no_body(unsigned status)
@@ -115,10 +133,34 @@ static bool http_status_has_no_body(unsigned status)
 
 static h2o_generator_t http_nothing_more = {NULL, NULL};
 
+/* The library writes a Date of now into every head and has no way to be told another, yet one that
+ * a cache passes on is the origin's (RFC 9110 section 6.6.1). So for the call that writes the head
+ * its memory of the present time holds that. */
+void http__send(struct http_req *req, h2o_iovec_t *vecs, size_t count, h2o_send_state_t state)
+{
+    struct str date = req->date;
+    http__seen_first_byte(req);
+    req->date = STR_NONE; /* the head goes out with the first send, within the call */
+    if (date.size != H2O_TIMESTR_RFC1123_LEN) {
+        h2o_send(req->h2o, vecs, count, state);
+        return;
+    }
+    h2o_context_t *ctx = req->h2o->conn->ctx;
+    (void)h2o_get_timestamp(ctx, NULL, NULL); /* so that it stays this one during the call */
+    h2o_timestamp_string_t *now = ctx->_timestamp_cache.value;
+    char kept[H2O_TIMESTR_RFC1123_LEN];
+    h2o_mem_addref_shared(now);
+    memcpy(kept, now->rfc1123, sizeof kept);
+    memcpy(now->rfc1123, date.data, sizeof kept);
+    h2o_send(req->h2o, vecs, count, state);
+    memcpy(now->rfc1123, kept, sizeof kept);
+    h2o_mem_release_shared(now);
+}
+
 void http__send_nothing(struct http_req *req)
 {
     h2o_start_response(req->h2o, &http_nothing_more);
-    h2o_send(req->h2o, NULL, 0, H2O_SEND_STATE_FINAL);
+    http__send(req, NULL, 0, H2O_SEND_STATE_FINAL);
 }
 
 void http_reply(struct http_req *req, unsigned status, const char *type, struct str body)
@@ -154,7 +196,7 @@ void http_reply(struct http_req *req, unsigned status, const char *type, struct 
         count = 1;
     }
     h2o_start_response(h2o, &http_nothing_more);
-    h2o_send(h2o, &vec, count, H2O_SEND_STATE_FINAL);
+    http__send(req, &vec, count, H2O_SEND_STATE_FINAL);
 }
 
 void http_reply_error(struct http_req *req, unsigned status, const char *code, const char *format,
@@ -229,6 +271,7 @@ static void http_library_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *
 void http__on_library_error(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot)
 {
     (void)self;
+    http__tls_add_alt_svc(h2o);
     if (http__req_of(h2o) == NULL) {
         h2o->res.content_length = http_library_error(h2o->res.status).size;
         h2o_set_header(&h2o->pool, &h2o->res.headers, H2O_TOKEN_CONTENT_TYPE,

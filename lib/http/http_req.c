@@ -180,6 +180,7 @@ static struct http_req *http_req_new(struct http_worker *w, h2o_req_t *h2o)
     http_req_set_peer(req);
     if (http_traceparent_parse(http_req_header(req, "traceparent"), req->id) < 0)
         id_text(req->id);
+    http__seen_begin(req);
     return req;
 }
 
@@ -411,6 +412,18 @@ void *http_req_worker(const struct http_req *req)
 {
     http__req_check(req);
     return req->worker->user;
+}
+
+void *http_req_room(struct http_req *req)
+{
+    http__req_check(req);
+    return req->room;
+}
+
+uint64_t http_req_age_us(const struct http_req *req)
+{
+    http__req_check(req);
+    return clock_mono_us() - req->start_us;
 }
 
 struct str http_req_bearer(const struct http_req *req)

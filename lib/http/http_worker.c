@@ -80,6 +80,7 @@ static void http_worker_open_listeners(struct http_worker *w)
     }
     http__worker_tls(w);
     http_worker_listen(w, true);
+    http__tls_watch(w);
 }
 
 static void http_worker_close_listeners(struct http_worker *w)
@@ -100,8 +101,11 @@ void http__worker_tls(void *arg)
 {
     struct http_worker *w = arg;
     (void)pthread_mutex_lock(&w->server->lock);
-    for (unsigned i = 0; i < w->accepts_count; i++)
-        w->accepts[i].ctx.ssl_ctx = w->server->listeners[w->accepts[i].listener].tls;
+    for (unsigned i = 0; i < w->accepts_count; i++) {
+        struct http_accept *a = &w->accepts[i];
+        a->tls = w->server->listeners[a->listener].tls;
+        a->ctx.ssl_ctx = http__tls_ctx(a->tls);
+    }
     (void)pthread_mutex_unlock(&w->server->lock);
 }
 
@@ -198,6 +202,7 @@ void http__worker_stop(void *arg)
     struct http_worker *w = arg;
     w->stopping = true;
     http__guard_stop(w);
+    http__tls_unwatch(w);
     http__watch_stop(w);
     loop_timer_stop(&w->drain_timer);
     http_worker_close_listeners(w);

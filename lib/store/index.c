@@ -240,7 +240,7 @@ int index_run(struct index *x, index_body *body, void *arg)
         if (r == 0)
             index_room_fill(x);
         if (!full || i == INDEX_TRIES_MAX)
-            return index_room_err(x, r);
+            return room_err(&x->room, r);
         uint64_t size = index_map_size(x);
         if (size >= INDEX_MAP_MAX)
             return r;
@@ -415,7 +415,7 @@ static int index_open_env(struct index *x, const char *path, uint64_t map_size, 
     if (r == 0)
         r = index_err(mdb_env_set_mapsize(x->env, size));
     if (r == 0 && (flags & INDEX_READ_ONLY) == 0)
-        r = index_room_for_locks(path);
+        r = room_for_locks(path);
     if (r == 0)
         r = index_err(mdb_env_open(x->env, path, lmdb_flags, 0644));
     if (r == -EPROTONOSUPPORT || r == -EBADMSG)
@@ -452,7 +452,7 @@ static int index_open_made(const char *path, uint64_t map_size, unsigned flags,
     if (x == NULL)
         return err_errno(err, -ENOMEM, "opening the index %s", path);
     x->magic = INDEX_MAGIC;
-    x->room_fd = -1;
+    x->room.fd = -1;
     (void)pthread_mutex_init(&x->lock, NULL); /* does not fail on Linux with default attributes */
     int r = index_open_env(x, path, map_size, flags, err);
     if (r == 0)
@@ -536,7 +536,7 @@ struct index *index_close(struct index *x)
         return NULL;
     ASSERT(x->magic == INDEX_MAGIC);
     ASSERT(x->readers == NULL);
-    index_room_close(x);
+    room_close(&x->room);
     if (x->env != NULL)
         mdb_env_close(x->env);
     (void)pthread_mutex_destroy(&x->lock);

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "store/index.h"
+#include "store/room.h"
 
 enum index_db {
     INDEX_META,
@@ -35,10 +36,7 @@ struct index {
     uint8_t store_id[FORMAT_ID_SIZE];
     pthread_mutex_t lock; /* the list of readers; held while the map changes its size */
     struct index_reader *readers;
-    /* index_room.c; the writer's. */
-    int room_fd; /* of data.mdb; -1: there is no taking room beforehand */
-    _Atomic bool room_low;
-    uint64_t room_end, room_limit; /* of the file: blocks are there up to; at most so many ahead */
+    struct room room; /* the writer's */
 };
 
 struct index_reader {
@@ -57,11 +55,8 @@ struct index_txn {
 };
 
 /* index_room.c */
-MUST_USE int index_room_for_locks(const char *folder); /* before the environment is opened */
 void index_room_open(struct index *x, const char *folder);
-void index_room_close(struct index *x);
 void index_room_fill(struct index *x); /* after each transaction */
-int index_room_err(const struct index *x, int r);
 
 int index_err(int e);
 /* The same within a write transaction, which remembers a full map. */

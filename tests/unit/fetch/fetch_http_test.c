@@ -159,6 +159,8 @@ static struct rig rig_new(struct fetch_options o)
     r.plain = http_server_port(r.server, 0);
     r.tls = http_server_port(r.server, 1);
     o.ca_file = r.folder.cert;
+    o.http2 = true;
+    o.streams_max = 40;
     assert_int_equal(loop_new(&r.loop), 0);
     assert_int_equal(fetch_new(r.loop, &o, &r.fetch), 0);
     return r;
@@ -271,6 +273,70 @@ static void many_answers_share_one_http2_connection(void **state)
         check_body(&g[i]);
         buf_free(&g[i].body);
     }
+    rig_free(&r);
+}
+
+struct pausing {
+    struct got got;
+    struct loop *loop;
+    struct loop_timer timer;
+    bool was_paused, is_paused;
+};
+
+static void pausing_go_on(void *arg)
+{
+    struct pausing *p = arg;
+    p->is_paused = false;
+    fetch_pause(p->got.op, false);
+}
+
+static int pausing_on_data(void *arg, const uint8_t *data, size_t size)
+{
+    struct pausing *p = arg;
+    assert_false(p->is_paused);
+    if (!p->was_paused) {
+        p->was_paused = p->is_paused = true;
+        fetch_pause(p->got.op, true);
+        loop_timer_start(p->loop, &p->timer, 20, pausing_go_on, p);
+    }
+    return got_on_data(&p->got, data, size);
+}
+
+static void pausing_on_done(void *arg, int res, unsigned status)
+{
+    struct pausing *p = arg;
+    got_on_done(&p->got, res, status);
+}
+
+/* Over HTTP/2 too: those that may be paused have a connection each, which is used again. */
+static void one_that_pauses_holds_up_nobody(void **state)
+{
+    (void)state;
+    struct rig r = rig_new((struct fetch_options){0});
+    struct pausing p[4] = {0};
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < ARRAY_LEN(p); i++) {
+            p[i] = (struct pausing){.loop = r.loop};
+            struct fetch_request q = got_request(&p[i].got, url_of("https", r.tls, "/rbuf"));
+            q.shared = false;
+            q.on_head = NULL;
+            q.on_data = pausing_on_data;
+            q.on_done = pausing_on_done;
+            q.arg = &p[i];
+            assert_int_equal(fetch_start(r.fetch, &q, &p[i].got.op), 0);
+        }
+        struct got g = got_get(r.loop, r.fetch, url_of("https", r.tls, "/rbuf"));
+        check_body(&g);
+        buf_free(&g.body);
+        for (size_t i = 0; i < ARRAY_LEN(p); i++) {
+            got_wait(r.loop, &p[i].got);
+            loop_timer_stop(&p[i].timer);
+            assert_true(p[i].was_paused);
+            check_body(&p[i].got);
+            buf_free(&p[i].got.body);
+        }
+    }
+    assert_int_equal(rig_metric(&r, "\nt_http_connections_total "), ARRAY_LEN(p) + 1);
     rig_free(&r);
 }
 
@@ -427,6 +493,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_arrives_as_it_was_sent),
         cmocka_unit_test(many_answers_share_one_http2_connection),
+        cmocka_unit_test(one_that_pauses_holds_up_nobody),
         cmocka_unit_test(a_body_that_breaks_off_is_an_error),
         cmocka_unit_test(a_client_that_leaves_closes_the_source),
         cmocka_unit_test(a_stall_in_the_middle_times_out),

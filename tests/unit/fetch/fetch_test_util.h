@@ -47,29 +47,34 @@ static inline void folder_remove(const struct folder *d)
 
 /* --- a scripted upstream ---------------------------------------------------------------------- */
 
+#define SCRIPT_HEAD_SIZE 16384
+
 struct script {
     int fd;
     uint16_t port;
     pthread_t thread;
     atomic_int connections;
+    char head[SCRIPT_HEAD_SIZE]; /* of the last request; the script's thread writes it */
     /* What to do with connection number index (from 0); the request's head has been read. */
     void (*serve)(int fd, int index, void *arg);
     void *arg;
+    bool reads_itself; /* serve has the connection from its first byte */
 };
 
-static inline void script_read_head(int fd)
+static inline bool script_read_head(int fd, char bytes[SCRIPT_HEAD_SIZE])
 {
-    char bytes[8192];
     size_t used = 0;
-    while (used < sizeof bytes - 1) {
-        ssize_t n = recv(fd, bytes + used, sizeof bytes - 1 - used, 0);
+    bytes[0] = '\0';
+    while (used < SCRIPT_HEAD_SIZE - 1) {
+        ssize_t n = recv(fd, bytes + used, SCRIPT_HEAD_SIZE - 1 - used, 0);
         if (n <= 0)
-            return;
+            return false;
         used += (size_t)n;
         bytes[used] = '\0';
         if (strstr(bytes, "\r\n\r\n") != NULL)
-            return;
+            return true;
     }
+    return false;
 }
 
 static inline void script_say(int fd, const char *text)
@@ -85,7 +90,8 @@ static inline void *script_main(void *arg)
         if (fd < 0)
             return NULL; /* shut down */
         int index = atomic_fetch_add(&s->connections, 1);
-        script_read_head(fd);
+        if (!s->reads_itself)
+            (void)script_read_head(fd, s->head);
         s->serve(fd, index, s->arg);
         (void)close(fd);
     }
@@ -172,6 +178,7 @@ static inline struct fetch_request got_request(struct got *g, const char *url)
 {
     return (struct fetch_request){.method = "GET",
                                   .url = url,
+                                  .shared = true,
                                   .on_head = got_on_head,
                                   .on_data = got_on_data,
                                   .on_done = got_on_done,
