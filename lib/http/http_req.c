@@ -196,10 +196,12 @@ static bool http_req_has_host(const struct http_req *req)
 static void http_req_dispatch(struct http_server *s, struct http_req *req)
 {
     if (req->path.size == 0 || req->path.data[0] != '/') {
+        req->h2o->http1_is_persistent = 0;
         http_reply_error(req, 400, "BAD_REQUEST", "The request target is not a path");
         return;
     }
     if (req->h2o->version == 0x101 && !http_req_has_host(req)) {
+        req->h2o->http1_is_persistent = 0;
         http_reply_error(req, 400, "BAD_REQUEST", "The Host header is missing");
         return;
     }
@@ -239,7 +241,13 @@ static int http_req_strict(const struct http_req *req, const char **ret_why)
                           : (struct str){sock->input->bytes, sock->input->size};
     struct str method = {h2o->input.method.base, h2o->input.method.len};
     *ret_why = "The request's head cannot be checked";
-    return str_starts(head, method) ? http_strict_check(head, ret_why) : -EBADMSG;
+    int r = str_starts(head, method) ? http_strict_check(head, ret_why) : -EBADMSG;
+    /* How chunks are told apart in detail differs between servers: nothing is read behind such a
+     * body, so that nobody's body is taken for a request. */
+    if (r == 0 && h2o->entity.base != NULL &&
+        http_strict_find(head, STR("transfer-encoding")).data != NULL)
+        h2o->http1_is_persistent = 0;
+    return r;
 }
 
 int http__on_req(h2o_handler_t *self, h2o_req_t *h2o)
