@@ -262,6 +262,32 @@ static void objects_test_marks_bounded(void **state)
     objects_fixture_free(&f);
 }
 
+/* As many in one call as an empty table has no room for. */
+static void objects_test_many_tags(void **state)
+{
+    (void)state;
+    enum { COUNT = 20000 };
+    struct objects_fixture f;
+    struct objects_stat stat;
+    struct digest *tags = calloc(COUNT, sizeof *tags);
+    objects_fixture_new(&f);
+    for (uint64_t i = 0; i < COUNT; i++)
+        tags[i] = objects_fixture_key(i / 2); /* each twice */
+    uint64_t before = objects_sequence(f.objects);
+    assert_int_equal(objects_purge(f.objects, tags, COUNT, false), 0);
+    assert_int_equal(objects_sequence(f.objects), before + 1);
+    for (unsigned round = 0; round < 2; round++) {
+        objects_stat(f.objects, &stat);
+        assert_int_equal(stat.marks, COUNT / 2);
+        for (unsigned i = 0; i < COUNT; i++)
+            assert_int_equal(objects_check(f.objects, &tags[i], 1, before), OBJECTS_HARD);
+        assert_int_equal(objects_fixture_check(&f, COUNT, before), OBJECTS_STANDS);
+        objects_fixture_reopen(&f);
+    }
+    free(tags);
+    objects_fixture_free(&f);
+}
+
 /* --- what is passed on ------------------------------------------------------------------------ */
 
 static int take_each(void *arg, const struct objects_purge *purge)
@@ -476,8 +502,8 @@ int main(void)
         cmocka_unit_test(objects_test_evict),        cmocka_unit_test(objects_test_damaged_record),
         cmocka_unit_test(objects_test_damaged_file), cmocka_unit_test(objects_test_purge),
         cmocka_unit_test(objects_test_purge_all),    cmocka_unit_test(objects_test_marks_bounded),
-        cmocka_unit_test(objects_test_passed_on),    cmocka_unit_test(objects_test_yield),
-        cmocka_unit_test(objects_test_threads),
+        cmocka_unit_test(objects_test_many_tags),    cmocka_unit_test(objects_test_passed_on),
+        cmocka_unit_test(objects_test_yield),        cmocka_unit_test(objects_test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
