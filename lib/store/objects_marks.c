@@ -256,6 +256,19 @@ enum objects_mark objects_check(struct objects *o, const struct digest *tags, un
     return MAX(mark, floor);
 }
 
+enum objects_mark objects_check_again(struct objects *o, const struct digest *tags, unsigned count,
+                                      uint64_t sequence, _Atomic uint64_t *stood)
+{
+    uint64_t now = objects_sequence(o); /* before the marks are looked at */
+    if (atomic_load_explicit(stood, memory_order_relaxed) == now &&
+        !atomic_load_explicit(&o->yielded, memory_order_relaxed))
+        return OBJECTS_STANDS;
+    enum objects_mark mark = objects_check(o, tags, count, sequence);
+    if (mark == OBJECTS_STANDS)
+        atomic_store_explicit(stood, now, memory_order_relaxed);
+    return mark;
+}
+
 /* --- opening ---------------------------------------------------------------------------------- */
 
 void objects_marks_init(struct objects *o)

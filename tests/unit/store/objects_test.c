@@ -206,7 +206,21 @@ static void objects_test_purge(void **state)
         assert_int_equal(objects_fixture_check(&f, 1, softly), OBJECTS_STANDS);
         objects_fixture_reopen(&f);
     }
+    _Atomic uint64_t stood = 0;
+    struct digest tag = objects_fixture_key(2);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(objects_check_again(f.objects, &tag, 1, after, &stood), OBJECTS_STANDS);
+        assert_int_equal(stood, softly);
+    }
+    objects_fixture_purge(&f, 2, true);
+    assert_int_equal(objects_check_again(f.objects, &tag, 1, after, &stood), OBJECTS_SOFT);
+    softly = objects_sequence(f.objects);
+    assert_int_equal(objects_check_again(f.objects, &tag, 1, softly, &stood), OBJECTS_STANDS);
+    objects_fixture_purge(&f, 2, false);
+    assert_int_equal(objects_check_again(f.objects, &tag, 1, softly, &stood), OBJECTS_HARD);
     /* The worst of several tags counts. */
+    after = objects_sequence(f.objects);
+    objects_fixture_purge(&f, 1, true);
     objects_fixture_purge(&f, 3, false);
     struct digest tags[] = {objects_fixture_key(2), objects_fixture_key(1), objects_fixture_key(3)};
     assert_int_equal(objects_check(f.objects, tags, 1, after), OBJECTS_STANDS);
