@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An object given out: its bytes come from RAM, from disk, from a fill that is under way, or from one
- * that is begun for what is missing. */
+/* An object given out: its bytes come from RAM, from disk, from a fill that is under way, or from
+ * one that is begun for what is missing. */
 #include <errno.h>
 #include "base/clock.h"
 #include "edge/cache_op.h"
@@ -307,8 +307,8 @@ static bool read_needs_no_byte(const struct cache_op *op)
            http_req_header(op->req, "if-modified-since").data != NULL;
 }
 
-/* A range needs the size, which a body without one tells only at its end: of a short one that can be
- * waited for. */
+/* A range needs the size, which a body without one tells only at its end: of a short one that can
+ * be waited for. */
 static int read_await_size(struct cache_op *op)
 {
     struct cache_piece piece = {0};

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "edge/cache_op.h"
 #include "edge/peer.h"
+#include "edge/prefetch.h"
 
 #define CACHE_OPS_FREE_MAX 256u
 #define CACHE_RETRY_S      1 /* a failed upstream is not asked for what may be stale before that */
@@ -435,6 +436,7 @@ void cache_serve(struct http_req *req, const struct route *route, const struct g
     op->primary = digest_of(w->key.data, w->key.size);
     op->key = op->primary;
     serve_read_ask(op);
+    prefetch_url(ew->prefetch, req, route, pass, &op->primary);
     if (http_req_method(req) == HTTP_GET)
         op_decide(op);
     else

@@ -8,6 +8,8 @@
 #include "edge/cache.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
+#include "edge/prefetch.h"
+#include "edge/ocsp.h"
 #include "edge/upstream_fetch.h"
 #include "edge/upstream_health.h"
 #include "edge/views.h"
@@ -16,7 +18,7 @@
 #define EDGE_DRAIN_MS         10000
 #define EDGE_ADMIN_BODY_MAX   (UINT64_C(4) << 20) /* a purge of ten thousand URLs */
 #define EDGE_UNSAFE_BODY_MAX  (UINT64_C(1) << 20) /* passed on to http upstreams */
-#define EDGE_METHODS          (HTTP_GET | HTTP_OPTIONS | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
+#define EDGE_UNSAFE           (HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
 #define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
 #define EDGE_STOP_TURN_MS     10
 
@@ -44,6 +46,8 @@ static void edge_make_metrics(struct edge *e)
         ROW(refused_invalid, "refused_total", "reason=\"invalid\"", ""),
         ROW(refused_expired, "refused_total", "reason=\"expired\"", ""),
         ROW(refused_scope, "refused_total", "reason=\"scope\"", ""),
+        ROW(ocsp_good, "ocsp_answers_total", "result=\"good\"", "OCSP answers asked for."),
+        ROW(ocsp_failed, "ocsp_answers_total", "result=\"failed\"", ""),
 #undef ROW
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -66,12 +70,14 @@ static void edge_worker_stop(void *arg, void *worker)
     struct edge_worker *w = worker;
     if (w == NULL)
         return;
+    prefetch_worker_free(w->prefetch);
     if (w->store != NULL)
         fills_abandon(w);
     if (w->cache != NULL)
         cache_worker_stop(w->cache);
     while (w->loads > 0)
         loop_run_once(w->loop, EDGE_STOP_TURN_MS);
+    ocsp_free(w->ocsp);
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
@@ -100,6 +106,8 @@ static int edge_worker_open(struct edge_worker *w)
     if (r == 0)
         r = views_new(&w->views);
     if (r == 0)
+        r = prefetch_worker_new(w, w->edge->prefetch, &w->prefetch);
+    if (r == 0)
         r = cache_worker_new(w, &w->cache);
     return r;
 }
@@ -116,6 +124,10 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
     int r = edge_worker_open(w);
     if (r == 0 && index == 0)
         r = upstream_health_new(w->edge, loop, &w->health);
+    if (r == 0 && index == 0 && w->edge->config->ocsp) {
+        r = ocsp_new(w, &w->ocsp);
+        w->edge->ocsp_worker = w;
+    }
     if (r == 0)
         return w;
     edge_worker_stop(arg, w);
@@ -167,15 +179,22 @@ static int edge_open_admin(struct edge *e, struct err *err)
     return r < 0 ? r : http_server_start(e->admin, err);
 }
 
+static unsigned edge_listens(const struct edge_config *config, struct http_listen *ret)
+{
+    ret[0] = http_listen_of(&config->listen);
+    for (unsigned i = 0; i < config->also_listen_count; i++)
+        ret[i + 1] = http_listen_of(&config->also_listen[i]);
+    return config->also_listen_count + 1;
+}
+
 static int edge_open_server(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
-    struct http_listen listens[EDGE_LISTENS_MAX] = {http_listen_of(&config->listen)};
-    for (unsigned i = 0; i < config->also_listen_count; i++)
-        listens[i + 1] = http_listen_of(&config->also_listen[i]);
+    struct http_listen listens[EDGE_LISTENS_MAX];
+    unsigned listens_count = edge_listens(config, listens);
     struct http_options options = {
         .listens = listens,
-        .listens_count = config->also_listen_count + 1,
+        .listens_count = listens_count,
         .workers = config->workers,
         .body_size_max = EDGE_UNSAFE_BODY_MAX,
         .server_name = "weir-edge",
@@ -189,7 +208,7 @@ static int edge_open_server(struct edge *e, struct err *err)
     int r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
-    r = http_route(e->server, EDGE_METHODS, "/", edge_serve, e);
+    r = http_route(e->server, HTTP_GET | HTTP_OPTIONS | EDGE_UNSAFE, "/", edge_serve, e);
     if (r < 0)
         return err_errno(err, r, "adding routes");
     return http_server_start(e->server, err);
@@ -210,6 +229,9 @@ static int edge_open(struct edge *e, struct err *err)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
     upstreams_measure(e->upstreams, e->registry);
+    r = prefetch_new(config->prefetch, e->registry, &e->prefetch);
+    if (r < 0)
+        return err_errno(err, r, "starting");
     r = edge_open_store(e, err);
     if (r == 0) {
         r = cache_new(e, &e->cache);
@@ -248,6 +270,16 @@ uint16_t edge_port(const struct edge *e)
     return http_server_port(e->server, 0);
 }
 
+int edge_reload(struct edge *e, const struct edge_config *config, struct err *err)
+{
+    ASSERT(e->magic == EDGE_MAGIC);
+    struct http_listen listens[EDGE_LISTENS_MAX];
+    int r = http_server_set_tls(e->server, listens, edge_listens(config, listens), err);
+    if (r == 0 && e->ocsp_worker != NULL)
+        r = loop_post(e->ocsp_worker->loop, ocsp_look, e->ocsp_worker->ocsp);
+    return r;
+}
+
 void edge_stop(struct edge *e)
 {
     if (e == NULL)
@@ -258,6 +290,7 @@ void edge_stop(struct edge *e)
     purge_stop(e->purge);
     http_server_free(e->admin);
     http_server_free(e->server);
+    prefetch_free(e->prefetch);
     purge_free(e->purge);
     fills_free(e->fills);
     cache_free(e->cache);

@@ -22,6 +22,8 @@
 #define EDGE_LISTENS_MAX       8
 #define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
 
+struct prefetch_config;
+
 struct edge_config {
     struct http_listen_config listen;
     struct http_listen_config *also_listen; /* further ones, as for clear text beside TLS */
@@ -29,13 +31,15 @@ struct edge_config {
     struct http_listen_config admin_listen; /* /metrics, /health, /purge */
     char *admin_credential_file;            /* opens what changes something there; NULL: open */
     struct purge_config edges;              /* the others, which purges are spread to */
+    bool ocsp;                              /* the edge asks for OCSP answers by itself */
     unsigned workers;
     struct store_config store;
     struct upstream_config *upstreams;
     unsigned upstreams_count;
     struct route_config *routes;
     unsigned routes_count;
-    char *records_size; /* of what is known of URLs, on disk; NULL: 1G */
+    struct prefetch_config *prefetch; /* NULL: nothing is fetched ahead */
+    char *records_size;               /* of what is known of URLs, on disk; NULL: 1G */
     enum http_access_log access_log;
 };
 
@@ -48,6 +52,7 @@ struct edge_metrics {
     struct metric *views, *fill_bytes, *fills_failed, *ref_fetches, *ref_stale;
     struct metric *refused_missing, *refused_invalid, *refused_expired, *refused_scope;
     struct metric *peer_requests;
+    struct metric *ocsp_good, *ocsp_failed;
     struct metric *fill_seconds;
 };
 
@@ -59,6 +64,8 @@ struct assets;
 struct before;
 struct views;
 struct gate;
+struct prefetch;
+struct prefetch_worker;
 struct upstream_health;
 struct upstream_worker;
 
@@ -75,7 +82,9 @@ struct edge {
     struct purge *purge;
     struct fills *fills;
     struct cache *cache;
+    struct prefetch *prefetch; /* NULL: not wanted */
     struct http_server *server;
+    struct edge_worker *ocsp_worker; /* NULL: answers are not asked for */
     struct http_server *admin;
 };
 
@@ -91,10 +100,14 @@ struct edge_worker {
     struct before *before;
     struct views *views;
     struct cache_worker *cache;
-    unsigned loads; /* under way: load.h. The worker stops when there are none */
+    struct prefetch_worker *prefetch; /* NULL: not wanted */
+    unsigned loads;                   /* under way: load.h. The worker stops when there are none */
+    struct ocsp *ocsp; /* of the first worker, where it is wanted */
 };
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
+/* Certificates and their like as config has them now; the rest needs a restart. */
+MUST_USE int edge_reload(struct edge *e, const struct edge_config *config, struct err *err);
 void edge_stop(struct edge *e);
 uint16_t edge_port(const struct edge *e);
 

@@ -291,11 +291,10 @@ static int fill_on_head(void *arg, const struct fetch_head *head)
     if (head->size == 0 || head->size > STORE_BLOB_MAX) /* also when the size is not told */
         return -EBADMSG;
     struct rbuf *blob = NULL;
-    int r = rbuf_new((uint32_t)head->size, &blob);
+    uint8_t *space = NULL;
+    int r = store_blob_new((uint32_t)head->size, &blob, &space);
     if (r < 0)
         return r;
-    uint32_t cap_size;
-    uint8_t *space = rbuf_space(blob, &cap_size);
     (void)pthread_mutex_lock(&f->lock);
     f->blob = blob;
     f->space = space;
@@ -351,7 +350,6 @@ static void fill_on_done(void *arg, int res, unsigned status)
     }
     metric_observe(f->writer->edge->metrics.fill_seconds,
                    (double)(clock_mono_us() - f->started_us) / 1e6);
-    rbuf_window(f->blob, 0, f->size); /* ours alone until the state below says done */
     (void)pthread_mutex_lock(&f->lock);
     f->available = f->size;
     f->state = FILL_DONE;
@@ -359,7 +357,8 @@ static void fill_on_done(void *arg, int res, unsigned status)
     (void)pthread_mutex_unlock(&f->lock);
     /* What is asked for once only stays off the disk; what the edge itself needs does not. */
     store_put(f->writer->store, &f->digest, f->blob,
-              STORE_PUT_HOT | (f->keep ? 0u : STORE_PUT_CACHE), fill_on_stored, f);
+              STORE_PUT_HOT | STORE_PUT_DIGESTED | (f->keep ? 0u : STORE_PUT_CACHE), fill_on_stored,
+              f);
 }
 
 static int fill_start(struct fill *f, const struct fields *came)

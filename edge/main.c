@@ -13,9 +13,7 @@ static int main_start(const void *config, struct err *err, void **ret_state)
 
 static int main_reload(void *state, const void *config, struct err *err)
 {
-    (void)config; /* certificates only: the rest needs a restart */
-    struct edge *e = state;
-    return http_server_reload_tls(e->server, err);
+    return edge_reload(state, config, err); /* certificates: the rest needs a restart */
 }
 
 static void main_stop(void *state)

@@ -10,6 +10,7 @@
 #include "edge/assets.h"
 #include "edge/before.h"
 #include "edge/fill.h"
+#include "edge/prefetch.h"
 #include "edge/views.h"
 #include "media/view.h"
 
@@ -255,11 +256,15 @@ static void op_on_asset(void *arg, int res, const struct asset *asset)
         op_reply_view(op, asset);
         return;
     }
-    if (title_opens(asset->now, op) || title_opens(asset->before, op))
+    if (title_opens(asset->now, op)) {
+        prefetch_blob(w->prefetch, op->upstream, asset->now, &op->blob);
         op_get_blob(op);
-    else
+    } else if (title_opens(asset->before, op)) {
+        op_get_blob(op);
+    } else {
         before_ask(w->before, op->upstream, str_of(op->asset), &op->blob, op->height_max,
                    op_on_before, op);
+    }
 }
 
 /* Reads "/v/<asset>/<rest>" or "/b/<digest>.<ext>" into op; -ENOENT for anything else. */

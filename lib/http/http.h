@@ -26,11 +26,22 @@ struct http_server;
 struct http_req;
 struct secret;
 
+struct http_certificate {
+    const char *cert_file; /* PEM, with the chain behind it */
+    const char *key_file;
+    const char *ocsp_file; /* DER, its authority's answer; NULL: none */
+};
+
 struct http_listen {
     const char *address;   /* "127.0.0.1", "::" */
     uint16_t port;         /* 0: any free one, see http_server_port */
-    const char *cert_file; /* PEM chain; NULL: no TLS */
+    const char *cert_file; /* the default certificate; NULL: no TLS */
     const char *key_file;
+    const char *ocsp_file;
+    const struct http_certificate *certificates; /* more, chosen by the name asked for (SNI) */
+    unsigned certificates_count;
+    const char *ticket_key_file; /* secrets that servers share; NULL: this process's own */
+    const char *alt_svc;         /* RFC 7838, on every answer over TLS; NULL: none */
 };
 
 /* What is written on stderr for each request: nothing, a JSON line, or a line of the "combined"
@@ -59,6 +70,7 @@ struct http_options {
                               * of its answer; 0: 60 s */
     const char *server_name; /* the Server header, and this hop's name in Cache-Status */
     enum http_access_log access_log;
+    uint32_t ocsp_look_ms;   /* how often OCSP files are looked at; 0: 60 s */
     struct metrics *metrics; /* NULL: none */
     const char *metric_prefix;
     /* Called on each worker's thread once its loop stands and before it accepts; what it returns is
@@ -96,7 +108,28 @@ MUST_USE int http_route_status(struct http_server *s, struct metrics *metrics,
 
 MUST_USE int http_server_start(struct http_server *s, struct err *err);
 uint16_t http_server_port(const struct http_server *s, unsigned listen_index);
-MUST_USE int http_server_reload_tls(struct http_server *s, struct err *err); /* files read again */
+
+/* TLS of running listeners anew; connections that stand keep what they have. After an error all is
+ * as before. reload_tls reads the known files again; set_tls takes what listens
+ * names, but for the addresses; they are as many as before. */
+MUST_USE int http_server_reload_tls(struct http_server *s, struct err *err);
+MUST_USE int http_server_set_tls(struct http_server *s, const struct http_listen *listens,
+                                 unsigned count, struct err *err);
+
+/* OCSP for certificates without an ocsp_file: the program asks the authority and hands the answer
+ * in. index counts the certificates of all listeners. -ENOENT: behind the last; -ENODATA: nothing
+ * to ask for this one. */
+struct http_ocsp_ask {
+    char *url;
+    char *request; /* DER, to be sent by POST as application/ocsp-request */
+    size_t request_size;
+    int64_t due_s; /* when it should be asked again: seconds since 1970; 0: now */
+};
+MUST_USE int http_server_ocsp_ask(struct http_server *s, unsigned index, struct http_ocsp_ask *ret);
+void http_ocsp_ask_clear(struct http_ocsp_ask *ask);
+/* The answer, DER: checked as a client would; -EINVAL and err say what is wrong with it. */
+MUST_USE int http_server_ocsp_set(struct http_server *s, unsigned index, struct str der,
+                                  struct err *err);
 
 /* Accepts no more, lets what is under way finish for at most wait_ms. */
 void http_server_drain(struct http_server *s, uint32_t wait_ms);
@@ -160,7 +193,8 @@ struct http_source_ops {
 #define HTTP_SIZE_UNKNOWN UINT64_MAX
 
 struct http_entity {
-    unsigned status;           /* 0: 200. Another (or 200) is sent as it is: no condition, no range */
+    /* 0: 200. Another (or 200) is sent as it is: no condition, no range */
+    unsigned status;
     const char *type;          /* Content-Type */
     const char *etag;          /* with its quotes, strong; NULL: none */
     const char *cache_control; /* NULL: none */

@@ -15,6 +15,11 @@ struct http_listen_config {
     uint16_t port;
     char *cert_file; /* NULL: no TLS */
     char *key_file;
+    char *ocsp_file;
+    struct http_certificate *certificates;
+    unsigned certificates_count;
+    char *ticket_key_file;
+    char *alt_svc;
 };
 
 extern const cyaml_schema_field_t http_listen_fields[];

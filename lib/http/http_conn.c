@@ -22,14 +22,16 @@ static void http_conn_on_close(void *arg)
     free(c);
 }
 
-void http__conn_open(struct http_worker *w, h2o_socket_t *sock)
+void http__conn_open(struct http_accept *a, h2o_socket_t *sock)
 {
+    struct http_worker *w = a->worker;
     struct http_conn *c = calloc(1, sizeof *c);
     if (c == NULL) {
         h2o_socket_close(sock);
         return;
     }
     c->worker = w;
+    c->accept = a;
     c->sock = sock;
     c->next = w->conns;
     if (w->conns != NULL)

@@ -31,10 +31,19 @@
 
 struct http_worker;
 
+struct tls_set;
+
+struct http_tls { /* of a listener; never changed once it is there */
+    struct http_tls *retired_next;
+    struct tls_set *set;
+    char *alt_svc; /* NULL: none */
+    bool has_ticket_file;
+};
+
 struct http_listener {          /* of the server: one address */
     struct http_listen options; /* its strings are ours */
     uint16_t port;              /* as bound */
-    SSL_CTX *tls;               /* NULL: clear text; swapped under server.lock */
+    struct http_tls *tls;       /* NULL: clear text; swapped under server.lock */
 };
 
 struct http_figures {
@@ -68,8 +77,8 @@ struct http_server {
     unsigned workers_count;
     /* Old certificates: a connection that has not yet sent its first byte points at its context
      * without a reference (the library takes one with SSL_new), so they are kept to the end. */
-    SSL_CTX **tls_retired; /* under lock */
-    unsigned tls_retired_count;
+    struct http_tls *tls_retired; /* under lock */
+    struct pool *tls_pool;        /* reads OCSP files; NULL: no TLS */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* of a worker's state */
     struct http_server *left_next;
@@ -89,12 +98,14 @@ struct http_accept { /* of a worker: one listening socket */
     struct http_worker *worker;
     int fd; /* until it is given to the library */
     h2o_socket_t *sock;
+    const struct http_tls *tls; /* NULL: clear text */
     h2o_accept_ctx_t ctx;
 };
 
 struct http_conn {
     struct http_conn *next, *prev;
     struct http_worker *worker;
+    const struct http_accept *accept;
     h2o_socket_t *sock;
     uint64_t cancels_since_ms;
     unsigned cancels;
@@ -131,6 +142,7 @@ struct http_worker {
     unsigned live; /* requests with references */
     struct loop_timer drain_timer;
     struct loop_timer guard_timer;
+    struct loop_timer tls_timer;
     bool guard_runs;
     _Atomic uint64_t body_bytes; /* of bodies that are here, or coming */
     uint64_t flush_until_ms;     /* what is answered at the stop goes out until then */
@@ -215,7 +227,8 @@ void http__send(struct http_req *req, h2o_iovec_t *vecs, size_t count, h2o_send_
 void http__send_nothing(struct http_req *req); /* status and headers are set: no body */
 struct str http__pool_copy(struct http_req *req, struct str s);
 
-/* A filter: what the library answers by itself (400, 413) becomes an error object like ours. */
+/* A filter: what the library answers by itself (400, 413) becomes an error object like ours; and
+ * every answer gets the listener's Alt-Svc. */
 void http__on_library_error(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot);
 
 /* http_body.c: sends parts of rbuf or source. The caller has set status and headers. */
@@ -224,7 +237,7 @@ void http__body_close(struct http_req *req); /* the source, once */
 void http__body_abort(struct http_req *req); /* at the server's end */
 
 /* http_conn.c */
-void http__conn_open(struct http_worker *w, h2o_socket_t *sock);
+void http__conn_open(struct http_accept *a, h2o_socket_t *sock);
 struct http_conn *http__conn_of(h2o_req_t *h2o);
 void http__conn_cut(struct http_conn *c);
 void http__conn_cancelled(struct http_conn *c); /* counts, and cuts a flood */
@@ -238,9 +251,17 @@ void http__seen_begin(struct http_req *req);      /* it came */
 void http__seen_first_byte(struct http_req *req); /* of its answer; only the first call counts */
 void http__seen_end(struct http_server *s, struct http_req *req, const struct http_done *done);
 
-/* http_tls.c */
-MUST_USE int http__tls_new(const char *cert_file, const char *key_file, struct err *err,
-                           SSL_CTX **ret);
+/* http_tls.c. before: what the listener has now, for what outlives a reload; NULL: nothing. */
+MUST_USE int http__tls_new(const struct http_listen *o, const struct http_tls *before,
+                           struct err *err, struct http_tls **ret); /* *ret stays: no TLS */
+struct http_tls *http__tls_free(struct http_tls *t);
+SSL_CTX *http__tls_ctx(const struct http_tls *t); /* takes NULL */
+MUST_USE int http__listen_options_copy(const struct http_listen *o, struct http_listen *ret);
+void http__listen_options_free(struct http_listen *o);
+void http__tls_add_alt_svc(h2o_req_t *h2o);
+MUST_USE int http__tls_start(struct http_server *s);
+void http__tls_watch(struct http_worker *w);
+void http__tls_unwatch(struct http_worker *w);
 
 /* http_listen.c: sockets bound, not yet listening: one a worker, all with the same port. */
 MUST_USE int http__listen_bind(struct http_listener *l, uint32_t idle_ms, int *fds, unsigned count,

@@ -272,6 +272,7 @@ static void http_library_send(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *
 void http__on_library_error(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot)
 {
     (void)self;
+    http__tls_add_alt_svc(h2o);
     if (http__req_of(h2o) == NULL) {
         h2o->res.content_length = http_library_error(h2o->res.status).size;
         h2o_set_header(&h2o->pool, &h2o->res.headers, H2O_TOKEN_CONTENT_TYPE,

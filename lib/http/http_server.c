@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "base/pool.h"
 #include "http/http_priv.h"
 
 #define HTTP_BODY_SIZE_DEFAULT (UINT64_C(1) << 20)
@@ -26,20 +27,10 @@ static int http_server_add_listen(struct http_listener *l, const struct http_lis
 {
     if (o->address == NULL)
         return err_set(err, -EINVAL, "a listener has no address");
-    if ((o->cert_file == NULL) != (o->key_file == NULL))
-        return err_set(err, -EINVAL, "listening on %s: certificate and key belong together",
-                       o->address);
-    l->options.port = o->port;
-    l->options.address = str_dup(str_of(o->address));
-    if (l->options.address == NULL)
-        return err_set(err, -ENOMEM, "out of memory");
-    if (o->cert_file == NULL)
-        return 0;
-    l->options.cert_file = str_dup(str_of(o->cert_file));
-    l->options.key_file = str_dup(str_of(o->key_file));
-    if (l->options.cert_file == NULL || l->options.key_file == NULL)
-        return err_set(err, -ENOMEM, "out of memory");
-    return http__tls_new(l->options.cert_file, l->options.key_file, err, &l->tls);
+    int r = http__listen_options_copy(o, &l->options);
+    if (r < 0)
+        return err_set(err, r, "out of memory");
+    return http__tls_new(&l->options, NULL, err, &l->tls);
 }
 
 static void http_server_configure(struct http_server *s)
@@ -245,6 +236,8 @@ int http_server_start(struct http_server *s, struct err *err)
     http_server_check(s);
     ASSERT(s->state == HTTP_STATE_NEW);
     int r = http_server_make_workers(s, err);
+    if (r == 0 && (r = http__tls_start(s)) < 0)
+        r = err_errno(err, r, "starting a thread for OCSP files");
     if (r == 0)
         r = http_server_bind(s, err);
     if (r == 0) {
@@ -272,58 +265,6 @@ uint16_t http_server_port(const struct http_server *s, unsigned listen_index)
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
-
-static int http_server_post(struct http_server *s, loop_cb *cb)
-{
-    int r = 0;
-    for (unsigned i = 0; i < s->workers_count; i++) {
-        int one = loop_post(s->workers[i].loop, cb, &s->workers[i]);
-        if (one < 0)
-            r = one;
-    }
-    return r;
-}
-
-static int http_server_swap_tls(struct http_server *s, SSL_CTX **fresh)
-{
-    size_t count = s->tls_retired_count + s->options.listens_count;
-    SSL_CTX **retired = realloc(s->tls_retired, count * sizeof(SSL_CTX *));
-    if (retired == NULL)
-        return -ENOMEM;
-    s->tls_retired = retired;
-    for (unsigned i = 0; i < s->options.listens_count; i++) {
-        if (fresh[i] == NULL)
-            continue;
-        retired[s->tls_retired_count++] = s->listeners[i].tls;
-        s->listeners[i].tls = fresh[i];
-        fresh[i] = NULL;
-    }
-    return 0;
-}
-
-int http_server_reload_tls(struct http_server *s, struct err *err)
-{
-    http_server_check(s);
-    SSL_CTX *fresh[HTTP_LISTENS_MAX] = {NULL};
-    int r = 0;
-    for (unsigned i = 0; r == 0 && i < s->options.listens_count; i++) {
-        const struct http_listen *o = &s->listeners[i].options;
-        if (o->cert_file != NULL)
-            r = http__tls_new(o->cert_file, o->key_file, err, &fresh[i]);
-    }
-    if (r == 0) {
-        (void)pthread_mutex_lock(&s->lock);
-        r = http_server_swap_tls(s, fresh);
-        (void)pthread_mutex_unlock(&s->lock);
-        if (r == 0 && s->state == HTTP_STATE_RUNNING)
-            r = http_server_post(s, http__worker_tls);
-        if (r < 0)
-            r = err_errno(err, r, "swapping certificates");
-    }
-    for (unsigned i = 0; i < s->options.listens_count; i++)
-        SSL_CTX_free(fresh[i]); /* takes NULL */
-    return r;
-}
 
 static bool http_server_is_busy(const struct http_server *s)
 {
@@ -381,6 +322,7 @@ struct http_server *http_server_free(struct http_server *s)
         return NULL;
     http_server_check(s);
     http_server_drain(s, 0);
+    s->tls_pool = pool_free(s->tls_pool); /* no worker's timer runs any more */
     if (http_server_is_held(s)) {
         (void)pthread_mutex_lock(&http_left_lock);
         s->left_next = http_left;
@@ -393,14 +335,13 @@ struct http_server *http_server_free(struct http_server *s)
         h2o_config_dispose(&s->conf);
     for (unsigned i = 0; i < HTTP_LISTENS_MAX; i++) {
         struct http_listener *l = &s->listeners[i];
-        SSL_CTX_free(l->tls);
-        free((void *)(uintptr_t)l->options.address); /* const for readers; made by us */
-        free((void *)(uintptr_t)l->options.cert_file);
-        free((void *)(uintptr_t)l->options.key_file);
+        (void)http__tls_free(l->tls);
+        http__listen_options_free(&l->options);
     }
-    for (unsigned i = 0; i < s->tls_retired_count; i++)
-        SSL_CTX_free(s->tls_retired[i]);
-    free(s->tls_retired);
+    for (struct http_tls *next; s->tls_retired != NULL; s->tls_retired = next) {
+        next = s->tls_retired->retired_next;
+        (void)http__tls_free(s->tls_retired);
+    }
     http_router_free(&s->router);
     free(s->server_name);
     (void)pthread_cond_destroy(&s->changed);

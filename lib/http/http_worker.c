@@ -47,7 +47,7 @@ static void http_accept_some(struct http_accept *a, unsigned count)
         errno = 0;
         h2o_socket_t *sock = h2o_evloop_socket_accept(a->sock);
         if (sock != NULL) {
-            http__conn_open(a->worker, sock);
+            http__conn_open(a, sock);
             h2o_accept(&a->ctx, sock);
             continue;
         }
@@ -79,6 +79,7 @@ static void http_worker_open_listeners(struct http_worker *w)
     }
     http__worker_tls(w);
     http_worker_listen(w, true);
+    http__tls_watch(w);
 }
 
 static void http_worker_close_listeners(struct http_worker *w)
@@ -99,8 +100,10 @@ void http__worker_tls(void *arg)
 {
     struct http_worker *w = arg;
     (void)pthread_mutex_lock(&w->server->lock);
-    for (unsigned i = 0; i < w->server->options.listens_count; i++)
-        w->accepts[i].ctx.ssl_ctx = w->server->listeners[i].tls;
+    for (unsigned i = 0; i < w->server->options.listens_count; i++) {
+        w->accepts[i].tls = w->server->listeners[i].tls;
+        w->accepts[i].ctx.ssl_ctx = http__tls_ctx(w->accepts[i].tls);
+    }
     (void)pthread_mutex_unlock(&w->server->lock);
 }
 
@@ -173,6 +176,7 @@ void http__worker_stop(void *arg)
     struct http_worker *w = arg;
     w->stopping = true;
     http__guard_stop(w);
+    http__tls_unwatch(w);
     loop_timer_stop(&w->drain_timer);
     http_worker_close_listeners(w);
     for (struct http_req *req; (req = http_worker_next_unfinished(w)) != NULL;) {

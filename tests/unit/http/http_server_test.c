@@ -430,7 +430,7 @@ static void a_port_that_is_taken_is_an_error_with_its_address(void **state)
     listen = (struct http_listen){
         .address = "::1", .cert_file = "/nonexistent/a.pem", .key_file = "/nonexistent/b.pem"};
     bad = NULL;
-    assert_int_equal(http_server_new(&o, &err, &bad), -EINVAL);
+    assert_int_equal(http_server_new(&o, &err, &bad), -ENOENT);
     assert_non_null(strstr(err.text, "/nonexistent/a.pem"));
     assert_null(bad);
 }
