@@ -4,6 +4,7 @@
 #include <errno.h>
 #include "base/clock.h"
 #include "edge/cache_op.h"
+#include "edge/seen.h"
 #include "http/http_cond.h"
 #include "http/http_range.h"
 
@@ -252,6 +253,17 @@ static void read_status_fields(struct cache_op *op, int64_t age_s)
         http_res_field(op->req, STR("cache-status"), buf_str(b));
 }
 
+static enum seen_tier read_tier(const struct cache_op *op)
+{
+    if (op->detail != NULL && str_starts(str_of(op->detail), STR("stale")))
+        return SEEN_STALE;
+    if (op->fwd == NULL)
+        return op->from_disk ? SEEN_DISK : SEEN_RAM;
+    if (op->collapsed)
+        return SEEN_COLLAPSED;
+    return op->fwd_status == 304 ? SEEN_REVALIDATED : SEEN_MISS;
+}
+
 static void read_count(struct cache_op *op)
 {
     const struct cache_metrics *m = &op->worker->cache->metrics;
@@ -259,10 +271,7 @@ static void read_count(struct cache_op *op)
         metric_add(op->from_disk ? m->hits_disk : m->hits_ram, 1);
     else
         metric_add(op->collapsed ? m->collapsed : m->misses, 1);
-    const char *desc = op->fwd != NULL ? "cache;desc=miss"
-                       : op->from_disk ? "cache;desc=disk"
-                                       : "cache;desc=ram";
-    http_res_field(op->req, STR("server-timing"), str_of(desc));
+    seen_timed(op->req, read_tier(op));
     if (op->fwd == NULL && op->detail == NULL)
         op->detail = op->from_disk ? "disk" : "ram";
 }

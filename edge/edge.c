@@ -10,6 +10,8 @@
 #include "edge/gate.h"
 #include "edge/prefetch.h"
 #include "edge/ocsp.h"
+#include "edge/seen.h"
+#include "edge/lease.h"
 #include "edge/upstream_fetch.h"
 #include "edge/upstream_health.h"
 #include "edge/views.h"
@@ -87,6 +89,8 @@ static void edge_worker_stop(void *arg, void *worker)
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
+    seen_worker_free(w->seen);
+    lease_desk_free(w->leases);
     free(w);
 }
 
@@ -99,6 +103,10 @@ static int edge_worker_open(struct edge_worker *w)
         r = upstream_worker_new(w, &w->upstreams);
     if (r == 0)
         r = gate_new(w->edge, &w->gate);
+    if (r == 0)
+        r = seen_worker_new(w, &w->seen);
+    if (r == 0)
+        r = lease_desk_new(w->edge->leases, w, &w->leases);
     if (r == 0)
         r = assets_new(w, &w->assets);
     if (r == 0)
@@ -173,6 +181,8 @@ static int edge_open_admin(struct edge *e, struct err *err)
         r = http_route_status(e->admin, e->registry, NULL, NULL);
         if (r == 0)
             r = purge_route(e->purge, e->admin);
+        if (r == 0)
+            r = seen_admin(e);
         if (r < 0)
             (void)err_errno(err, r, "adding routes");
     }
@@ -203,9 +213,12 @@ static int edge_open_server(struct edge *e, struct err *err)
         .metric_prefix = "weir_edge",
         .worker_start = edge_worker_start,
         .worker_stop = edge_worker_stop,
+        .request_done = seen_done,
         .arg = e,
     };
-    int r = http_server_new(&options, err, &e->server);
+    int r = http_limits_apply("limits", &config->limits, &options, err);
+    if (r == 0)
+        r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
     r = http_route(e->server, HTTP_GET | HTTP_OPTIONS | EDGE_UNSAFE, "/", edge_serve, e);
@@ -225,6 +238,8 @@ static int edge_open(struct edge *e, struct err *err)
     r = metrics_new(&e->registry);
     if (r == 0)
         r = fills_new(&e->fills);
+    if (r == 0)
+        r = seen_new(e, &e->seen);
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
@@ -240,6 +255,8 @@ static int edge_open(struct edge *e, struct err *err)
     }
     if (r == 0)
         r = purge_open(e, err, &e->purge);
+    if (r == 0)
+        r = lease_hub_new(e, err, &e->leases);
     if (r == 0)
         r = edge_open_server(e, err);
     if (r == 0)
@@ -263,6 +280,12 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
              (unsigned)edge_port(e));
     *ret = e;
     return 0;
+}
+
+void edge_yield(struct edge *e)
+{
+    ASSERT(e->magic == EDGE_MAGIC);
+    store_yield(e->store);
 }
 
 uint16_t edge_port(const struct edge *e)
@@ -292,7 +315,9 @@ void edge_stop(struct edge *e)
     http_server_free(e->server);
     prefetch_free(e->prefetch);
     purge_free(e->purge);
+    lease_hub_free(e->leases);
     fills_free(e->fills);
+    seen_free(e->seen);
     cache_free(e->cache);
     objects_close(e->objects);
     store_close(e->store);

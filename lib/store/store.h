@@ -97,6 +97,11 @@ struct store_options {
 MUST_USE int store_open(const struct store_options *options, struct err *err, struct store **ret);
 struct store *store_close(struct store *s); /* takes NULL, returns NULL; commits what was taken */
 
+/* For a take-over by another process: what was taken is committed, and what is put from now on is
+ * refused (-EROFS); reading goes on, also of what the other one writes. When it returns the other
+ * one may open the store. There is no way back but store_close. Any thread but a worker's. */
+void store_yield(struct store *s);
+
 MUST_USE int store_worker_new(struct store *s, struct store_worker **ret);
 struct store_worker *store_worker_free(struct store_worker *w);
 
