@@ -303,7 +303,7 @@ static struct cache_object *op_look_up(struct cache_op *op, bool *ret_soft)
         return o;
     enum objects_mark mark = OBJECTS_HARD;
     if (o->kind == CACHE_RESPONSE && cache_body_error(o->body) == 0)
-        mark = objects_check(c->objects, o->tags, o->tags_count, o->sequence);
+        mark = objects_check_again(c->objects, o->tags, o->tags_count, o->sequence, &o->stood);
     if (mark == OBJECTS_HARD) {
         cache_table_remove(c->table, &op->key, o);
         return cache_object_unref(o);

@@ -293,6 +293,8 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
 void edge_yield(struct edge *e)
 {
     ASSERT(e->magic == EDGE_MAGIC);
+    purge_stop(e->purge); /* the new process takes them; its marks are seen here, too */
+    objects_yield(e->objects);
     store_yield(e->store);
 }
 
