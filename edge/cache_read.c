@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An object given out: its bytes come from RAM, from disk, from a fill that is under way, or from one
- * that is begun for what is missing. */
+/* An object given out: its bytes come from RAM, from disk, from a fill that is under way, or from
+ * one that is begun for what is missing. */
 #include <errno.h>
 #include "base/clock.h"
 #include "edge/cache_op.h"
+#include "edge/seen.h"
 #include "http/http_cond.h"
 #include "http/http_range.h"
 
@@ -252,6 +253,17 @@ static void read_status_fields(struct cache_op *op, int64_t age_s)
         http_res_field(op->req, STR("cache-status"), buf_str(b));
 }
 
+static enum seen_tier read_tier(const struct cache_op *op)
+{
+    if (op->detail != NULL && str_starts(str_of(op->detail), STR("stale")))
+        return SEEN_STALE;
+    if (op->fwd == NULL)
+        return op->from_disk ? SEEN_DISK : SEEN_RAM;
+    if (op->collapsed)
+        return SEEN_COLLAPSED;
+    return op->fwd_status == 304 ? SEEN_REVALIDATED : SEEN_MISS;
+}
+
 static void read_count(struct cache_op *op)
 {
     const struct cache_metrics *m = &op->worker->cache->metrics;
@@ -259,12 +271,20 @@ static void read_count(struct cache_op *op)
         metric_add(op->from_disk ? m->hits_disk : m->hits_ram, 1);
     else
         metric_add(op->collapsed ? m->collapsed : m->misses, 1);
-    const char *desc = op->fwd != NULL ? "cache;desc=miss"
-                       : op->from_disk ? "cache;desc=disk"
-                                       : "cache;desc=ram";
-    http_res_field(op->req, STR("server-timing"), str_of(desc));
+    seen_timed(op->req, read_tier(op));
     if (op->fwd == NULL && op->detail == NULL)
         op->detail = op->from_disk ? "disk" : "ram";
+}
+
+/* Another edge has to find it by them, too. */
+static void read_keys(const struct cache_op *op)
+{
+    const struct cache_object *o = op->object;
+    for (unsigned i = 0; op->is_peer && !o->pass_keys && i < o->kept.count; i++) {
+        const struct field *f = &o->kept.at[i];
+        if (str_eq(f->name, STR("surrogate-key")) || str_eq(f->name, STR("xkey")))
+            http_res_field(op->req, f->name, f->value);
+    }
 }
 
 static void read_reply(struct cache_op *op)
@@ -273,6 +293,7 @@ static void read_reply(struct cache_op *op)
     const struct cache_object *o = op->object;
     op->replied = true; /* from here on source_close ends it */
     read_count(op);
+    read_keys(op);
     read_status_fields(op, http_cache_age(&o->terms, clock_real_s()));
     struct http_entity e = {
         .status = o->status == 200 ? 0 : o->status,
@@ -295,8 +316,8 @@ static bool read_needs_no_byte(const struct cache_op *op)
            http_req_header(op->req, "if-modified-since").data != NULL;
 }
 
-/* A range needs the size, which a body without one tells only at its end: of a short one that can be
- * waited for. */
+/* A range needs the size, which a body without one tells only at its end: of a short one that can
+ * be waited for. */
 static int read_await_size(struct cache_op *op)
 {
     struct cache_piece piece = {0};

@@ -8,15 +8,19 @@
 #include "edge/cache.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
+#include "edge/prefetch.h"
 #include "edge/ocsp.h"
+#include "edge/seen.h"
+#include "edge/lease.h"
 #include "edge/upstream_fetch.h"
+#include "edge/upstream_health.h"
 #include "edge/views.h"
 #include "store/objects.h"
 
 #define EDGE_DRAIN_MS         10000
-#define EDGE_BODY_MAX         4096                /* of admin_listen: nothing there takes a body */
+#define EDGE_ADMIN_BODY_MAX   (UINT64_C(4) << 20) /* a purge of ten thousand URLs */
 #define EDGE_UNSAFE_BODY_MAX  (UINT64_C(1) << 20) /* passed on to http upstreams */
-#define EDGE_METHODS          (HTTP_GET | HTTP_OPTIONS | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
+#define EDGE_UNSAFE           (HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
 #define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
 #define EDGE_STOP_TURN_MS     10
 
@@ -39,6 +43,7 @@ static void edge_make_metrics(struct edge *e)
         ROW(fills_failed, "fills_failed_total", "", "Fetches of blobs that failed."),
         ROW(ref_fetches, "ref_fetches_total", "", "Refs asked of the origin."),
         ROW(ref_stale, "ref_stale_total", "", "Refs used while the origin was away."),
+        ROW(peer_requests, "peer_requests_total", "", "Blobs and refs that other edges asked for."),
         ROW(refused_missing, "refused_total", "reason=\"missing\"", "Requests refused by token."),
         ROW(refused_invalid, "refused_total", "reason=\"invalid\"", ""),
         ROW(refused_expired, "refused_total", "reason=\"expired\"", ""),
@@ -67,6 +72,7 @@ static void edge_worker_stop(void *arg, void *worker)
     struct edge_worker *w = worker;
     if (w == NULL)
         return;
+    prefetch_worker_free(w->prefetch);
     if (w->store != NULL)
         fills_abandon(w);
     if (w->cache != NULL)
@@ -77,11 +83,14 @@ static void edge_worker_stop(void *arg, void *worker)
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
+    upstream_health_free(w->health);
     cache_worker_free(w->cache);
     upstream_worker_free(w->upstreams);
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
+    seen_worker_free(w->seen);
+    lease_desk_free(w->leases);
     free(w);
 }
 
@@ -95,11 +104,17 @@ static int edge_worker_open(struct edge_worker *w)
     if (r == 0)
         r = gate_new(w->edge, &w->gate);
     if (r == 0)
+        r = seen_worker_new(w, &w->seen);
+    if (r == 0)
+        r = lease_desk_new(w->edge->leases, w, &w->leases);
+    if (r == 0)
         r = assets_new(w, &w->assets);
     if (r == 0)
         r = before_new(w, &w->before);
     if (r == 0)
         r = views_new(&w->views);
+    if (r == 0)
+        r = prefetch_worker_new(w, w->edge->prefetch, &w->prefetch);
     if (r == 0)
         r = cache_worker_new(w, &w->cache);
     return r;
@@ -115,6 +130,8 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
     w->edge = arg;
     w->loop = loop;
     int r = edge_worker_open(w);
+    if (r == 0 && index == 0)
+        r = upstream_health_new(w->edge, loop, &w->health);
     if (r == 0 && index == 0 && w->edge->config->ocsp) {
         r = ocsp_new(w, &w->ocsp);
         w->edge->ocsp_worker = w;
@@ -156,12 +173,16 @@ static int edge_open_admin(struct edge *e, struct err *err)
         .listens = &listen,
         .listens_count = 1,
         .workers = 1,
-        .body_size_max = EDGE_BODY_MAX,
+        .body_size_max = EDGE_ADMIN_BODY_MAX,
         .server_name = "weir-edge",
     };
     int r = http_server_new(&options, err, &e->admin);
     if (r == 0) {
         r = http_route_status(e->admin, e->registry, NULL, NULL);
+        if (r == 0)
+            r = purge_route(e->purge, e->admin);
+        if (r == 0)
+            r = seen_admin(e);
         if (r < 0)
             (void)err_errno(err, r, "adding routes");
     }
@@ -192,12 +213,15 @@ static int edge_open_server(struct edge *e, struct err *err)
         .metric_prefix = "weir_edge",
         .worker_start = edge_worker_start,
         .worker_stop = edge_worker_stop,
+        .request_done = seen_done,
         .arg = e,
     };
-    int r = http_server_new(&options, err, &e->server);
+    int r = http_limits_apply("limits", &config->limits, &options, err);
+    if (r == 0)
+        r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
-    r = http_route(e->server, EDGE_METHODS, "/", edge_serve, e);
+    r = http_route(e->server, HTTP_GET | HTTP_OPTIONS | EDGE_UNSAFE, "/", edge_serve, e);
     if (r < 0)
         return err_errno(err, r, "adding routes");
     return http_server_start(e->server, err);
@@ -214,16 +238,25 @@ static int edge_open(struct edge *e, struct err *err)
     r = metrics_new(&e->registry);
     if (r == 0)
         r = fills_new(&e->fills);
+    if (r == 0)
+        r = seen_new(e, &e->seen);
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
     upstreams_measure(e->upstreams, e->registry);
+    r = prefetch_new(config->prefetch, e->registry, &e->prefetch);
+    if (r < 0)
+        return err_errno(err, r, "starting");
     r = edge_open_store(e, err);
     if (r == 0) {
         r = cache_new(e, &e->cache);
         if (r < 0)
             (void)err_errno(err, r, "starting");
     }
+    if (r == 0)
+        r = purge_open(e, err, &e->purge);
+    if (r == 0)
+        r = lease_hub_new(e, err, &e->leases);
     if (r == 0)
         r = edge_open_server(e, err);
     if (r == 0)
@@ -249,6 +282,12 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
     return 0;
 }
 
+void edge_yield(struct edge *e)
+{
+    ASSERT(e->magic == EDGE_MAGIC);
+    store_yield(e->store);
+}
+
 uint16_t edge_port(const struct edge *e)
 {
     return http_server_port(e->server, 0);
@@ -271,9 +310,14 @@ void edge_stop(struct edge *e)
     ASSERT(e->magic == EDGE_MAGIC);
     if (e->server != NULL)
         http_server_drain(e->server, EDGE_DRAIN_MS);
+    purge_stop(e->purge);
     http_server_free(e->admin);
     http_server_free(e->server);
+    prefetch_free(e->prefetch);
+    purge_free(e->purge);
+    lease_hub_free(e->leases);
     fills_free(e->fills);
+    seen_free(e->seen);
     cache_free(e->cache);
     objects_close(e->objects);
     store_close(e->store);

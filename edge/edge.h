@@ -10,10 +10,13 @@
 #pragma once
 #include "base/config.h"
 #include "base/metrics.h"
+#include "edge/purge.h"
+#include "bus/bus_config.h"
 #include "edge/route.h"
 #include "edge/upstream.h"
 #include "fetch/fetch.h"
 #include "http/http_config.h"
+#include "http/http_limits_config.h"
 #include "media/title.h"
 #include "store/store_config.h"
 #include "token/token.h"
@@ -21,20 +24,28 @@
 #define EDGE_LISTENS_MAX       8
 #define EDGE_DISK_SIZE_DEFAULT (UINT64_C(10) << 30)
 
+struct prefetch_config;
+
 struct edge_config {
     struct http_listen_config listen;
     struct http_listen_config *also_listen; /* further ones, as for clear text beside TLS */
     unsigned also_listen_count;
-    struct http_listen_config admin_listen; /* /metrics and /health */
+    struct http_listen_config admin_listen; /* /metrics, /health, /purge */
+    char *admin_credential_file;            /* opens what changes something there; NULL: open */
+    struct purge_config edges;              /* the others, which purges are spread to */
     bool ocsp;                              /* the edge asks for OCSP answers by itself */
+    struct http_limits_config limits;
     unsigned workers;
     struct store_config store;
     struct upstream_config *upstreams;
     unsigned upstreams_count;
     struct route_config *routes;
     unsigned routes_count;
-    char *records_size; /* of what is known of URLs, on disk; NULL: 1G */
-    bool access_log;
+    struct bus_config bus;
+    struct lease_config *lease;       /* NULL: sessions are not looked at */
+    struct prefetch_config *prefetch; /* NULL: nothing is fetched ahead */
+    char *records_size;               /* of what is known of URLs, on disk; NULL: 1G */
+    enum http_access_log access_log;
 };
 
 extern const cyaml_schema_value_t edge_schema;
@@ -45,6 +56,7 @@ struct edge_metrics {
     struct metric *hits_ram, *hits_disk, *misses, *collapsed;
     struct metric *views, *fill_bytes, *fills_failed, *ref_fetches, *ref_stale;
     struct metric *refused_missing, *refused_invalid, *refused_expired, *refused_scope;
+    struct metric *peer_requests;
     struct metric *ocsp_good, *ocsp_failed;
     struct metric *fill_seconds;
 };
@@ -53,11 +65,18 @@ struct cache;
 struct cache_worker;
 struct fills;
 struct objects;
-struct purge;
 struct assets;
 struct before;
 struct views;
 struct gate;
+struct prefetch;
+struct prefetch_worker;
+struct upstream_health;
+struct seen;
+struct seen_worker;
+struct lease_config;
+struct lease_hub;
+struct lease_desk;
 struct upstream_worker;
 
 struct edge {
@@ -72,7 +91,10 @@ struct edge {
     struct objects *objects; /* what is known of URLs, and what was purged */
     struct purge *purge;
     struct fills *fills;
+    struct seen *seen;
+    struct lease_hub *leases;
     struct cache *cache;
+    struct prefetch *prefetch; /* NULL: not wanted */
     struct http_server *server;
     struct edge_worker *ocsp_worker; /* NULL: answers are not asked for */
     struct http_server *admin;
@@ -84,19 +106,25 @@ struct edge_worker {
     struct store_worker *store;
     struct loop_watch *watch;
     struct upstream_worker *upstreams;
+    struct upstream_health *health; /* the first worker's */
     struct gate *gate;
+    struct lease_desk *leases;
     struct assets *assets;
     struct before *before;
     struct views *views;
+    struct seen_worker *seen;
     struct cache_worker *cache;
-    struct ocsp *ocsp; /* of the first worker, where it is wanted */
-    unsigned loads;    /* under way: load.h. The worker stops when there are none */
+    struct prefetch_worker *prefetch; /* NULL: not wanted */
+    unsigned loads;                   /* under way: load.h. The worker stops when there are none */
+    struct ocsp *ocsp;                /* of the first worker, where it is wanted */
 };
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
 /* Certificates and their like as config has them now; the rest needs a restart. */
 MUST_USE int edge_reload(struct edge *e, const struct edge_config *config, struct err *err);
 void edge_stop(struct edge *e);
+/* Another process is to have the store: this one only reads it, and fetches what it lacks. */
+void edge_yield(struct edge *e);
 uint16_t edge_port(const struct edge *e);
 
 /* serve.c: every request, by its route. */

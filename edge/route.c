@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/route.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -16,6 +17,7 @@ struct routes {
                            member, 1, 4096)
 
 static const cyaml_schema_field_t route_fields[] = {
+    TEXT_OPTIONAL("name", name),
     TEXT_OPTIONAL("host", host),
     TEXT_OPTIONAL("prefix", prefix),
     CYAML_FIELD_STRING_PTR("upstream", CYAML_FLAG_POINTER, struct route_config, upstream, 1, 64),
@@ -32,6 +34,16 @@ const cyaml_schema_value_t route_schema = {
 static struct str route_prefix(const struct route_config *c)
 {
     return c->prefix == NULL ? STR("/") : str_of(c->prefix);
+}
+
+/* A very long one is cut; route_check sees to it that two are not the same then. */
+void route_label(const struct route_config *c, char out[ROUTE_LABEL_SIZE])
+{
+    if (c->name != NULL)
+        (void)snprintf(out, ROUTE_LABEL_SIZE, "%s", c->name);
+    else
+        (void)snprintf(out, ROUTE_LABEL_SIZE, "%s" STR_FMT, c->host != NULL ? c->host : "",
+                       STR_ARG(route_prefix(c)));
 }
 
 static int route_check_one(const struct route_config *c, struct err *err)
@@ -70,6 +82,12 @@ int route_check(const struct route_config *c, unsigned count, struct err *err)
                 return err_set(err, -EINVAL, "routes: two are for host %s and prefix " STR_FMT,
                                c[i].host == NULL ? "(any)" : c[i].host,
                                STR_ARG(route_prefix(&c[i])));
+            char one[ROUTE_LABEL_SIZE], other[ROUTE_LABEL_SIZE];
+            route_label(&c[i], one);
+            route_label(&c[n], other);
+            if (strcasecmp(one, other) == 0)
+                return err_set(err, -EINVAL, "routes: name: metrics would call two of them %s",
+                               one);
         }
     }
     return 0;
@@ -130,6 +148,8 @@ int routes_open(const struct route_config *c, unsigned count, struct upstreams *
         return error;
     }
     qsort(r->list, r->count, sizeof r->list[0], route_order);
+    for (unsigned i = 0; i < r->count; i++)
+        r->list[i].index = i;
     *ret = r;
     return 0;
 }
@@ -144,6 +164,18 @@ struct routes *routes_free(struct routes *r)
     MAGIC_CLEAR(r);
     free(r);
     return NULL;
+}
+
+unsigned routes_count(const struct routes *r)
+{
+    ASSERT(r->magic == ROUTES_MAGIC);
+    return r->count;
+}
+
+const struct route *routes_at(const struct routes *r, unsigned index)
+{
+    ASSERT(r->magic == ROUTES_MAGIC && index < r->count);
+    return &r->list[index];
 }
 
 /* Without its port; an IPv6 address keeps its brackets. */

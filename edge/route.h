@@ -17,6 +17,7 @@
 #define ROUTES_MAX 256
 
 struct route_config {
+    char *name;            /* what metrics call it; NULL: its host and prefix */
     char *host;            /* NULL: any; "*.example.org": all below */
     char *prefix;          /* of the path; NULL: "/" */
     char *upstream;        /* its name */
@@ -27,6 +28,7 @@ struct route_config {
 
 struct route {
     const struct route_config *config;
+    unsigned index; /* below routes_count */
     struct upstream *upstream;
     struct token_ring *ring; /* NULL: open to all */
     struct cache_rules cache;
@@ -39,6 +41,12 @@ MUST_USE int route_check(const struct route_config *c, unsigned count, struct er
 MUST_USE int routes_open(const struct route_config *c, unsigned count, struct upstreams *upstreams,
                          struct err *err, struct routes **ret);
 struct routes *routes_free(struct routes *r);
+unsigned routes_count(const struct routes *r);
+const struct route *routes_at(const struct routes *r, unsigned index);
+
+/* What metrics call it: no two routes of one configuration have the same. */
+#define ROUTE_LABEL_SIZE 128
+void route_label(const struct route_config *c, char out[ROUTE_LABEL_SIZE]);
 
 /* authority: as sent, with or without a port. NULL: nobody answers for it. */
 const struct route *route_find(const struct routes *r, struct str authority, struct str path);

@@ -3,6 +3,9 @@
  * rules, its token. */
 #include "edge/serve.h"
 #include "edge/cache.h"
+#include "edge/peer.h"
+#include "edge/seen.h"
+#include "edge/lease.h"
 
 static void serve_cors(struct http_req *req, const struct route *route)
 {
@@ -30,20 +33,30 @@ void serve_refuse(struct http_req *req, const char *code, const char *message)
     http_reply_error(req, 403, code, "%s", message);
 }
 
-static void serve_routed(struct http_req *req, struct edge_worker *w, struct gate_pass *pass)
+static void serve_again(struct http_req *req);
+
+/* again: its session has been asked about meanwhile; what was said before stands in the headers. */
+static void serve_routed(struct http_req *req, struct edge_worker *w, struct gate_pass *pass,
+                         bool again)
 {
     struct gate_refusal why;
     const struct route *route =
         route_find(w->edge->routes, http_req_authority(req), buf_str(&pass->path));
     if (route == NULL) {
-        http_reply_error(req, 404, "NO_ROUTE", "nothing is served under this host and path");
+        http_reply_error(req, peer_is_any(req, w->edge) ? 421 : 404, "NO_ROUTE",
+                         "nothing is served under this host and path");
         return;
     }
-    serve_cors(req, route);
+    if (!again) {
+        seen_route(req, route, buf_str(&pass->path));
+        serve_cors(req, route);
+    }
     if (http_req_method(req) == HTTP_OPTIONS)
         serve_preflight(req);
-    else if (!gate_admit(w->gate, route, req, pass, &why))
+    else if (!peer_is(req, route->upstream) && !gate_admit(w->gate, route, req, pass, &why))
         serve_refuse(req, why.code, why.message);
+    else if (!lease_admit(w->leases, req, pass->claims, serve_again))
+        return; /* refused, or it comes again */
     else if (upstream_is_http(route->upstream))
         cache_serve(req, route, pass);
     else if (http_req_method(req) == HTTP_GET)
@@ -52,13 +65,25 @@ static void serve_routed(struct http_req *req, struct edge_worker *w, struct gat
         http_reply_error(req, 405, "METHOD_NOT_ALLOWED", "This path does not take this method");
 }
 
+static void serve_one(struct http_req *req, bool again)
+{
+    struct gate_pass pass;
+    struct edge_worker *w = http_req_worker(req);
+    int r = gate_read(req, &pass);
+    if (r == 0 && !peer_serve(req, w, &pass))
+        serve_routed(req, w, &pass, again);
+    else if (r < 0)
+        http_reply_error(req, 503, "BUSY", "out of memory, try again");
+    gate_pass_clear(&pass);
+}
+
+static void serve_again(struct http_req *req)
+{
+    serve_one(req, true);
+}
+
 void edge_serve(struct http_req *req, void *arg)
 {
     (void)arg;
-    struct gate_pass pass;
-    if (gate_read(req, &pass) == 0)
-        serve_routed(req, http_req_worker(req), &pass);
-    else
-        http_reply_error(req, 503, "BUSY", "out of memory, try again");
-    gate_pass_clear(&pass);
+    serve_one(req, false);
 }

@@ -10,6 +10,8 @@
 #include "edge/assets.h"
 #include "edge/before.h"
 #include "edge/fill.h"
+#include "edge/prefetch.h"
+#include "edge/seen.h"
 #include "edge/views.h"
 #include "media/view.h"
 
@@ -35,6 +37,7 @@ struct serve_op {
     bool is_private; /* the token came by a cookie */
     bool is_recent;  /* the asset was asked for again */
     bool collapsed;  /* waits for another's fill */
+    bool is_peer;    /* another edge's: no viewer to count */
     bool replied;    /* the fill is read by the response now */
 };
 
@@ -56,7 +59,7 @@ static void op_fail(struct serve_op *op, int error)
     http_res_header(req, "cache-status", "weir-edge; fwd=miss; detail=failed");
     if (error == -ENOENT)
         http_reply_error(req, 404, "NOT_FOUND", "there is no such title or file");
-    else if (error == -ENOMEM || error == -EAGAIN)
+    else if (error == -ENOMEM || error == -EAGAIN || error == -EBUSY)
         http_reply_error(req, 503, "BUSY", "too much is under way, try again");
     else
         http_reply_error(req, 502, "UPSTREAM_FAILED", "neither the cache nor the origin has it: %s",
@@ -78,10 +81,17 @@ static void op_reply(struct serve_op *op, const struct digest *named, struct htt
     e->etag = NULL; /* it was on our stack */
 }
 
-static void op_reply_blob(struct serve_op *op, struct rbuf *blob, const char *tier)
+static void op_count(const struct serve_op *op, struct metric *m)
 {
-    http_res_header(op->req, "cache-status", "weir-edge; hit; detail=%s", tier);
-    http_res_header(op->req, "server-timing", "cache;desc=%s", tier);
+    if (!op->is_peer)
+        metric_add(m, 1);
+}
+
+static void op_reply_blob(struct serve_op *op, struct rbuf *blob, enum seen_tier tier)
+{
+    http_res_header(op->req, "cache-status", "weir-edge; hit; detail=%s",
+                    tier == SEEN_RAM ? "ram" : "disk");
+    seen_timed(op->req, tier);
     struct http_entity e = {.body = blob};
     op_reply(op, &op->blob, &e);
     op_free(op);
@@ -124,7 +134,7 @@ static void op_on_fill(void *arg)
     op->replied = true; /* from here op is the response's source: op_source_close frees it */
     http_res_header(op->req, "cache-status", "weir-edge; fwd=miss; fwd-status=200; stored%s",
                     op->collapsed ? "; collapsed" : "");
-    http_res_header(op->req, "server-timing", "cache;desc=miss");
+    seen_timed(op->req, op->collapsed ? SEEN_COLLAPSED : SEEN_MISS);
     struct http_entity e = {.source_ops = &ops, .source = op, .size = size};
     op_reply(op, &op->blob, &e);
 }
@@ -135,14 +145,16 @@ static void op_on_get(void *arg, int res, struct rbuf *blob)
     struct edge_worker *w = http_req_worker(op->req);
     struct edge *e = w->edge;
     if (res == 0) {
-        metric_add(e->metrics.hits_disk, 1);
-        op_reply_blob(op, blob, "disk");
+        op_count(op, e->metrics.hits_disk);
+        op_reply_blob(op, blob, SEEN_DISK);
         return;
     }
     if (res != -ENOENT)
         log_warn("reading a cached blob failed, asking the origin: %s", strerror(-res));
     bool started = false;
-    int r = fills_join(w, op->upstream, &op->blob, false, &op->fill, &started);
+    const struct fields came = op->is_peer && !http_req_gone(op->req) ? http_req_fields(op->req)
+                                                                      : (struct fields){NULL, 0};
+    int r = fills_join(w, op->upstream, &op->blob, &came, 0, &op->fill, &started);
     if (r == -EALREADY && res == -ENOENT) {
         store_get(w->store, &op->blob, op_on_get, op);
         return;
@@ -150,12 +162,12 @@ static void op_on_get(void *arg, int res, struct rbuf *blob)
     /* All here already, only not durable yet: as good as a hit. */
     CLEAN(rbuf_unref) struct rbuf *whole = r == 0 ? fill_blob(op->fill) : NULL;
     if (whole != NULL) {
-        metric_add(e->metrics.hits_ram, 1);
-        op_reply_blob(op, whole, "ram");
+        op_count(op, e->metrics.hits_ram);
+        op_reply_blob(op, whole, SEEN_RAM);
         return;
     }
     if (r == 0) {
-        metric_add(started ? e->metrics.misses : e->metrics.collapsed, 1);
+        op_count(op, started ? e->metrics.misses : e->metrics.collapsed);
         op->collapsed = !started;
         r = fill_listen(op->fill, w->loop, op_on_fill, op, &op->listener);
     }
@@ -171,8 +183,8 @@ static void op_get_blob(struct serve_op *op)
         store_get(w->store, &op->blob, op_on_get, op);
         return;
     }
-    metric_add(w->edge->metrics.hits_ram, 1);
-    op_reply_blob(op, hot, "ram");
+    op_count(op, w->edge->metrics.hits_ram);
+    op_reply_blob(op, hot, SEEN_RAM);
 }
 
 /* --- views ------------------------------------------------------------------------------------ */
@@ -208,6 +220,7 @@ static void op_reply_view(struct serve_op *op, const struct asset *asset)
         metric_add(w->edge->metrics.views, 1);
     uint64_t age_ms = asset->checked_ms == 0 ? 0 : clock_mono_ms() - asset->checked_ms;
     http_res_header(op->req, "age", "%llu", (unsigned long long)(age_ms / 1000));
+    seen_timed(op->req, asset->stale ? SEEN_STALE : SEEN_VIEW);
     http_res_header(op->req, "cache-status", "weir-edge; hit%s",
                     asset->stale ? "; detail=stale" : "");
     struct http_entity e = {.body = v.text};
@@ -246,11 +259,15 @@ static void op_on_asset(void *arg, int res, const struct asset *asset)
         op_reply_view(op, asset);
         return;
     }
-    if (title_opens(asset->now, op) || title_opens(asset->before, op))
+    if (title_opens(asset->now, op)) {
+        prefetch_blob(w->prefetch, op->upstream, asset->now, &op->blob);
         op_get_blob(op);
-    else
+    } else if (title_opens(asset->before, op)) {
+        op_get_blob(op);
+    } else {
         before_ask(w->before, op->upstream, str_of(op->asset), &op->blob, op->height_max,
                    op_on_before, op);
+    }
 }
 
 /* Reads "/v/<asset>/<rest>" or "/b/<digest>.<ext>" into op; -ENOENT for anything else. */
@@ -283,6 +300,23 @@ static int op_route(struct serve_op *op, struct str path, const struct token_cla
     return str_copy(asset, op->asset, sizeof op->asset);
 }
 
+void serve_weir_blob(struct http_req *req, const struct upstream *u, const struct digest *d)
+{
+    struct serve_op *op = calloc(1, sizeof *op);
+    if (op == NULL) {
+        http_reply_error(req, 503, "BUSY", "out of memory, try again");
+        return;
+    }
+    op->magic = SERVE_OP_MAGIC;
+    op->req = http_req_ref(req);
+    op->upstream = u;
+    op->is_peer = true;
+    op->blob = *d;
+    op->type = "application/octet-stream";
+    op->cache_control = SERVE_IMMUTABLE;
+    op_get_blob(op);
+}
+
 void serve_weir(struct http_req *req, const struct route *route, const struct gate_pass *pass)
 {
     struct edge_worker *w = http_req_worker(req);
@@ -297,6 +331,7 @@ void serve_weir(struct http_req *req, const struct route *route, const struct ga
     op->height_max = pass->claims == NULL ? 0 : pass->claims->height_max;
     op->is_private = pass->by_cookie;
     int r = op_route(op, buf_str(&pass->path), pass->claims);
+    seen_asset(req, str_of(op->asset));
     if (r == -EACCES) {
         metric_add(w->edge->metrics.refused_scope, 1);
         serve_refuse(req, "TOKEN_SCOPE", "the signed URL does not cover this path");

@@ -23,7 +23,7 @@ static const cyaml_schema_field_t ingest_fields[] = {
     CYAML_FIELD_FLOAT_PTR("segment_seconds", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                           struct ingest_config, segment_seconds),
     CYAML_FIELD_UINT("threads", CYAML_FLAG_OPTIONAL, struct ingest_config, threads),
-    CYAML_FIELD_BOOL("access_log", CYAML_FLAG_OPTIONAL, struct ingest_config, access_log),
+    HTTP_ACCESS_LOG_FIELD("access_log", struct ingest_config, access_log),
     CYAML_FIELD_END,
 };
 

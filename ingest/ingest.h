@@ -23,7 +23,7 @@ struct ingest_config {
     char *ca_file;                 /* NULL: the system's roots */
     double *segment_seconds;       /* NULL: 4 */
     unsigned threads;              /* 0: one a core */
-    bool access_log;
+    enum http_access_log access_log;
 };
 
 extern const cyaml_schema_value_t ingest_schema;

@@ -12,7 +12,7 @@ static const cyaml_schema_field_t origin_fields[] = {
                            publish_credential_file, 1, 4096),
     CYAML_FIELD_STRING_PTR("read_credential_file", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                            struct origin_config, read_credential_file, 1, 4096),
-    CYAML_FIELD_BOOL("access_log", CYAML_FLAG_OPTIONAL, struct origin_config, access_log),
+    HTTP_ACCESS_LOG_FIELD("access_log", struct origin_config, access_log),
     CYAML_FIELD_END,
 };
 

@@ -27,7 +27,7 @@ struct origin_config {
     struct tier_siblings_config *siblings; /* NULL: none */
     char *publish_credential_file;
     char *read_credential_file; /* NULL: reading is open */
-    bool access_log;
+    enum http_access_log access_log;
 };
 
 extern const cyaml_schema_value_t origin_schema;

@@ -44,6 +44,14 @@ __attribute__((format(printf, 3, 0))) static void log_write(enum log_level level
     }
 }
 
+void log_text(enum log_level level, struct str line)
+{
+    if (!log_enabled(level))
+        return;
+    ssize_t written = write(STDERR_FILENO, line.data, line.size);
+    (void)written; /* as above */
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
     if (!log_enabled(level))

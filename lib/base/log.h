@@ -24,6 +24,9 @@ void log_line(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
 /* The same with more fields: fields is the inside of a JSON object, ready made, or empty. */
 void log_fields(enum log_level level, struct str fields, const char *format, ...) PRINTF_LIKE(3, 4);
 
+/* A line as it is, with its line feed: for logs of another form. */
+void log_text(enum log_level level, struct str line);
+
 #define log_debug(...) (log_enabled(LOG_DEBUG) ? log_line(LOG_DEBUG, __VA_ARGS__) : (void)0)
 #define log_info(...)  log_line(LOG_INFO, __VA_ARGS__)
 #define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)

@@ -25,6 +25,14 @@ struct http_listen_config {
 extern const cyaml_schema_field_t http_listen_fields[];
 extern const cyaml_schema_value_t http_listen_schema; /* an entry of a sequence of them */
 
+/* `access_log: json | combined | off`; true and false are json and off. In a daemon's schema:
+ * HTTP_ACCESS_LOG_FIELD("access_log", struct edge_config, access_log). */
+#define HTTP_ACCESS_LOG_NAMES 5
+extern const cyaml_strval_t http_access_log_names[HTTP_ACCESS_LOG_NAMES];
+#define HTTP_ACCESS_LOG_FIELD(key, type, member)                                                   \
+    CYAML_FIELD_ENUM(key, CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, type, member,                   \
+                     http_access_log_names, HTTP_ACCESS_LOG_NAMES)
+
 /* HTTP_LISTEN_FIELD("listen", struct edge_config, listen) in a daemon's schema. */
 #define HTTP_LISTEN_FIELD(key, type, member)                                                       \
     CYAML_FIELD_MAPPING(key, CYAML_FLAG_DEFAULT, type, member, http_listen_fields)

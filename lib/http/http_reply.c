@@ -139,6 +139,7 @@ static h2o_generator_t http_nothing_more = {NULL, NULL};
 void http__send(struct http_req *req, h2o_iovec_t *vecs, size_t count, h2o_send_state_t state)
 {
     struct str date = req->date;
+    http__seen_first_byte(req);
     req->date = STR_NONE; /* the head goes out with the first send, within the call */
     if (date.size != H2O_TIMESTR_RFC1123_LEN) {
         h2o_send(req->h2o, vecs, count, state);

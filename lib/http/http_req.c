@@ -97,6 +97,10 @@ static void http_req_on_dispose(void *arg)
     http__req_check(req);
     struct http_worker *w = req->worker;
     http__body_close(req);
+    loop_timer_stop(&req->pace.timer);
+    if (req->conn != NULL)
+        http__conn_end(req->conn);
+    req->conn = NULL;
     req->h2o = NULL;
     if (req->prev != NULL)
         req->prev->next = req->next;
@@ -172,6 +176,9 @@ static struct http_req *http_req_new(struct http_worker *w, h2o_req_t *h2o)
     h2o_iovec_t *env = h2o_req_getenv(h2o, HTTP_ENV_NAME, sizeof HTTP_ENV_NAME - 1, 1);
     env->base = (char *)(void *)req;
     req->h2o = h2o;
+    req->conn = http__conn_of(h2o);
+    if (req->conn != NULL)
+        http__conn_begin(req->conn);
     req->start_us = clock_mono_us();
     req->expect = UINT64_MAX;
     req->next = w->active;
@@ -185,6 +192,7 @@ static struct http_req *http_req_new(struct http_worker *w, h2o_req_t *h2o)
     http_req_set_peer(req);
     if (http_traceparent_parse(http_req_header(req, "traceparent"), req->id) < 0)
         http_req_make_id(req);
+    http__seen_begin(req);
     return req;
 }
 
@@ -258,7 +266,10 @@ int http__on_req(h2o_handler_t *self, h2o_req_t *h2o)
     }
     (void)http_req_ref(req); /* an answer without a byte can end the request at once */
     const char *why = NULL;
-    if (http_req_strict(req, &why) < 0) {
+    if (http__head_size(h2o) > w->server->options.header_size_max) {
+        h2o->http1_is_persistent = 0;
+        http_reply_error(req, 431, "HEADERS_TOO_LARGE", "The header fields are too large");
+    } else if (http_req_strict(req, &why) < 0 || http__head_check(h2o, &why) < 0) {
         h2o->http1_is_persistent = 0; /* where the next request would begin nobody knows */
         http_reply_error(req, 400, "BAD_REQUEST", "%s", why);
     } else if (w->stopping)
@@ -405,6 +416,18 @@ void *http_req_worker(const struct http_req *req)
 {
     http__req_check(req);
     return req->worker->user;
+}
+
+void *http_req_room(struct http_req *req)
+{
+    http__req_check(req);
+    return req->room;
+}
+
+uint64_t http_req_age_us(const struct http_req *req)
+{
+    http__req_check(req);
+    return clock_mono_us() - req->start_us;
 }
 
 struct str http_req_bearer(const struct http_req *req)

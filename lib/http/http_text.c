@@ -54,19 +54,22 @@ static int http_hex_value(char c)
     return -1;
 }
 
-/* One character of s at i, percent-decoded; *ret_used is how many bytes it took. */
+/* One character of s at i, percent-decoded; *ret_used is how many bytes it took. A URL within a URL
+ * is coded twice and more: "%253D" is "=" as well. */
 static char http_char_at(struct str s, size_t i, size_t *ret_used)
 {
-    if (s.data[i] == '%' && s.size - i >= 3) {
-        int high = http_hex_value(s.data[i + 1]);
-        int low = http_hex_value(s.data[i + 2]);
-        if (high >= 0 && low >= 0) {
-            *ret_used = 3;
-            return (char)(high * 16 + low);
-        }
+    char c = s.data[i];
+    size_t used = 1;
+    while (c == '%' && s.size - i - used >= 2) {
+        int high = http_hex_value(s.data[i + used]);
+        int low = http_hex_value(s.data[i + used + 1]);
+        if (high < 0 || low < 0)
+            break;
+        c = (char)(high * 16 + low);
+        used += 2;
     }
-    *ret_used = 1;
-    return s.data[i];
+    *ret_used = used;
+    return c;
 }
 
 /* How many bytes of s at i are "URISigningPackage=" in any case and coding; 0: none. */

@@ -15,5 +15,5 @@
 MUST_USE int http_traceparent_parse(struct str value, char ret_id[ID_TEXT_SIZE]);
 
 /* Appends target (a path with its query) with the value of every URISigningPackage replaced by
- * "redacted", also when its name is partly percent-coded: a token is a credential. */
+ * "redacted", also when its name is percent-coded, once or more: a token is a credential. */
 void http_target_redact(struct str target, struct buf *out);

@@ -7,8 +7,8 @@
  *          An op: commit_push -> done, on the committer's thread, once res stands.
  * Owner:   an op is the committer's from a successful push until done.
  * Threads: commit_push from any.
- * Errors:  push: -EAGAIN too much waits, op is still the caller's. res: see store.h; -ESTALE also
- *          for a move of a copy that is not where it was.
+ * Errors:  push: -EAGAIN too much waits, -EROFS finished: op is still the caller's. res: see
+ *          store.h; -ESTALE also for a move of a copy that is not where it was.
  * Units:   bytes. */
 #pragma once
 #include "base/metrics.h"
@@ -40,6 +40,7 @@ struct commit_op {
     struct digest digest;
     struct rbuf *record; /* PUT, MOVE: format_record_fill has been at it; REF_*: the committer makes
                             it. The op's reference, given back to the owner with done */
+    bool claimed;        /* record is the blob's own buffer: store_record.c */
     uint32_t length;
     uint32_t volume; /* MOVE, REF_MOVE: where the copy is, 0: none on a device; from step 1 on:
                         where the record goes */
@@ -87,6 +88,7 @@ struct commit_options {
 };
 
 MUST_USE int commit_start(const struct commit_options *options, struct commit **ret);
+void commit_finish(struct commit *c); /* does what was taken; pushes are -EROFS from now on */
 struct commit *commit_stop(struct commit *c);
 MUST_USE int commit_push(struct commit *c, struct commit_op *op);
 

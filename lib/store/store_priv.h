@@ -64,9 +64,10 @@ struct store {
     bool is_cache;
     uint64_t volume_size, size_max;
     enum store_admission admission;
-    bool reclaims; /* what names each blob is counted, all of it */
-    char *learnt;  /* where a cache keeps what it learnt; NULL: nowhere */
-    int lock_fd;   /* flock: one process, one store */
+    bool reclaims;       /* what names each blob is counted, all of it */
+    char *learnt;        /* where a cache keeps what it learnt; NULL: nowhere */
+    int lock_fd;         /* flock: one process, one store */
+    atomic_bool yielded; /* another process may write; this one reads only */
     _Atomic unsigned workers;
     _Atomic uint64_t reading, read_bytes; /* in the foreground: under way; since start */
     _Atomic unsigned rewriting;           /* store_rewrite: under way */
@@ -126,6 +127,11 @@ MUST_USE int store_links_of(store_links *links, void *arg, const struct rbuf *pr
 
 /* A blob that was in RAM alone was asked for again. */
 void store_put_admitted(struct store_worker *w, const struct digest *d, struct rbuf *blob);
+
+/* store_record.c: a record of the blob for op, in the blob's own buffer where that has the room; and
+ * back again. */
+MUST_USE int store_record_make(struct commit_op *op, struct rbuf *blob);
+void store_record_drop(struct commit_op *op);
 
 /* store_move.c: copies made anew in the background, and blobs fetched from elsewhere. */
 

@@ -50,7 +50,7 @@ static int demo_start(const void *config, struct err *err, void **ret_state)
 {
     static const struct http_listen listen = {.address = "127.0.0.1"};
     static const struct http_options options = {
-        .listens = &listen, .listens_count = 1, .workers = 2, .access_log = true};
+        .listens = &listen, .listens_count = 1, .workers = 2, .access_log = HTTP_LOG_JSON};
     struct demo *d = calloc(1, sizeof *d);
     if (d == NULL)
         return err_set(err, -ENOMEM, "out of memory");
