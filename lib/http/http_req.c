@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "base/clock.h"
+#include "base/enc.h"
 #include "http/http_strict.h"
 #include "http/http_text.h"
 
@@ -135,6 +136,17 @@ static void http_req_set_peer(struct http_req *req)
         req->peer[0] = '\0'; /* a zone of that length: no address rather than half of one */
 }
 
+/* A system call for each would be a twentieth of a small request's time. */
+static void http_req_make_id(struct http_req *req)
+{
+    struct http_worker *w = req->worker;
+    if (w->ids_left == 0) {
+        id_random(w->ids, sizeof w->ids);
+        w->ids_left = HTTP_IDS_MAX;
+    }
+    enc_hex(w->ids[--w->ids_left], ID_SIZE, req->id);
+}
+
 /* RFC 9112 section 3.2.2: a server must take the absolute form; its authority then counts. */
 static void http_req_set_target(struct http_req *req)
 {
@@ -179,7 +191,7 @@ static struct http_req *http_req_new(struct http_worker *w, h2o_req_t *h2o)
     http_req_set_target(req);
     http_req_set_peer(req);
     if (http_traceparent_parse(http_req_header(req, "traceparent"), req->id) < 0)
-        id_text(req->id);
+        http_req_make_id(req);
     http__seen_begin(req);
     return req;
 }
