@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "edge/before.h"
+#include "edge/edition.h"
 #include "edge/load.h"
 #include "edge/upstream_fetch.h"
 
@@ -31,6 +32,10 @@ struct assets_entry {
     uint64_t asked_ms;
     bool asking; /* the origin, or the presentation's bytes */
     bool from_store;
+    bool is_told_stale; /* by another edge, whose origin was away */
+    struct digest tags[EDITION_TAGS];
+    uint64_t sequence;       /* of purges, when the origin was asked what `now` is */
+    uint64_t asked_sequence; /* when it was asked last */
     struct upstream_fetch *op;
     struct buf answer;
     struct digest wanted; /* the presentation under way */
@@ -149,6 +154,7 @@ static struct assets_entry *assets_find(struct assets *a, const struct upstream 
     e->table = a;
     e->upstream = u;
     e->key = key;
+    edition_tags(u, name, e->tags);
     e->next = *bucket;
     *bucket = e;
     a->count++;
@@ -156,6 +162,48 @@ static struct assets_entry *assets_find(struct assets *a, const struct upstream 
 }
 
 static void entry_fall_back(struct assets_entry *e, int error);
+static void entry_ask_again(struct assets_entry *e);
+
+/* What was purged since the origin was asked for it is gone, or stale. */
+static enum objects_mark entry_check(struct assets_entry *e)
+{
+    if (e->asset.now == NULL)
+        return OBJECTS_STANDS;
+    struct objects *o = e->table->worker->edge->objects;
+    enum objects_mark mark = objects_check(o, e->tags, EDITION_TAGS, e->sequence);
+    if (mark != OBJECTS_HARD)
+        return mark;
+    e->asset.now = title_unref(e->asset.now);
+    e->asset.before = title_unref(e->asset.before);
+    e->asset.checked_ms = 0;
+    e->asset.stale = false;
+    return mark;
+}
+
+/* Another worker has learnt of a newer one by now. */
+static bool entry_is_overtaken(const struct assets_entry *e)
+{
+    struct store_ref ref;
+    return store_ref_get(e->table->worker->store, str_of(e->ref_name), &ref) == 0 &&
+           !digest_eq(&ref.presentation, &e->asset.now->digest);
+}
+
+/* The answer that came is to a question from before a purge: no answer to who came after it. */
+static bool entry_is_outdated(const struct assets_entry *e)
+{
+    struct objects *o = e->table->worker->edge->objects;
+    return objects_check(o, e->tags, EDITION_TAGS, e->asked_sequence) != OBJECTS_STANDS;
+}
+
+/* The origin says that `now` is right. */
+static void entry_confirm(struct assets_entry *e)
+{
+    if (e->sequence != e->asked_sequence)
+        edition_keep(e->table->worker->edge, e->upstream, str_of(e->name), &e->asset.now->digest,
+                     e->asked_sequence);
+    e->sequence = e->asked_sequence;
+    e->asset.checked_ms = clock_mono_ms();
+}
 
 static void entry_on_remembered(void *arg, int res)
 {
@@ -166,12 +214,15 @@ static void entry_on_remembered(void *arg, int res)
 
 static void entry_take_title(struct assets_entry *e, struct title *t)
 {
+    (void)entry_check(e); /* what was purged does not become what was before */
     bool same = e->asset.now != NULL && digest_eq(&e->asset.now->digest, &t->digest);
     if (!same) {
         title_unref(e->asset.before);
         e->asset.before = e->asset.now;
         e->asset.now = title_ref(t);
     }
+    if (!same)
+        e->sequence = 0; /* until it is confirmed */
     if (!same && !e->from_store) {
         store_ref_put(e->table->worker->store, str_of(e->ref_name), &t->digest, STORE_REF_ANY,
                       entry_on_remembered, NULL);
@@ -198,12 +249,20 @@ static void entry_on_presentation(void *arg, int res, struct rbuf *blob)
         entry_fall_back(e, res == -ENOENT ? -EIO : res);
         return;
     }
+    if (!e->from_store && entry_is_outdated(e)) {
+        title_unref(t);
+        entry_ask_again(e);
+        return;
+    }
     entry_take_title(e, t);
     title_unref(t);
     e->asking = false;
-    e->asset.stale = e->from_store;
-    if (!e->from_store)
-        e->asset.checked_ms = clock_mono_ms();
+    e->asset.stale = e->from_store || e->is_told_stale;
+    if (e->from_store)
+        e->sequence = edition_sequence(e->table->worker->edge, e->upstream, str_of(e->name),
+                                       &e->asset.now->digest);
+    else
+        entry_confirm(e);
     entry_answer(e, 0);
 }
 
@@ -212,12 +271,14 @@ static void entry_fall_back(struct assets_entry *e, int error)
 {
     struct edge_worker *w = e->table->worker;
     struct store_ref ref;
+    (void)entry_check(e);
     if (e->asset.now != NULL) {
         metric_add(w->edge->metrics.ref_stale, 1);
         e->asking = false;
         e->asset.stale = true;
         entry_answer(e, 0);
-    } else if (!e->from_store && store_ref_get(w->store, str_of(e->ref_name), &ref) == 0) {
+    } else if (!e->from_store && store_ref_get(w->store, str_of(e->ref_name), &ref) == 0 &&
+               !edition_is_gone(w->edge, e->upstream, str_of(e->name), &ref.presentation)) {
         metric_add(w->edge->metrics.ref_stale, 1);
         e->from_store = true;
         e->wanted = ref.presentation;
@@ -243,6 +304,7 @@ static int entry_parse(struct assets_entry *e)
         json_loadb(e->answer.data != NULL ? e->answer.data : "", e->answer.size, 0, NULL);
     const char *digest = json_string_value(json_object_get(root, "presentation"));
     int r = digest_parse(str_of(digest), &e->wanted);
+    e->is_told_stale = json_is_true(json_object_get(root, "stale"));
     json_decref(root);
     return r < 0 ? -EBADMSG : 0;
 }
@@ -262,6 +324,10 @@ static void entry_on_ref(void *arg, int res, unsigned status)
 {
     struct assets_entry *e = arg;
     e->op = NULL;
+    if (res == 0 && entry_is_outdated(e)) {
+        entry_ask_again(e);
+        return;
+    }
     if (res == 0 && status == 404) {
         entry_forget(e);
         return;
@@ -275,26 +341,30 @@ static void entry_on_ref(void *arg, int res, unsigned status)
     }
     if (e->asset.now != NULL && digest_eq(&e->asset.now->digest, &e->wanted)) {
         e->asking = false;
-        e->asset.stale = false;
-        e->asset.checked_ms = clock_mono_ms();
+        e->asset.stale = e->is_told_stale;
+        entry_confirm(e);
         entry_answer(e, 0);
         return;
     }
     load_blob(e->table->worker, e->upstream, &e->wanted, true, entry_on_presentation, e);
 }
 
-static void entry_ask(struct assets_entry *e)
+/* direct: past other edges, of which one may not know of a purge yet. */
+static void entry_ask_for(struct assets_entry *e, const struct fields *came, bool direct)
 {
     struct edge_worker *w = e->table->worker;
     const struct upstream *u = e->upstream;
     ASSERT(!e->asking);
     e->asking = true;
-    e->from_store = false;
+    e->from_store = e->is_told_stale = false;
     e->asked_ms = clock_mono_ms();
+    e->asked_sequence = objects_sequence(w->edge->objects);
     buf_clear(&e->answer);
     metric_add(w->edge->metrics.ref_fetches, 1);
     CLEAN_BUF struct buf path = BUF_EMPTY;
     buf_printf(&path, "/ref/%s", e->name);
+    size_t server_size = path.size; /* and for other edges: */
+    buf_printf(&path, "?upstream=%s", u->config->name);
     const struct fetch_request request = {
         .method = "GET",
         .shared = true,
@@ -305,7 +375,10 @@ static void entry_ask(struct assets_entry *e)
     const struct upstream_ask ask = {
         .upstream = u,
         .key = e->key,
-        .path = buf_str(&path),
+        .path = {path.data, server_size},
+        .peer_path = buf_str(&path),
+        .came = *came,
+        .direct = direct,
         .request = &request,
     };
     int r = buf_error(&path);
@@ -313,6 +386,18 @@ static void entry_ask(struct assets_entry *e)
         r = upstream_fetch_start(w, &ask, &e->op);
     if (r < 0)
         entry_fall_back(e, r);
+}
+
+static void entry_ask(struct assets_entry *e, const struct fields *came)
+{
+    entry_ask_for(e, came, false);
+}
+
+static void entry_ask_again(struct assets_entry *e)
+{
+    (void)entry_check(e);
+    e->asking = false;
+    entry_ask_for(e, &(struct fields){NULL, 0}, true);
 }
 
 static struct assets_entry *assets_wait(struct assets *a, const struct upstream *u, struct str name,
@@ -335,15 +420,22 @@ static struct assets_entry *assets_wait(struct assets *a, const struct upstream 
 void assets_want_recent(struct assets *a, const struct upstream *u, struct str name, assets_cb *cb,
                         void *arg)
 {
+    assets_want_for_peer(a, u, name, &(struct fields){NULL, 0}, cb, arg);
+}
+
+void assets_want_for_peer(struct assets *a, const struct upstream *u, struct str name,
+                          const struct fields *came, assets_cb *cb, void *arg)
+{
     struct assets_entry *e = assets_wait(a, u, name, cb, arg);
     if (e == NULL || e->asking)
         return;
     uint64_t now_ms = clock_mono_ms();
     uint64_t known_ms = MAX(e->asset.checked_ms, e->asked_ms);
-    if (e->asset.now != NULL && known_ms != 0 && now_ms - known_ms < ASSETS_RECENT_MS)
+    bool stands = entry_check(e) == OBJECTS_STANDS;
+    if (stands && e->asset.now != NULL && known_ms != 0 && now_ms - known_ms < ASSETS_RECENT_MS)
         entry_answer(e, 0);
     else
-        entry_ask(e);
+        entry_ask(e, came);
 }
 
 void assets_want(struct assets *a, const struct upstream *u, struct str name, assets_cb *cb,
@@ -356,8 +448,11 @@ void assets_want(struct assets *a, const struct upstream *u, struct str name, as
     if (ttl_ms == 0)
         ttl_ms = ASSETS_TTL_MS_DEFAULT;
     uint64_t now_ms = clock_mono_ms();
-    bool known = e->asset.now != NULL;
-    bool fresh = known && e->asset.checked_ms != 0 && now_ms - e->asset.checked_ms < ttl_ms;
+    bool stands = entry_check(e) == OBJECTS_STANDS;
+    /* What was purged softly is served until one of us has the new one. */
+    bool known = e->asset.now != NULL && (stands || !entry_is_overtaken(e));
+    bool fresh =
+        stands && known && e->asset.checked_ms != 0 && now_ms - e->asset.checked_ms < ttl_ms;
     bool usable = known && e->asset.checked_ms != 0 &&
                   now_ms - e->asset.checked_ms < ttl_ms + ASSETS_STALE_MS;
     /* While the origin is away, one question a second is enough; nobody waits for it. */
@@ -367,5 +462,5 @@ void assets_want(struct assets *a, const struct upstream *u, struct str name, as
     if (fresh || usable || away)
         entry_answer(e, 0);
     if (!fresh && !e->asking)
-        entry_ask(e);
+        entry_ask(e, &(struct fields){NULL, 0});
 }

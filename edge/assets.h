@@ -39,3 +39,7 @@ void assets_want(struct assets *a, const struct upstream *u, struct str name, as
  * not in what this worker knows, while another worker may have given out a newer manifest. */
 void assets_want_recent(struct assets *a, const struct upstream *u, struct str name, assets_cb *cb,
                         void *arg);
+
+/* The same for another edge, whose request had these fields. */
+void assets_want_for_peer(struct assets *a, const struct upstream *u, struct str name,
+                          const struct fields *came, assets_cb *cb, void *arg);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "edge/edition.h"
 #include "edge/load.h"
 
 #define BEFORE_TITLES   32    /* parsed ones that a worker keeps */
@@ -213,7 +214,8 @@ void before_ask(struct before *b, const struct upstream *u, struct str asset,
     char name[BEFORE_NAME];
     for (unsigned i = 0; i < BEFORE_MAX; i++) {
         struct store_ref ref;
-        if (store_ref_get(b->worker->store, before_name(&key, i, name), &ref) == 0)
+        if (store_ref_get(b->worker->store, before_name(&key, i, name), &ref) == 0 &&
+            !edition_is_gone(b->worker->edge, u, asset, &ref.presentation))
             op->digests[op->count++] = ref.presentation;
     }
     before_next(op);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests of upstreams whose head has not come, by the key of what they ask for. A shard has few at
- * a time, so a list will do. */
+/* Requests of upstreams whose head has not come, by the key of what they ask for. A shard has few
+ * at a time, so a list will do. */
 #include <errno.h>
 #include "edge/cache_fill.h"
 

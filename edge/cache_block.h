@@ -32,8 +32,9 @@ uint32_t cache_blocks_count(uint64_t size, uint32_t block_size);
 uint32_t cache_block_length(uint64_t size, uint32_t block_size, uint32_t block);
 
 /* What to ask an upstream for on behalf of a Range field while the body's size is not known: whole
- * blocks around the first range. False: all of it (there is no range that we read, or it begins with
- * the first byte and has no end). Of the last n bytes: the first block, which tells the size. */
+ * blocks around the first range. False: all of it (there is no range that we read, or it begins
+ * with the first byte and has no end). Of the last n bytes: the first block, which tells the
+ * size. */
 bool cache_block_ask(struct str range, uint32_t block_size, uint64_t *ret_first,
                      uint64_t *ret_last); /* *ret_last: CACHE_END_OPEN */
 

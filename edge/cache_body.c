@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A block's state is a byte: CACHE_UNKNOWN, CACHE_NAMED once its digest is set and CACHE_KNOWN while
- * the store is believed to have it. A block that the store has lost goes back from known to named:
- * the digest stays, and bytes that come anew must have it, or the representation has changed. */
+/* A block's state is a byte: CACHE_UNKNOWN, CACHE_NAMED once its digest is set and CACHE_KNOWN
+ * while the store is believed to have it. A block that the store has lost goes back from known to
+ * named: the digest stays, and bytes that come anew must have it, or the representation has
+ * changed. */
 #include "edge/cache_body.h"
 #include <errno.h>
 #include <stdlib.h>

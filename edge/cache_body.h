@@ -77,9 +77,9 @@ struct cache_piece {    /* of one block */
     struct digest digest;
 };
 
-/* What there is at offset. 0; -EAGAIN: a fill is on its way there (waker, which must be in the body,
- * is called as it goes on); -ENOENT: nobody is fetching it; -ENODATA: behind the end; or the error
- * that the body has failed with. waker NULL: only to look. */
+/* What there is at offset. 0; -EAGAIN: a fill is on its way there (waker, which must be in the
+ * body, is called as it goes on); -ENOENT: nobody is fetching it; -ENODATA: behind the end; or the
+ * error that the body has failed with. waker NULL: only to look. */
 MUST_USE int cache_body_look(struct cache_body *b, uint64_t offset, struct cache_waker *waker,
                              struct cache_piece *ret);
 void cache_body_enter(struct cache_body *b, struct cache_waker *w);
@@ -90,8 +90,8 @@ void cache_body_lost(struct cache_body *b, uint32_t block, const struct digest *
 
 /* --- fills ------------------------------------------------------------------------------------ */
 
-/* f->block: where to begin; f->end: where it would like to end, which becomes the first block that is
- * known or that another fill writes. -EALREADY: it is known or being written. */
+/* f->block: where to begin; f->end: where it would like to end, which becomes the first block that
+ * is known or that another fill writes. -EALREADY: it is known or being written. */
 MUST_USE int cache_body_claim(struct cache_body *b, struct cache_front *f);
 void cache_body_leave_front(struct cache_body *b,
                             struct cache_front *f); /* its readers look anew */

@@ -237,11 +237,13 @@ static void fill_on_put(void *arg, int res)
     fill_end_if_idle(f);
 }
 
-/* What cannot be fetched again block by block must be on disk while somebody may still come to it. */
+/* What cannot be fetched again block by block must be on disk while somebody may still come to
+ * it. */
 static unsigned fill_put_flags(const struct cache_fill *f)
 {
     bool one = f->end != CACHE_SIZE_UNKNOWN && f->end <= f->object->body->block_size;
-    return STORE_PUT_HOT | (one || f->object->can_extend ? STORE_PUT_CACHE : 0);
+    return STORE_PUT_HOT | STORE_PUT_DIGESTED |
+           (one || f->object->can_extend ? STORE_PUT_CACHE : 0);
 }
 
 /* bytes: the block, whole. Takes over what the fill counted for its memory. */
@@ -279,12 +281,10 @@ static int fill_block_done(struct cache_fill *f)
 static int fill_buffer(struct cache_fill *f, uint32_t cap)
 {
     struct rbuf *fresh = NULL;
-    uint32_t real;
-    int r = rbuf_new(cap, &fresh);
+    uint8_t *space = NULL;
+    int r = store_blob_new(cap, &fresh, &space);
     if (r < 0)
         return r;
-    uint8_t *space = rbuf_space(fresh, &real);
-    rbuf_window(fresh, 0, cap);
     if (f->block != NULL)
         memcpy(space, f->space, f->block_used);
     else

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache_fill: one request of an upstream: until its head it may be what many wait for; then its bytes
- * go into blocks, or past the cache to the one client who may have them.
+/* cache_fill: one request of an upstream: until its head it may be what many wait for; then its
+ * bytes go into blocks, or past the cache to the one client who may have them.
  *
  *   ASK:  cache_ask_join -> HEAD -> an object, made or freshened -> FILLING -> kept
  *                            |-> not to be kept -> PASSING to who began it; the others begin anew
  *   GAP:  blocks that a known body lacks -> HEAD (the same representation?) -> FILLING
  *   PASS: what is never kept -> HEAD -> PASSING
  *
- * Life:    cache_fill_start -> callbacks -> ended: out of its worker's list. The memory goes with the
- *          last reference.
+ * Life:    cache_fill_start -> callbacks -> ended: out of its worker's list. The memory goes with
+ *          the last reference.
  * Owner:   the worker it was started on, the only one that writes; who waits holds a reference.
  * Threads: the worker's loop, but for what cache_ask.c guards, and poke.
  * Errors:  as fetch.h; -ESTALE: the upstream has another representation by now.

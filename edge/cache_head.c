@@ -245,6 +245,13 @@ static int head_ask(struct cache_fill *f, const struct fetch_head *head)
                                                    .status = head->status});
         return -ECANCELED;
     }
+    if (f->request->is_ahead && head->status != 200) {
+        /* Nobody has asked: who joined meanwhile asks by himself. */
+        (void)head_settle(f, (struct cache_answer){.outcome = CACHE_FAILED,
+                                                   .error = -ESTALE,
+                                                   .status = head->status});
+        return -ECANCELED;
+    }
     if (head->status == 416 && f->ranged)
         return head_pass(f, head, "range");
     if (head_extent(f, head, &x) < 0)

@@ -4,8 +4,8 @@
  *   cache_serve -> decide -> use -> probe -> reply -> (the answer reads) -> closed
  *                     |-> ask -> answer -> use | pass | failed
  *
- * Life:    op_new -> ... -> op_end, once, on every path. Once it has replied it is the source of the
- *          answer: its close is the end.
+ * Life:    op_new -> ... -> op_end, once, on every path. Once it has replied it is the source of
+ *          the answer: its close is the end.
  * Owner:   itself; the worker keeps the memory for the next one.
  * Threads: the request's loop.
  * Errors:  answered to the client.
@@ -32,6 +32,7 @@ struct cache_op {
     const char *fwd, *detail; /* for Cache-Status; fwd NULL: a hit */
     unsigned fwd_status, tries;
     bool head_only, stored, collapsed, by_range;
+    bool is_peer; /* it comes from another edge */
 
     /* While it waits for an answer. */
     struct cache_fill *fill;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "edge/cache_invalidate.h"
+#include "edge/peer.h"
 #include "edge/seen.h"
 
 struct pass_chunk {
@@ -135,7 +136,8 @@ static void pass_close(void *source)
 static void pass_fields(struct pass *p, const struct fetch_head *head)
 {
     CLEAN_BUF struct buf text = BUF_EMPTY;
-    bool pass_keys = p->request->route->cache.pass_surrogate_keys;
+    bool pass_keys = p->request->route->cache.pass_surrogate_keys ||
+                     peer_is(p->req, p->request->route->upstream);
     for (unsigned i = 0; i < head->fields.count; i++) {
         const struct field *f = &head->fields.at[i];
         bool is_key = str_eq(f->name, STR("surrogate-key")) || str_eq(f->name, STR("xkey"));

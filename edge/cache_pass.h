@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cache_pass: an answer that goes past the cache to one client, as fast as that takes it.
  *
- * Life:    cache_pass_start, or cache_pass_adopt from within a fill's head -> reply -> freed when the
- *          answer and the upstream have both ended.
+ * Life:    cache_pass_start, or cache_pass_adopt from within a fill's head -> reply -> freed when
+ *          the answer and the upstream have both ended.
  * Owner:   itself; it holds the request and the fill.
  * Threads: the request's loop.
  * Errors:  answered to the client; what breaks off behind the head breaks the answer off.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An object given out: its bytes come from RAM, from disk, from a fill that is under way, or from one
- * that is begun for what is missing. */
+/* An object given out: its bytes come from RAM, from disk, from a fill that is under way, or from
+ * one that is begun for what is missing. */
 #include <errno.h>
 #include "base/clock.h"
 #include "edge/cache_op.h"
@@ -276,12 +276,24 @@ static void read_count(struct cache_op *op)
         op->detail = op->from_disk ? "disk" : "ram";
 }
 
+/* Another edge has to find it by them, too. */
+static void read_keys(const struct cache_op *op)
+{
+    const struct cache_object *o = op->object;
+    for (unsigned i = 0; op->is_peer && !o->pass_keys && i < o->kept.count; i++) {
+        const struct field *f = &o->kept.at[i];
+        if (str_eq(f->name, STR("surrogate-key")) || str_eq(f->name, STR("xkey")))
+            http_res_field(op->req, f->name, f->value);
+    }
+}
+
 static void read_reply(struct cache_op *op)
 {
     static const struct http_source_ops ops = {source_read, source_close};
     const struct cache_object *o = op->object;
     op->replied = true; /* from here on source_close ends it */
     read_count(op);
+    read_keys(op);
     read_status_fields(op, http_cache_age(&o->terms, clock_real_s()));
     struct http_entity e = {
         .status = o->status == 200 ? 0 : o->status,
@@ -304,8 +316,8 @@ static bool read_needs_no_byte(const struct cache_op *op)
            http_req_header(op->req, "if-modified-since").data != NULL;
 }
 
-/* A range needs the size, which a body without one tells only at its end: of a short one that can be
- * waited for. */
+/* A range needs the size, which a body without one tells only at its end: of a short one that can
+ * be waited for. */
 static int read_await_size(struct cache_op *op)
 {
     struct cache_piece piece = {0};

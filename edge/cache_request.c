@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "http/http_route.h"
+#include "edge/peer.h"
+#include "edge/purge.h"
 
 static size_t cache_room(struct str s)
 {
@@ -28,50 +30,71 @@ static void cache_target(const struct gate_pass *pass, struct buf *out)
     }
 }
 
-int cache_request_new(struct http_req *req, const struct route *route, const struct gate_pass *pass,
-                      struct str key, struct cache_request **ret)
+int cache_request_make(const struct cache_request_parts *p, struct cache_request **ret)
 {
-    CLEAN_BUF struct buf target = BUF_EMPTY;
-    cache_target(pass, &target);
-    struct fields f = http_req_fields(req);
-    if (buf_error(&target) < 0)
-        return buf_error(&target);
-    if (f.count > CACHE_REQUEST_FIELDS_MAX)
+    if (p->fields.count > CACHE_REQUEST_FIELDS_MAX)
         return -EFBIG;
-    const struct str texts[] = {buf_str(&target),        key,
-                                http_req_authority(req), http_req_peer(req),
-                                http_req_scheme(req),    http_req_id(req)};
-    size_t size = sizeof **ret + f.count * sizeof *f.at;
+    const struct str texts[] = {p->target, p->key, p->host, p->peer, p->scheme, p->id};
+    size_t size = sizeof **ret + p->fields.count * sizeof *p->fields.at;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         size += cache_room(texts[i]);
-    for (unsigned i = 0; i < f.count; i++)
-        size += cache_room(f.at[i].name) + cache_room(f.at[i].value);
+    for (unsigned i = 0; i < p->fields.count; i++)
+        size += cache_room(p->fields.at[i].name) + cache_room(p->fields.at[i].value);
     struct cache_request *r = calloc(1, size);
     if (r == NULL)
         return -ENOMEM;
     struct field *list = (struct field *)(void *)(r + 1);
-    char *at = (char *)(list + f.count);
+    char *at = (char *)(list + p->fields.count);
     struct str *const members[] = {&r->target, &r->key, &r->host, &r->peer, &r->scheme, &r->id};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         *members[i] = cache_copy(&at, texts[i]);
-    for (unsigned i = 0; i < f.count; i++) {
-        list[i].name = cache_copy(&at, f.at[i].name);
-        list[i].value = cache_copy(&at, f.at[i].value);
+    unsigned count = 0;
+    for (unsigned i = 0; i < p->fields.count; i++) {
+        const struct field *f = &p->fields.at[i];
+        if ((p->drop.size > 0 && str_eq(f->name, p->drop)) ||
+            str_eq(f->name, STR(PURGE_DEMAND_FIELD)))
+            continue;
+        list[count].name = cache_copy(&at, f->name);
+        list[count++].value = cache_copy(&at, f->value);
     }
     r->magic = CACHE_REQUEST_MAGIC;
     atomic_init(&r->refs, 1);
-    r->route = route;
-    r->fields = (struct fields){list, f.count};
-    r->method = http_req_is_head(req) ? "HEAD" : http_method_name(http_req_method(req));
+    r->route = p->route;
+    r->fields = (struct fields){list, count};
+    r->method = p->method;
+    r->is_ahead = p->is_ahead;
     http_cache_ask_read(&r->fields, &r->ask);
-    struct str body = http_req_body(req);
-    int error = body.size > 0 ? rbuf_copy(body.data, body.size, &r->body) : 0;
+    int error = p->body.size > 0 ? rbuf_copy(p->body.data, p->body.size, &r->body) : 0;
     if (error < 0) {
         cache_request_unref(r);
         return error;
     }
     *ret = r;
     return 0;
+}
+
+int cache_request_new(struct http_req *req, const struct route *route, const struct gate_pass *pass,
+                      struct str key, struct cache_request **ret)
+{
+    CLEAN_BUF struct buf target = BUF_EMPTY;
+    cache_target(pass, &target);
+    if (buf_error(&target) < 0)
+        return buf_error(&target);
+    const struct cache_request_parts parts = {
+        .route = route,
+        .method = http_req_is_head(req) ? "HEAD" : http_method_name(http_req_method(req)),
+        .target = buf_str(&target),
+        .key = key,
+        .host = http_req_authority(req),
+        .peer = http_req_peer(req),
+        .scheme = peer_scheme(req, route->upstream),
+        .id = http_req_id(req),
+        .fields = http_req_fields(req),
+        .body = http_req_body(req),
+        /* Another edge's credential is for us alone. */
+        .drop = peer_is(req, route->upstream) ? STR("authorization") : STR_NONE,
+    };
+    return cache_request_make(&parts, ret);
 }
 
 struct cache_request *cache_request_ref(struct cache_request *r)

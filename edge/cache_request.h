@@ -24,7 +24,20 @@ struct cache_request {
     struct str host, peer, scheme, id;
     struct fields fields; /* the client's, as they came */
     struct rbuf *body;    /* NULL: none */
+    bool is_ahead;        /* no viewer's: only a 200 is kept of it */
 };
+
+struct cache_request_parts {
+    const struct route *route;
+    const char *method; /* static text */
+    struct str target, key, host, peer, scheme, id;
+    struct fields fields;
+    struct str drop; /* a field that is left out; STR_NONE: none */
+    struct str body;
+    bool is_ahead;
+};
+
+MUST_USE int cache_request_make(const struct cache_request_parts *p, struct cache_request **ret);
 
 MUST_USE int cache_request_new(struct http_req *req, const struct route *route,
                                const struct gate_pass *pass, struct str key,

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "edge/cache_op.h"
+#include "edge/peer.h"
+#include "edge/prefetch.h"
 
 #define CACHE_OPS_FREE_MAX 256u
 #define CACHE_RETRY_S      1 /* a failed upstream is not asked for what may be stale before that */
@@ -77,8 +79,8 @@ int op_request(struct cache_op *op)
     int r = gate_read(op->req, &pass);
     CLEAN_BUF struct buf key = BUF_EMPTY;
     if (r == 0) {
-        http_cache_key(http_req_scheme(op->req), http_req_authority(op->req), buf_str(&pass.path),
-                       buf_str(&pass.query), &op->route->cache.key, &key);
+        http_cache_key(peer_scheme(op->req, op->route->upstream), http_req_authority(op->req),
+                       buf_str(&pass.path), buf_str(&pass.query), &op->route->cache.key, &key);
         r = buf_error(&key);
     }
     if (r == 0)
@@ -231,8 +233,9 @@ static void op_answered_failure(struct cache_op *op, const struct cache_answer *
     if (failed && o != NULL && o->kind == CACHE_RESPONSE) {
         enum objects_mark mark =
             objects_check(op->worker->cache->objects, o->tags, o->tags_count, o->sequence);
-        if (mark != OBJECTS_HARD && http_cache_use(&o->terms, &op->ask, mark == OBJECTS_SOFT,
-                                                   now_s) == HTTP_CACHE_STALE_IF_ERROR) {
+        if (mark != OBJECTS_HARD && !(mark == OBJECTS_SOFT && op->is_peer) &&
+            http_cache_use(&o->terms, &op->ask, mark == OBJECTS_SOFT, now_s) ==
+                HTTP_CACHE_STALE_IF_ERROR) {
             op_use_stale(op, cache_object_ref(o), "stale-if-error");
             return;
         }
@@ -317,6 +320,8 @@ static void op_decide_kept(struct cache_op *op, struct cache_object *o, bool sof
 {
     int64_t now_s = clock_real_s();
     enum http_cache_use use = http_cache_use(&o->terms, &op->ask, soft, now_s);
+    if (soft && op->is_peer) /* by its Age that edge would take it for fresh */
+        use = HTTP_CACHE_VALIDATE;
     bool failed = now_s < atomic_load_explicit(&o->retry_s, memory_order_relaxed);
     switch (use) {
     case HTTP_CACHE_FRESH:
@@ -399,7 +404,8 @@ static void serve_read_ask(struct cache_op *op)
     struct fields f = http_req_fields(op->req);
     bool honour = op->route->cache.honour_client;
     http_cache_ask_read(honour && serve_asks_of_cache(&f) ? &f : &none, &op->ask);
-    op->ask.authorized = fields_get(&f, STR("authorization")).data != NULL;
+    op->is_peer = peer_is(op->req, op->route->upstream);
+    op->ask.authorized = fields_get(&f, STR("authorization")).data != NULL && !op->is_peer;
 }
 
 static void serve_unsafe(struct cache_op *op)
@@ -419,7 +425,7 @@ void cache_serve(struct http_req *req, const struct route *route, const struct g
     struct cache_worker *w = ew->cache;
     struct cache_op *op = op_new(w, req, route);
     buf_clear(&w->key);
-    http_cache_key(http_req_scheme(req), http_req_authority(req), buf_str(&pass->path),
+    http_cache_key(peer_scheme(req, route->upstream), http_req_authority(req), buf_str(&pass->path),
                    buf_str(&pass->query), &route->cache.key, &w->key);
     if (op == NULL || buf_error(&w->key) < 0) {
         cache_reply_failed(req, -ENOMEM, 0, "uri-miss");
@@ -430,6 +436,7 @@ void cache_serve(struct http_req *req, const struct route *route, const struct g
     op->primary = digest_of(w->key.data, w->key.size);
     op->key = op->primary;
     serve_read_ask(op);
+    prefetch_url(ew->prefetch, req, route, pass, &op->primary);
     if (http_req_method(req) == HTTP_GET)
         op_decide(op);
     else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shards, each a hash table and a list by use under a lock of its own. An object in use since it was
- * last looked at is passed over once: workers that hold popular objects do not come here for them,
- * they only mark them. What is being filled stays: two fills of one body would ask twice. */
+/* Shards, each a hash table and a list by use under a lock of its own. An object in use since it
+ * was last looked at is passed over once: workers that hold popular objects do not come here for
+ * them, they only mark them. What is being filled stays: two fills of one body would ask twice. */
 #include "edge/cache_table.h"
 #include <errno.h>
 #include <stdlib.h>

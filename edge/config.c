@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/edge.h"
 #include <errno.h>
+#include "edge/prefetch.h"
 
 static const cyaml_schema_field_t edge_fields[] = {
     HTTP_LISTEN_FIELD("listen", struct edge_config, listen),
@@ -8,15 +9,21 @@ static const cyaml_schema_field_t edge_fields[] = {
                          struct edge_config, also_listen, &http_listen_schema, 0,
                          EDGE_LISTENS_MAX - 1),
     HTTP_LISTEN_FIELD("admin_listen", struct edge_config, admin_listen),
+    CYAML_FIELD_STRING_PTR("admin_credential_file", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct edge_config, admin_credential_file, 1, 4096),
+    CYAML_FIELD_MAPPING("edges", CYAML_FLAG_OPTIONAL, struct edge_config, edges,
+                        purge_config_fields),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct edge_config, workers),
     STORE_CONFIG_FIELD("store", struct edge_config, store),
     CYAML_FIELD_SEQUENCE("upstreams", CYAML_FLAG_POINTER, struct edge_config, upstreams,
                          &upstream_schema, 1, UPSTREAMS_MAX),
     CYAML_FIELD_SEQUENCE("routes", CYAML_FLAG_POINTER, struct edge_config, routes, &route_schema, 1,
                          ROUTES_MAX),
-    HTTP_ACCESS_LOG_FIELD("access_log", struct edge_config, access_log),
+    CYAML_FIELD_MAPPING_PTR("prefetch", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                            struct edge_config, prefetch, prefetch_fields),
     CYAML_FIELD_STRING_PTR("records_size", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                            struct edge_config, records_size, 1, 32),
+    HTTP_ACCESS_LOG_FIELD("access_log", struct edge_config, access_log),
     CYAML_FIELD_END,
 };
 
@@ -56,8 +63,16 @@ int edge_check(const void *config, struct err *err)
         r = http_listen_check("also_listen", &c->also_listen[i], err);
     if (r == 0)
         r = http_listen_check("admin_listen", &c->admin_listen, err);
+    struct secret admin = {0};
+    if (r == 0 && c->admin_credential_file != NULL)
+        r = secret_load(c->admin_credential_file, &admin, err);
+    secret_clear(&admin);
+    if (r == 0)
+        r = purge_check(&c->edges, err);
     if (r == 0)
         r = upstream_check(c->upstreams, c->upstreams_count, err);
+    if (r == 0)
+        r = prefetch_check(c->prefetch, err);
     if (r == 0)
         r = route_check(c->routes, c->routes_count, err);
     return r < 0 ? r : edge_check_join(c, err);

@@ -8,15 +8,17 @@
 #include "edge/cache.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
+#include "edge/prefetch.h"
 #include "edge/seen.h"
 #include "edge/upstream_fetch.h"
+#include "edge/upstream_health.h"
 #include "edge/views.h"
 #include "store/objects.h"
 
 #define EDGE_DRAIN_MS         10000
-#define EDGE_BODY_MAX         4096                /* of admin_listen: nothing there takes a body */
+#define EDGE_ADMIN_BODY_MAX   (UINT64_C(4) << 20) /* a purge of ten thousand URLs */
 #define EDGE_UNSAFE_BODY_MAX  (UINT64_C(1) << 20) /* passed on to http upstreams */
-#define EDGE_METHODS          (HTTP_GET | HTTP_OPTIONS | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
+#define EDGE_UNSAFE           (HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH)
 #define EDGE_HOT_SIZE_DEFAULT (UINT64_C(512) << 20)
 #define EDGE_STOP_TURN_MS     10
 
@@ -39,6 +41,7 @@ static void edge_make_metrics(struct edge *e)
         ROW(fills_failed, "fills_failed_total", "", "Fetches of blobs that failed."),
         ROW(ref_fetches, "ref_fetches_total", "", "Refs asked of the origin."),
         ROW(ref_stale, "ref_stale_total", "", "Refs used while the origin was away."),
+        ROW(peer_requests, "peer_requests_total", "", "Blobs and refs that other edges asked for."),
         ROW(refused_missing, "refused_total", "reason=\"missing\"", "Requests refused by token."),
         ROW(refused_invalid, "refused_total", "reason=\"invalid\"", ""),
         ROW(refused_expired, "refused_total", "reason=\"expired\"", ""),
@@ -65,6 +68,7 @@ static void edge_worker_stop(void *arg, void *worker)
     struct edge_worker *w = worker;
     if (w == NULL)
         return;
+    prefetch_worker_free(w->prefetch);
     if (w->store != NULL)
         fills_abandon(w);
     if (w->cache != NULL)
@@ -74,6 +78,7 @@ static void edge_worker_stop(void *arg, void *worker)
     assets_free(w->assets);
     before_free(w->before);
     views_free(w->views);
+    upstream_health_free(w->health);
     cache_worker_free(w->cache);
     upstream_worker_free(w->upstreams);
     loop_unwatch(w->watch);
@@ -101,13 +106,14 @@ static int edge_worker_open(struct edge_worker *w)
     if (r == 0)
         r = views_new(&w->views);
     if (r == 0)
+        r = prefetch_worker_new(w, w->edge->prefetch, &w->prefetch);
+    if (r == 0)
         r = cache_worker_new(w, &w->cache);
     return r;
 }
 
 static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int *ret_r)
 {
-    (void)index;
     struct edge_worker *w = calloc(1, sizeof *w);
     if (w == NULL) {
         *ret_r = -ENOMEM;
@@ -116,6 +122,8 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
     w->edge = arg;
     w->loop = loop;
     int r = edge_worker_open(w);
+    if (r == 0 && index == 0)
+        r = upstream_health_new(w->edge, loop, &w->health);
     if (r == 0)
         return w;
     edge_worker_stop(arg, w);
@@ -153,12 +161,14 @@ static int edge_open_admin(struct edge *e, struct err *err)
         .listens = &listen,
         .listens_count = 1,
         .workers = 1,
-        .body_size_max = EDGE_BODY_MAX,
+        .body_size_max = EDGE_ADMIN_BODY_MAX,
         .server_name = "weir-edge",
     };
     int r = http_server_new(&options, err, &e->admin);
     if (r == 0) {
         r = http_route_status(e->admin, e->registry, NULL, NULL);
+        if (r == 0)
+            r = purge_route(e->purge, e->admin);
         if (r == 0)
             r = seen_admin(e);
         if (r < 0)
@@ -190,7 +200,7 @@ static int edge_open_server(struct edge *e, struct err *err)
     int r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
-    r = http_route(e->server, EDGE_METHODS, "/", edge_serve, e);
+    r = http_route(e->server, HTTP_GET | HTTP_OPTIONS | EDGE_UNSAFE, "/", edge_serve, e);
     if (r < 0)
         return err_errno(err, r, "adding routes");
     return http_server_start(e->server, err);
@@ -213,12 +223,17 @@ static int edge_open(struct edge *e, struct err *err)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
     upstreams_measure(e->upstreams, e->registry);
+    r = prefetch_new(config->prefetch, e->registry, &e->prefetch);
+    if (r < 0)
+        return err_errno(err, r, "starting");
     r = edge_open_store(e, err);
     if (r == 0) {
         r = cache_new(e, &e->cache);
         if (r < 0)
             (void)err_errno(err, r, "starting");
     }
+    if (r == 0)
+        r = purge_open(e, err, &e->purge);
     if (r == 0)
         r = edge_open_server(e, err);
     if (r == 0)
@@ -256,8 +271,11 @@ void edge_stop(struct edge *e)
     ASSERT(e->magic == EDGE_MAGIC);
     if (e->server != NULL)
         http_server_drain(e->server, EDGE_DRAIN_MS);
+    purge_stop(e->purge);
     http_server_free(e->admin);
     http_server_free(e->server);
+    prefetch_free(e->prefetch);
+    purge_free(e->purge);
     fills_free(e->fills);
     seen_free(e->seen);
     cache_free(e->cache);

@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "edge/upstream_fetch.h"
+#include "edge/upstream_order.h"
+#include "edge/upstream_server.h"
 
 #define FILLS_BUCKETS         1024
 #define FILLS_ABANDON_WAIT_MS 100
@@ -17,7 +19,8 @@ struct fill {
     uint32_t magic;
 #define FILL_MAGIC UINT32_C(0xf1110fed)
     _Atomic uint32_t refs;
-    bool keep; /* on disk, even if nobody asks again */
+    bool keep;         /* on disk, even if nobody asks again */
+    bool asks_sibling; /* at first */
     struct digest digest;
     struct fills *table;
     struct fill *next; /* in its bucket; under the table's lock */
@@ -288,11 +291,10 @@ static int fill_on_head(void *arg, const struct fetch_head *head)
     if (head->size == 0 || head->size > STORE_BLOB_MAX) /* also when the size is not told */
         return -EBADMSG;
     struct rbuf *blob = NULL;
-    int r = rbuf_new((uint32_t)head->size, &blob);
+    uint8_t *space = NULL;
+    int r = store_blob_new((uint32_t)head->size, &blob, &space);
     if (r < 0)
         return r;
-    uint32_t cap_size;
-    uint8_t *space = rbuf_space(blob, &cap_size);
     (void)pthread_mutex_lock(&f->lock);
     f->blob = blob;
     f->space = space;
@@ -348,7 +350,6 @@ static void fill_on_done(void *arg, int res, unsigned status)
     }
     metric_observe(f->writer->edge->metrics.fill_seconds,
                    (double)(clock_mono_us() - f->started_us) / 1e6);
-    rbuf_window(f->blob, 0, f->size); /* ours alone until the state below says done */
     (void)pthread_mutex_lock(&f->lock);
     f->available = f->size;
     f->state = FILL_DONE;
@@ -356,15 +357,20 @@ static void fill_on_done(void *arg, int res, unsigned status)
     (void)pthread_mutex_unlock(&f->lock);
     /* What is asked for once only stays off the disk; what the edge itself needs does not. */
     store_put(f->writer->store, &f->digest, f->blob,
-              STORE_PUT_HOT | (f->keep ? 0u : STORE_PUT_CACHE), fill_on_stored, f);
+              STORE_PUT_HOT | STORE_PUT_DIGESTED | (f->keep ? 0u : STORE_PUT_CACHE), fill_on_stored,
+              f);
 }
 
-static int fill_start(struct fill *f)
+static int fill_start(struct fill *f, const struct fields *came)
 {
     char text[DIGEST_TEXT_SIZE];
     digest_format(&f->digest, text);
     char path[sizeof "/blob/" + DIGEST_TEXT_SIZE];
     (void)snprintf(path, sizeof path, "/blob/%s", text); /* sized to fit */
+    CLEAN_BUF struct buf peer_path = BUF_EMPTY;
+    buf_printf(&peer_path, "%s?upstream=%s", path, f->upstream->config->name);
+    if (buf_error(&peer_path) < 0)
+        return buf_error(&peer_path);
     const struct fetch_request request = {
         .method = "GET",
         .shared = true,
@@ -377,6 +383,8 @@ static int fill_start(struct fill *f)
         .upstream = f->upstream,
         .key = f->digest,
         .path = str_of(path),
+        .peer_path = buf_str(&peer_path),
+        .came = *came,
         .request = &request,
     };
     f->started_us = clock_mono_us();
@@ -405,8 +413,29 @@ static int fill_new(struct edge_worker *w, const struct upstream *u, const struc
     return 0;
 }
 
-int fills_join(struct edge_worker *w, const struct upstream *u, const struct digest *d, bool keep,
-               struct fill **ret, bool *ret_started)
+/* With lists of siblings that differ, two edges could wait for each other: a sibling's question does
+ * not wait for what we have asked a sibling, until that answer begins. */
+static bool fill_may_be_circle(struct fill *f, const struct fields *came)
+{
+    if (!f->asks_sibling || !upstream_loop_is_sibling(came))
+        return false;
+    (void)pthread_mutex_lock(&f->lock);
+    bool waits = f->state == FILL_WAITING;
+    (void)pthread_mutex_unlock(&f->lock);
+    return waits;
+}
+
+static bool fill_will_ask_sibling(const struct fill *f, const struct fields *came)
+{
+    if (f->upstream->config->siblings_count == 0)
+        return false;
+    struct upstream_order order;
+    upstream_order(f->upstream, &f->digest, came, true, clock_mono_ms(), &order);
+    return order.servers_from > 0 && order.at[0]->role == UPSTREAM_SIBLING;
+}
+
+int fills_join(struct edge_worker *w, const struct upstream *u, const struct digest *d,
+               const struct fields *came, unsigned flags, struct fill **ret, bool *ret_started)
 {
     struct fills *t = w->edge->fills;
     ASSERT(t->magic == FILLS_MAGIC);
@@ -414,13 +443,16 @@ int fills_join(struct edge_worker *w, const struct upstream *u, const struct dig
     int r = fill_new(w, u, d, &fresh);
     if (r < 0)
         return r;
-    fresh->keep = keep;
+    fresh->keep = (flags & FILL_KEEP) != 0;
+    fresh->asks_sibling = fill_will_ask_sibling(fresh, came);
     (void)pthread_mutex_lock(&t->lock);
     struct fill **bucket = fills_bucket(t, d);
     struct fill *f = *bucket;
     while (f != NULL && !digest_eq(&f->digest, d))
         f = f->next;
-    if (f != NULL)
+    if (f != NULL && fill_may_be_circle(f, came))
+        r = -EBUSY;
+    else if (f != NULL)
         fill_ref(f);
     else if (store_has(w->store, d)) /* stored between the caller's look and ours */
         r = -EALREADY;
@@ -439,7 +471,7 @@ int fills_join(struct edge_worker *w, const struct upstream *u, const struct dig
         }
         return r;
     }
-    r = fill_start(fresh);
+    r = fill_start(fresh, came);
     if (r < 0)
         fill_fail(fresh, r); /* those who joined meanwhile hear of it; so does our caller */
     *ret = fresh;

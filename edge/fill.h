@@ -23,10 +23,14 @@ struct fill_listener;
 MUST_USE int fills_new(struct fills **ret);
 struct fills *fills_free(struct fills *f); /* after the last worker has gone */
 
-/* Joins the fill of d or starts it from w and u. keep: it goes to the disk tier even if it is never
- * asked for again. -EALREADY: it has just been stored, look there again. */
+enum { FILL_KEEP = 1 /* to the disk tier even if it is never asked for again */ };
+
+/* Joins the fill of d or starts it from w, which asks u. came: the fields of the request that it is
+ * for, if that is another edge's. -EALREADY: it has just been stored, look there again. -EBUSY: a
+ * sibling asks for what we may be asking a sibling for: let it go elsewhere. */
 MUST_USE int fills_join(struct edge_worker *w, const struct upstream *u, const struct digest *d,
-                        bool keep, struct fill **ret, bool *ret_started);
+                        const struct fields *came, unsigned flags, struct fill **ret,
+                        bool *ret_started);
 
 /* Ends what w has started and waits until the store has answered: before w's store worker goes. */
 void fills_abandon(struct edge_worker *w);

@@ -48,7 +48,8 @@ static void load_on_get(void *arg, int res, struct rbuf *blob)
         return;
     }
     bool started;
-    int r = fills_join(l->worker, l->upstream, &l->digest, true, &l->fill, &started);
+    int r = fills_join(l->worker, l->upstream, &l->digest, &(struct fields){NULL, 0}, FILL_KEEP,
+                       &l->fill, &started);
     if (r == -EALREADY && res == -ENOENT) {
         store_get(l->worker->store, &l->digest, load_on_get, l);
         return;

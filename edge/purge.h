@@ -23,8 +23,8 @@ struct digest purge_asset_tag(const struct upstream *u, struct str asset);
 struct digest purge_surrogate_tag(const struct upstream *u, struct str name);
 
 /* Of a response of an http upstream: its URL; each folder of its path ("/a/b/c.ts" is of the assets
- * "", "a" and "a/b"); each name in Surrogate-Key and xkey. key: http_cache_key's. *ret_count is at most
- * OBJECTS_TAGS_MAX. -E2BIG: there are more, and the response may not be kept: a purge could
+ * "", "a" and "a/b"); each name in Surrogate-Key and xkey. key: http_cache_key's. *ret_count is at
+ * most OBJECTS_TAGS_MAX. -E2BIG: there are more, and the response may not be kept: a purge could
  * not find it. response NULL: what is known before the head came. */
 MUST_USE int purge_tags(const struct upstream *u, struct str key, const struct fields *response,
                         struct digest out[OBJECTS_TAGS_MAX], unsigned *ret_count);
@@ -34,11 +34,11 @@ MUST_USE int purge_tags(const struct upstream *u, struct str key, const struct f
 #define PURGE_EDGES_MAX 64
 
 struct purge_config {
-    char **edges; /* URLs of the other edges' admin_listen, without a path */
-    unsigned edges_count;
-    char *edges_credential_file; /* sent to them; NULL: admin_credential_file's */
-    char *edges_ca_file;
-    char *catch_up; /* how long a start waits for them; NULL: 3s */
+    char **urls; /* of the other edges' admin_listen, without a path; its own does no harm */
+    unsigned urls_count;
+    char *credential_file; /* sent to them; NULL: admin_credential_file's */
+    char *ca_file;         /* roots trusted for https ones; NULL: the system's */
+    char *catch_up;        /* how long a start waits for them; NULL: 3s */
 };
 
 extern const cyaml_schema_field_t purge_config_fields[];
@@ -51,4 +51,12 @@ struct purge;
 MUST_USE int purge_open(struct edge *e, struct err *err, struct purge **ret);
 MUST_USE int purge_route(struct purge *p, struct http_server *admin);
 void purge_stop(struct purge *p);
+
+/* Between edges, any thread: the field of a question to another edge (nothing is appended where
+ * there are none), and whether who gets it knows all purges that its asker knows. A question has to
+ * be made after the sequence was read that its answer will carry. */
+#define PURGE_DEMAND_FIELD "weir-purges"
+void purge_demand(struct purge *p, struct buf *out);
+bool purge_covers(struct purge *p, struct str demand);
+
 struct purge *purge_free(struct purge *p);

@@ -3,6 +3,7 @@
  * rules, its token. */
 #include "edge/serve.h"
 #include "edge/cache.h"
+#include "edge/peer.h"
 #include "edge/seen.h"
 
 static void serve_cors(struct http_req *req, const struct route *route)
@@ -37,14 +38,17 @@ static void serve_routed(struct http_req *req, struct edge_worker *w, struct gat
     const struct route *route =
         route_find(w->edge->routes, http_req_authority(req), buf_str(&pass->path));
     if (route == NULL) {
-        http_reply_error(req, 404, "NO_ROUTE", "nothing is served under this host and path");
+        http_reply_error(req, peer_is_any(req, w->edge) ? 421 : 404, "NO_ROUTE",
+                         "nothing is served under this host and path");
         return;
     }
-    seen_route(req, route, buf_str(&pass->path));
+    bool is_peer = peer_is(req, route->upstream);
+    if (!is_peer) /* another edge has counted its viewer */
+        seen_route(req, route, buf_str(&pass->path));
     serve_cors(req, route);
     if (http_req_method(req) == HTTP_OPTIONS)
         serve_preflight(req);
-    else if (!gate_admit(w->gate, route, req, pass, &why))
+    else if (!is_peer && !gate_admit(w->gate, route, req, pass, &why))
         serve_refuse(req, why.code, why.message);
     else if (upstream_is_http(route->upstream))
         cache_serve(req, route, pass);
@@ -58,9 +62,11 @@ void edge_serve(struct http_req *req, void *arg)
 {
     (void)arg;
     struct gate_pass pass;
-    if (gate_read(req, &pass) == 0)
-        serve_routed(req, http_req_worker(req), &pass);
-    else
+    struct edge_worker *w = http_req_worker(req);
+    int r = gate_read(req, &pass);
+    if (r == 0 && !peer_serve(req, w, &pass))
+        serve_routed(req, w, &pass);
+    else if (r < 0)
         http_reply_error(req, 503, "BUSY", "out of memory, try again");
     gate_pass_clear(&pass);
 }

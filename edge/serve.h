@@ -13,5 +13,8 @@
 /* serve_weir.c: views and blobs of a Weir origin. */
 void serve_weir(struct http_req *req, const struct route *route, const struct gate_pass *pass);
 
+/* For another edge: a blob of an upstream, whoever may see it. */
+void serve_weir_blob(struct http_req *req, const struct upstream *u, const struct digest *d);
+
 /* A 403 that nobody may keep: it may be wrong a moment later. */
 void serve_refuse(struct http_req *req, const char *code, const char *message);

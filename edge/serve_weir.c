@@ -10,6 +10,7 @@
 #include "edge/assets.h"
 #include "edge/before.h"
 #include "edge/fill.h"
+#include "edge/prefetch.h"
 #include "edge/seen.h"
 #include "edge/views.h"
 #include "media/view.h"
@@ -36,6 +37,7 @@ struct serve_op {
     bool is_private; /* the token came by a cookie */
     bool is_recent;  /* the asset was asked for again */
     bool collapsed;  /* waits for another's fill */
+    bool is_peer;    /* another edge's: no viewer to count */
     bool replied;    /* the fill is read by the response now */
 };
 
@@ -57,7 +59,7 @@ static void op_fail(struct serve_op *op, int error)
     http_res_header(req, "cache-status", "weir-edge; fwd=miss; detail=failed");
     if (error == -ENOENT)
         http_reply_error(req, 404, "NOT_FOUND", "there is no such title or file");
-    else if (error == -ENOMEM || error == -EAGAIN)
+    else if (error == -ENOMEM || error == -EAGAIN || error == -EBUSY)
         http_reply_error(req, 503, "BUSY", "too much is under way, try again");
     else
         http_reply_error(req, 502, "UPSTREAM_FAILED", "neither the cache nor the origin has it: %s",
@@ -77,6 +79,12 @@ static void op_reply(struct serve_op *op, const struct digest *named, struct htt
     e->cache_control = op->cache_control;
     http_reply_entity(op->req, e);
     e->etag = NULL; /* it was on our stack */
+}
+
+static void op_count(const struct serve_op *op, struct metric *m)
+{
+    if (!op->is_peer)
+        metric_add(m, 1);
 }
 
 static void op_reply_blob(struct serve_op *op, struct rbuf *blob, enum seen_tier tier)
@@ -137,14 +145,16 @@ static void op_on_get(void *arg, int res, struct rbuf *blob)
     struct edge_worker *w = http_req_worker(op->req);
     struct edge *e = w->edge;
     if (res == 0) {
-        metric_add(e->metrics.hits_disk, 1);
+        op_count(op, e->metrics.hits_disk);
         op_reply_blob(op, blob, SEEN_DISK);
         return;
     }
     if (res != -ENOENT)
         log_warn("reading a cached blob failed, asking the origin: %s", strerror(-res));
     bool started = false;
-    int r = fills_join(w, op->upstream, &op->blob, false, &op->fill, &started);
+    const struct fields came = op->is_peer && !http_req_gone(op->req) ? http_req_fields(op->req)
+                                                                      : (struct fields){NULL, 0};
+    int r = fills_join(w, op->upstream, &op->blob, &came, 0, &op->fill, &started);
     if (r == -EALREADY && res == -ENOENT) {
         store_get(w->store, &op->blob, op_on_get, op);
         return;
@@ -152,12 +162,12 @@ static void op_on_get(void *arg, int res, struct rbuf *blob)
     /* All here already, only not durable yet: as good as a hit. */
     CLEAN(rbuf_unref) struct rbuf *whole = r == 0 ? fill_blob(op->fill) : NULL;
     if (whole != NULL) {
-        metric_add(e->metrics.hits_ram, 1);
+        op_count(op, e->metrics.hits_ram);
         op_reply_blob(op, whole, SEEN_RAM);
         return;
     }
     if (r == 0) {
-        metric_add(started ? e->metrics.misses : e->metrics.collapsed, 1);
+        op_count(op, started ? e->metrics.misses : e->metrics.collapsed);
         op->collapsed = !started;
         r = fill_listen(op->fill, w->loop, op_on_fill, op, &op->listener);
     }
@@ -173,7 +183,7 @@ static void op_get_blob(struct serve_op *op)
         store_get(w->store, &op->blob, op_on_get, op);
         return;
     }
-    metric_add(w->edge->metrics.hits_ram, 1);
+    op_count(op, w->edge->metrics.hits_ram);
     op_reply_blob(op, hot, SEEN_RAM);
 }
 
@@ -249,11 +259,15 @@ static void op_on_asset(void *arg, int res, const struct asset *asset)
         op_reply_view(op, asset);
         return;
     }
-    if (title_opens(asset->now, op) || title_opens(asset->before, op))
+    if (title_opens(asset->now, op)) {
+        prefetch_blob(w->prefetch, op->upstream, asset->now, &op->blob);
         op_get_blob(op);
-    else
+    } else if (title_opens(asset->before, op)) {
+        op_get_blob(op);
+    } else {
         before_ask(w->before, op->upstream, str_of(op->asset), &op->blob, op->height_max,
                    op_on_before, op);
+    }
 }
 
 /* Reads "/v/<asset>/<rest>" or "/b/<digest>.<ext>" into op; -ENOENT for anything else. */
@@ -284,6 +298,23 @@ static int op_route(struct serve_op *op, struct str path, const struct token_cla
     if (!store_name_ok(asset))
         return -ENOENT;
     return str_copy(asset, op->asset, sizeof op->asset);
+}
+
+void serve_weir_blob(struct http_req *req, const struct upstream *u, const struct digest *d)
+{
+    struct serve_op *op = calloc(1, sizeof *op);
+    if (op == NULL) {
+        http_reply_error(req, 503, "BUSY", "out of memory, try again");
+        return;
+    }
+    op->magic = SERVE_OP_MAGIC;
+    op->req = http_req_ref(req);
+    op->upstream = u;
+    op->is_peer = true;
+    op->blob = *d;
+    op->type = "application/octet-stream";
+    op->cache_control = SERVE_IMMUTABLE;
+    op_get_blob(op);
 }
 
 void serve_weir(struct http_req *req, const struct route *route, const struct gate_pass *pass)

@@ -185,13 +185,15 @@ static void upstream_on_done(void *arg, int res, unsigned status)
 /* --- the question ----------------------------------------------------------------------------- */
 
 /* Its fields, then those that are for this server. */
-static struct fields upstream_fields(const struct upstream_fetch *f)
+static struct fields upstream_fields(const struct upstream_fetch *f, struct str demand)
 {
     unsigned n = f->request.fields.count;
     bool is_sibling = f->server->role == UPSTREAM_SIBLING;
     f->fields[n++] = (struct field){STR("cdn-loop"), is_sibling ? f->sibling_loop : f->loop};
     if (f->server->role != UPSTREAM_SERVER && f->host.size > 0)
         f->fields[n++] = (struct field){STR("host"), f->host};
+    if (demand.size > 0)
+        f->fields[n++] = (struct field){STR(PURGE_DEMAND_FIELD), demand};
     return (struct fields){f->fields, n};
 }
 
@@ -200,9 +202,13 @@ static int upstream_try(struct upstream_fetch *f, struct upstream_server *s)
     const struct upstream *u = f->upstream;
     bool is_peer = s->role != UPSTREAM_SERVER;
     struct str path = is_peer ? f->peer_path : f->path;
-    CLEAN_BUF struct buf url = BUF_EMPTY;
+    CLEAN_BUF struct buf url = BUF_EMPTY, demand = BUF_EMPTY;
     buf_printf(&url, "%s" STR_FMT, s->url, STR_ARG(path));
+    if (is_peer)
+        purge_demand(f->worker->edge->purge, &demand);
     int r = buf_error(&url);
+    if (r == 0)
+        r = buf_error(&demand);
     if (r < 0)
         return r;
     struct fetch_request q = f->request;
@@ -214,7 +220,7 @@ static int upstream_try(struct upstream_fetch *f, struct upstream_server *s)
     q.on_done = upstream_on_done;
     q.arg = f;
     f->server = s;
-    q.fields = upstream_fields(f);
+    q.fields = upstream_fields(f, buf_str(&demand));
     struct upstream_worker *w = f->worker->upstreams;
     f->started_us = clock_mono_us();
     metric_add(s->requests, 1);
@@ -295,7 +301,7 @@ static int upstream_take(struct upstream_fetch *f, const struct upstream_ask *as
             return -ENOMEM;
         f->request.type = f->type;
     }
-    f->fields = calloc(q->fields.count + 2, sizeof *f->fields);
+    f->fields = calloc(q->fields.count + 3, sizeof *f->fields);
     if (f->fields == NULL)
         return -ENOMEM;
     if (q->body != NULL)

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include "base/clock.h"
 
 #define ARENA_HUGE       (UINT32_C(2) << 20)
 #define ARENA_HUGE_UNITS (ARENA_HUGE / ARENA_UNIT)
@@ -49,6 +50,9 @@ struct arena {
     struct arena_region *regions; /* blocks come from the first that has room: the last run empty */
     uint64_t regions_count;
     uint64_t used, idle, idle_max;
+    uint32_t keep_ms;
+    uint64_t since_ms, idle_low; /* the least that was idle since then */
+    uint64_t surplus;            /* was idle for keep_ms: to be given back */
 };
 
 /* --- sizes and lists -------------------------------------------------------------------------- */
@@ -181,18 +185,37 @@ static void arena_warm(struct arena *a, struct arena_region *g, uint32_t first, 
     }
 }
 
+/* Every keep_ms: what was idle all the while, above the limit, is surplus. */
+static void arena_look(struct arena *a)
+{
+    uint64_t now_ms = clock_mono_ms();
+    if (now_ms - a->since_ms < a->keep_ms)
+        return;
+    a->surplus = a->idle_low - MIN(a->idle_low, a->idle_max);
+    a->idle_low = a->idle;
+    a->since_ms = now_ms;
+}
+
+static bool arena_is_over(const struct arena *a)
+{
+    return a->idle > ARENA_BURST * a->idle_max ||
+           (a->surplus >= ARENA_HUGE && a->idle > a->idle_max);
+}
+
 /* Gives back huge pages that lie in the free span as a whole until the limit holds. */
 static void arena_cool(struct arena *a, struct arena_region *g, uint32_t first)
 {
     uint32_t from = (first + ARENA_HUGE_UNITS - 1) / ARENA_HUGE_UNITS;
     uint32_t to = (first + g->units[first].length) / ARENA_HUGE_UNITS;
-    for (uint32_t i = from; i < to && a->idle > a->idle_max; i++) {
+    for (uint32_t i = from; i < to && arena_is_over(a); i++) {
         if (g->cold[i])
             continue;
         if (madvise(g->data + (size_t)i * ARENA_HUGE, ARENA_HUGE, MADV_DONTNEED) != 0)
             return; /* it stays, and is counted as idle */
         g->cold[i] = true;
         a->idle -= ARENA_HUGE;
+        a->idle_low = MIN(a->idle_low, a->idle);
+        a->surplus -= MIN(a->surplus, (uint64_t)ARENA_HUGE);
     }
 }
 
@@ -234,6 +257,7 @@ int arena_alloc(struct arena *a, uint32_t size, struct arena_block *ret)
         a->used += (uint64_t)n * ARENA_UNIT;
         ASSERT(a->idle >= (uint64_t)n * ARENA_UNIT);
         a->idle -= (uint64_t)n * ARENA_UNIT;
+        a->idle_low = MIN(a->idle_low, a->idle);
         ret->data = g->data + (size_t)first * ARENA_UNIT;
         ret->size = n * ARENA_UNIT;
         ret->region = g;
@@ -267,7 +291,8 @@ void arena_free_block(struct arena *a, const struct arena_block *b)
         n += length;
     }
     arena_list_add(g, first, n);
-    if (a->idle > a->idle_max)
+    arena_look(a);
+    if (arena_is_over(a))
         arena_cool(a, g, first);
     if (g->used_units == 0 && a->regions_count > 1 && arena_is_cold(g))
         arena_region_free(a, g);
@@ -276,13 +301,14 @@ void arena_free_block(struct arena *a, const struct arena_block *b)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-int arena_new(uint64_t idle_max, struct arena **ret)
+int arena_new(uint64_t idle_max, uint32_t keep_ms, struct arena **ret)
 {
     struct arena *a = calloc(1, sizeof *a);
     if (a == NULL)
         return -ENOMEM;
     a->magic = ARENA_MAGIC;
     a->idle_max = idle_max;
+    a->keep_ms = keep_ms;
     (void)pthread_mutex_init(&a->lock, NULL); /* does not fail on Linux with default attributes */
     *ret = a;
     return 0;

@@ -24,8 +24,12 @@ struct arena_block {
     struct arena_region *region;
 };
 
-/* idle_max: about how much memory that no block uses stays mapped for the next ones. */
-MUST_USE int arena_new(uint64_t idle_max, struct arena **ret);
+/* idle_max: about how much memory that no block uses stays mapped for the next ones. What a burst
+ * leaves is often what the next one needs: up to ARENA_BURST times as much stays for keep_ms, and
+ * goes, as further blocks come back, if it was of no use in that time. */
+#define ARENA_BURST   4
+#define ARENA_KEEP_MS 1000
+MUST_USE int arena_new(uint64_t idle_max, uint32_t keep_ms, struct arena **ret);
 struct arena *arena_free(struct arena *a); /* takes NULL, returns NULL */
 
 MUST_USE int arena_alloc(struct arena *a, uint32_t size, struct arena_block *ret);

@@ -15,6 +15,7 @@ struct rbuf {
 #define RBUF_MAGIC UINT32_C(0x52b0f1a7)
     _Atomic uint32_t refs;
     _Atomic bool marked;
+    _Atomic bool claimed;
     uint32_t cap_size;
     uint32_t offset;    /* where the bytes that count begin */
     uint32_t used_size; /* offset + used_size <= cap_size; changes only while refs == 1 */
@@ -28,7 +29,7 @@ static pthread_once_t rbuf_arena_once = PTHREAD_ONCE_INIT;
 static void rbuf_arena_make(void)
 {
 #ifndef WEIR_POOL_PASSTHROUGH /* a sanitizer shall see each use after the end */
-    (void)!arena_new(RBUF_IDLE_MAX, &rbuf_arena);
+    (void)!arena_new(RBUF_IDLE_MAX, ARENA_KEEP_MS, &rbuf_arena);
 #endif
 }
 
@@ -103,7 +104,8 @@ int rbuf_copy(const void *source, size_t size, struct rbuf **ret)
 
 uint8_t *rbuf_space(struct rbuf *b, uint32_t *ret_cap_size)
 {
-    rbuf_check_sole(b);
+    if (!atomic_load_explicit(&b->claimed, memory_order_relaxed))
+        rbuf_check_sole(b);
     *ret_cap_size = b->cap_size;
     return b->data;
 }
@@ -134,6 +136,24 @@ uint32_t rbuf_cap(const struct rbuf *b)
 {
     rbuf_check(b);
     return MAX(b->cap_size, b->block.size);
+}
+
+uint32_t rbuf_offset(const struct rbuf *b)
+{
+    rbuf_check(b);
+    return b->offset;
+}
+
+bool rbuf_claim(struct rbuf *b)
+{
+    rbuf_check(b);
+    return !atomic_exchange_explicit(&b->claimed, true, memory_order_acquire);
+}
+
+void rbuf_unclaim(struct rbuf *b)
+{
+    rbuf_check(b);
+    atomic_store_explicit(&b->claimed, false, memory_order_release);
 }
 
 struct rbuf *rbuf_ref(struct rbuf *b)

@@ -31,6 +31,13 @@ const uint8_t *rbuf_data(const struct rbuf *b,
                          uint32_t *ret_size); /* valid while b is referenced */
 uint32_t rbuf_size(const struct rbuf *b);
 uint32_t rbuf_cap(const struct rbuf *b); /* what it costs in memory, about */
+
+/* Around the window there may be room for what a holder writes beside the bytes that count. One at
+ * a time may claim it and then use rbuf_space outside of the window while others read within. */
+uint32_t rbuf_offset(const struct rbuf *b); /* of the window */
+bool rbuf_claim(struct rbuf *b);            /* false: somebody has it */
+void rbuf_unclaim(struct rbuf *b);
+
 /* One bit for whoever fills a buffer and whoever finds it later; clear at first. Any thread; of
  * those who take it at once one gets true. */
 void rbuf_mark(struct rbuf *b);

@@ -160,7 +160,8 @@ struct http_source_ops {
 #define HTTP_SIZE_UNKNOWN UINT64_MAX
 
 struct http_entity {
-    unsigned status;           /* 0: 200. Another (or 200) is sent as it is: no condition, no range */
+    /* 0: 200. Another (or 200) is sent as it is: no condition, no range */
+    unsigned status;
     const char *type;          /* Content-Type */
     const char *etag;          /* with its quotes, strong; NULL: none */
     const char *cache_control; /* NULL: none */

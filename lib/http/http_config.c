@@ -19,6 +19,7 @@ const cyaml_strval_t http_access_log_names[HTTP_ACCESS_LOG_NAMES] = {
     {"off", HTTP_LOG_OFF},   {"json", HTTP_LOG_JSON}, {"combined", HTTP_LOG_COMBINED},
     {"true", HTTP_LOG_JSON}, {"false", HTTP_LOG_OFF},
 };
+
 const cyaml_schema_value_t http_listen_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct http_listen_config, http_listen_fields)};
 

@@ -31,6 +31,7 @@ struct loop {
     int event_fd;
     struct loop_watch *event_watch;
     atomic_bool stopped;
+    bool timers_due; /* to be run with the messages */
     struct loop_timer **heap;
     uint32_t heap_count;
     uint32_t heap_cap;
@@ -87,6 +88,8 @@ static void loop_run_messages(struct loop_message *m)
     }
 }
 
+static void loop_run_timers(struct loop *l);
+
 static void loop_on_event(void *arg)
 {
     struct loop *l = arg;
@@ -94,6 +97,10 @@ static void loop_on_event(void *arg)
     ssize_t n = read(l->event_fd, &count, sizeof count);
     (void)n; /* -EAGAIN: somebody has read it; the queue says what is to do */
     loop_run_messages(loop_take_messages(l));
+    if (l->timers_due) {
+        l->timers_due = false;
+        loop_run_timers(l);
+    }
 }
 
 static void loop_wake(struct loop *l)
@@ -264,8 +271,9 @@ static void loop_run_timers(struct loop *l)
     }
 }
 
-/* A timer may have written to a socket: the library then has the completion in its pending list,
- * which it runs behind its next poll, so that poll must not wait. */
+/* Who called from outside of a turn may have written to a socket: the library then has the
+ * completion in its pending list, which it runs behind its next poll, so that poll must not
+ * wait. */
 static int32_t loop_wait_ms(const struct loop *l, uint32_t wait_ms_max)
 {
     if (l->ev->_pending_as_server != NULL || l->ev->_pending_as_client != NULL)
@@ -359,7 +367,14 @@ void loop_run_once(struct loop *l, uint32_t wait_ms_max)
 {
     loop_check(l);
     (void)h2o_evloop_run(l->ev, loop_wait_ms(l, wait_ms_max)); /* -1: EINTR; the next turn polls */
-    loop_run_timers(l);
+    if (l->heap_count == 0 || l->heap[0]->due_ms > clock_mono_ms())
+        return;
+    /* Timers run where readable descriptors are served. libh2o 2.2.5 aborts when a socket that it
+     * polls for writing is written to, and completes, outside of there: it asserts that nobody has
+     * been told of the completion, and then tells. */
+    l->timers_due = true;
+    loop_wake(l);
+    (void)h2o_evloop_run(l->ev, 0);
 }
 
 void loop_run(struct loop *l)

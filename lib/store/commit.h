@@ -40,6 +40,7 @@ struct commit_op {
     struct digest digest;
     struct rbuf *record; /* PUT, MOVE: format_record_fill has been at it; REF_*: the committer makes
                             it. The op's reference, given back to the owner with done */
+    bool claimed;        /* record is the blob's own buffer: store_record.c */
     uint32_t length;
     uint32_t volume; /* MOVE, REF_MOVE: where the copy is, 0: none on a device; from step 1 on:
                         where the record goes */

@@ -119,10 +119,15 @@ int format_block_check(const uint8_t *head, uint32_t block, const uint8_t *bytes
 
 void format_record_fill(const void *payload, uint32_t length, uint8_t *out)
 {
-    uint32_t at = format_payload_offset(length);
     if (length > 0)
-        memcpy(out + at, payload, length);
+        memcpy(out + format_payload_offset(length), payload, length);
     /* Summed after the copy: bytes that change under us would be found out at the first read. */
+    format_record_frame(length, out);
+}
+
+void format_record_frame(uint32_t length, uint8_t *out)
+{
+    uint32_t at = format_payload_offset(length);
     for (uint32_t i = 0; i < format_blocks(length); i++) {
         uint64_t sum = htole64(format_block_sum(out + at, length, i));
         memcpy(out + FORMAT_HEAD + 8 * (size_t)i, &sum, sizeof sum);

@@ -140,6 +140,8 @@ uint32_t format_record_size(uint32_t length);    /* with padding: a multiple of 
 /* Block checksums, payload and padding into out (format_record_size bytes); the header comes later,
  * once the record has its place: */
 void format_record_fill(const void *payload, uint32_t length, uint8_t *out);
+/* The same where the payload lies in its place already. */
+void format_record_frame(uint32_t length, uint8_t *out);
 void format_record_place(const struct format_record *r, uint8_t *out);
 
 /* The header alone. size: bytes there are; -ENODATA when they are too few to tell. */

@@ -105,18 +105,34 @@ int objects_open(const struct objects_options *options, struct err *err, struct 
     return r;
 }
 
+/* What waits is written, or dropped if that cannot be. */
+static void objects_stop(struct objects *o)
+{
+    if (!o->started)
+        return;
+    (void)pthread_mutex_lock(&o->lock);
+    o->stopping = true;
+    (void)pthread_cond_signal(&o->wake);
+    (void)pthread_mutex_unlock(&o->lock);
+    (void)pthread_join(o->thread, NULL);
+    o->started = false;
+}
+
+void objects_yield(struct objects *o)
+{
+    ASSERT(o->magic == OBJECTS_MAGIC);
+    objects_stop(o);
+    room_close(&o->room);
+    atomic_store(&o->yielded, true);
+    o->lock_fd = base_close(o->lock_fd);
+}
+
 struct objects *objects_close(struct objects *o)
 {
     if (o == NULL)
         return NULL;
     ASSERT(o->magic == OBJECTS_MAGIC);
-    if (o->started) {
-        (void)pthread_mutex_lock(&o->lock);
-        o->stopping = true;
-        (void)pthread_cond_signal(&o->wake);
-        (void)pthread_mutex_unlock(&o->lock);
-        (void)pthread_join(o->thread, NULL);
-    }
+    objects_stop(o);
     objects_env_close(o);
     objects_free(o);
     return NULL;

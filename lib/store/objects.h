@@ -34,6 +34,11 @@ MUST_USE int objects_open(const struct objects_options *options, struct err *err
                           struct objects **ret);
 struct objects *objects_close(struct objects *o);
 
+/* For a take-over by another process, which may open it when this returns: what was put is on disk,
+ * and what is put from now on is in this process alone. Purges are refused (-EROFS); objects_check
+ * sees those of the other process as soon as they were answered. There is no way back. */
+void objects_yield(struct objects *o);
+
 /* The record's bytes are appended to out. */
 MUST_USE int objects_get(struct objects *o, const struct digest *key, struct buf *out);
 
@@ -78,6 +83,7 @@ struct objects_purged {
     uint64_t sequence;
     enum objects_mark all;
 };
+/* after UINT64_MAX: each is not called. */
 typedef int objects_purged_each(void *arg, const struct objects_purge *purge);
 MUST_USE int objects_purged(struct objects *o, uint64_t after, objects_purged_each *each, void *arg,
                             struct objects_purged *ret);

@@ -118,7 +118,7 @@ int objects_state_put(struct objects *o, MDB_txn *txn, const struct objects_stat
     return index_err(mdb_put(txn, o->dbs[OBJECTS_META], &key, &value, 0));
 }
 
-static int state_get(struct objects *o, MDB_txn *txn, struct objects_state *ret)
+int objects_state_get(struct objects *o, MDB_txn *txn, struct objects_state *ret)
 {
     struct state_row row;
     int r = index_get_row(txn, o->dbs[OBJECTS_META], state_name(), &row, sizeof row);
@@ -166,7 +166,7 @@ static int env_load_body(struct objects *o, MDB_txn *txn, void *arg)
     if (r == 0 && le32toh(version) != OBJECTS_VERSION)
         r = -EPROTONOSUPPORT;
     if (r == 0)
-        r = state_get(o, txn, &o->state);
+        r = objects_state_get(o, txn, &o->state);
     if (r == 0)
         r = objects_marks_load(o, txn);
     return r == -ENOENT ? -EBADMSG : r; /* what must be there */

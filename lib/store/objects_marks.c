@@ -150,11 +150,10 @@ void objects_marks_set(struct objects *o, const struct digest *tag, enum objects
 
 void objects_floor_raise(struct objects *o, const struct objects_mark_row *to)
 {
-    (void)pthread_rwlock_wrlock(&o->floor_lock);
-    o->floor.hard = MAX(o->floor.hard, to->hard);
-    o->floor.soft = MAX(o->floor.soft, to->soft);
-    o->floor.own = MAX(o->floor.own, to->own);
-    (void)pthread_rwlock_unlock(&o->floor_lock);
+    /* One thread at a time does this. */
+    atomic_store(&o->floor_hard, MAX(atomic_load(&o->floor_hard), to->hard));
+    atomic_store(&o->floor_soft, MAX(atomic_load(&o->floor_soft), to->soft));
+    atomic_store(&o->floor_own, MAX(atomic_load(&o->floor_own), to->own));
 }
 
 /* A table that cannot be made smaller stays: its marks are right, only superfluous. */
@@ -194,9 +193,31 @@ static enum objects_mark row_check(const struct objects_mark_row *row, uint64_t 
     return row->soft > sequence ? OBJECTS_SOFT : OBJECTS_STANDS;
 }
 
+/* Another process has the file: what it purged is in there before it answered. A file that cannot
+ * be read leaves it open what was purged: everything may be. */
+static int marks_refresh(struct objects *o)
+{
+    struct objects_reader *reader = NULL;
+    struct objects_state state;
+    int r = objects_reader_take(o, &reader);
+    if (r < 0)
+        return r;
+    r = objects_state_get(o, reader->txn, &state);
+    if (r == 0 && state.sequence > objects_sequence(o)) {
+        (void)pthread_mutex_lock(&o->lock);
+        o->state = state;
+        r = objects_marks_load(o, reader->txn);
+        (void)pthread_mutex_unlock(&o->lock);
+    }
+    objects_reader_give(o, reader);
+    return r;
+}
+
 enum objects_mark objects_check(struct objects *o, const struct digest *tags, unsigned count,
                                 uint64_t sequence)
 {
+    if (atomic_load_explicit(&o->yielded, memory_order_relaxed) && marks_refresh(o) < 0)
+        return OBJECTS_HARD;
     /* Nothing was purged since. The sequence is told after the marks are in the table. */
     if (objects_sequence(o) <= sequence)
         return OBJECTS_STANDS;
@@ -213,9 +234,9 @@ enum objects_mark objects_check(struct objects *o, const struct digest *tags, un
         (void)pthread_rwlock_unlock(&s->lock);
     }
     /* After the marks: one that has gone from the table by now is in the floor. */
-    (void)pthread_rwlock_rdlock(&o->floor_lock);
-    enum objects_mark floor = row_check(&o->floor, sequence);
-    (void)pthread_rwlock_unlock(&o->floor_lock);
+    const struct objects_mark_row row = {.hard = atomic_load(&o->floor_hard),
+                                         .soft = atomic_load(&o->floor_soft)};
+    enum objects_mark floor = row_check(&row, sequence);
     return MAX(mark, floor);
 }
 
@@ -225,7 +246,6 @@ void objects_marks_init(struct objects *o)
 {
     for (unsigned i = 0; i < OBJECTS_SHARDS; i++)
         (void)pthread_rwlock_init(&o->marks[i].lock, NULL); /* does not fail with defaults */
-    (void)pthread_rwlock_init(&o->floor_lock, NULL);
 }
 
 void objects_marks_free(struct objects *o)
@@ -234,7 +254,6 @@ void objects_marks_free(struct objects *o)
         free(o->marks[i].slots);
         (void)pthread_rwlock_destroy(&o->marks[i].lock);
     }
-    (void)pthread_rwlock_destroy(&o->floor_lock);
 }
 
 /* o->state is read already: rows that are not as it says would let purged bytes come back. */

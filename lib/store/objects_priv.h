@@ -115,10 +115,10 @@ struct objects {
     uint64_t used_written_ms, used_cleared_ms; /* the writer's */
 
     struct objects_marks_shard marks[OBJECTS_SHARDS];
-    pthread_rwlock_t floor_lock;
-    struct objects_mark_row floor;
+    _Atomic uint64_t floor_hard, floor_soft, floor_own;
     _Atomic uint64_t sequence, marks_count;
-    struct objects_state state;  /* as committed last; the writer's */
+    _Atomic bool yielded;        /* to another process, whose marks are looked for in the file */
+    struct objects_state state;  /* as committed last; the writer's, once yielded under lock */
     uint8_t id[OBJECTS_ID_SIZE]; /* state's; never changes */
 
     bool failing;       /* the last write did; the writer's */
@@ -163,6 +163,7 @@ void objects_reader_give(struct objects *o, struct objects_reader *r);
 uint64_t objects_file_size(struct objects *o);
 /* The file is damaged beyond use: noted, so that the next start sets it aside. */
 void objects_break(struct objects *o, int why);
+MUST_USE int objects_state_get(struct objects *o, MDB_txn *txn, struct objects_state *ret);
 MUST_USE int objects_state_put(struct objects *o, MDB_txn *txn, const struct objects_state *s);
 
 /* objects_marks.c */

@@ -202,6 +202,10 @@ static int purge_wait(struct objects *o, struct objects_wish *w)
     if (w->count == 0 && w->all == OBJECTS_STANDS)
         return 0;
     (void)pthread_mutex_lock(&o->lock);
+    if (o->stopping) {
+        (void)pthread_mutex_unlock(&o->lock);
+        return -EROFS;
+    }
     w->next = o->wishes;
     o->wishes = w;
     (void)pthread_cond_signal(&o->wake);
@@ -269,10 +273,8 @@ int objects_purged(struct objects *o, uint64_t after, objects_purged_each *each,
     struct purge_listing l = {.after = after, .each = each, .arg = arg};
     int r = told.sequence > after ? objects_marks_each(o, purge_list, &l) : 0;
     /* After the marks: one that has gone from the table by now is in the floor. */
-    (void)pthread_rwlock_rdlock(&o->floor_lock);
-    if (o->floor.own > after)
-        told.all = o->floor.hard > after ? OBJECTS_HARD : OBJECTS_SOFT;
-    (void)pthread_rwlock_unlock(&o->floor_lock);
+    if (atomic_load(&o->floor_own) > after)
+        told.all = atomic_load(&o->floor_hard) > after ? OBJECTS_HARD : OBJECTS_SOFT;
     memcpy(told.id, o->id, sizeof told.id);
     if (r == 0)
         *ret = told;

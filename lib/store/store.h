@@ -123,11 +123,16 @@ bool store_has(struct store_worker *w, const struct digest *d);
 /* The bytes are durable when cb says 0 (also when they were there before). Takes its own reference.
  * STORE_PUT_HOT: also enters the RAM tier, for what will be asked for at once.
  * STORE_PUT_CACHE: of what can be fetched again: a cache that is full may keep it in RAM alone
- *                  until
- * it is asked for a second time, and cb says 0 then too. */
-#define STORE_PUT_HOT   1u
-#define STORE_PUT_CACHE 2u
+ *                  until it is asked for a second time, and cb says 0 then too.
+ * STORE_PUT_DIGESTED: the caller has just computed d from these very bytes. */
+#define STORE_PUT_HOT      1u
+#define STORE_PUT_CACHE    2u
+#define STORE_PUT_DIGESTED 4u
 typedef void store_done_cb(void *arg, int res);
+
+/* A buffer whose window of length bytes is to be filled at *ret_bytes, with room around it for what
+ * a volume keeps beside them: a put of it copies nothing. */
+MUST_USE int store_blob_new(uint32_t length, struct rbuf **ret, uint8_t **ret_bytes);
 void store_put(struct store_worker *w, const struct digest *d, struct rbuf *blob, unsigned flags,
                store_done_cb *cb, void *arg);
 

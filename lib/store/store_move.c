@@ -21,7 +21,7 @@ static void store_rewrite_done(struct commit_op *op)
         store_count(&s->counts.repaired, s->metrics.repaired, 1);
     else if (op->res == 0 && op->device == FORMAT_WARM)
         store_count(&s->counts.promoted, s->metrics.promoted, 1);
-    rbuf_unref(op->record);
+    store_record_drop(op);
     free(x);
     atomic_fetch_sub(&s->rewriting, 1);
 }
@@ -29,8 +29,6 @@ static void store_rewrite_done(struct commit_op *op)
 void store_rewrite(struct store *s, enum commit_kind kind, enum format_device_kind device,
                    const struct digest *d, const struct index_entry *from, struct rbuf *blob)
 {
-    uint32_t length, cap_size;
-    const uint8_t *data = rbuf_data(blob, &length);
     if (s->commit == NULL)
         return;
     if (atomic_fetch_add(&s->rewriting, 1) >= STORE_REWRITES_MAX) {
@@ -38,17 +36,15 @@ void store_rewrite(struct store *s, enum commit_kind kind, enum format_device_ki
         return;
     }
     struct store_rewrite *x = calloc(1, sizeof *x);
-    if (x == NULL || rbuf_new(format_record_size(length), &x->commit.record) < 0) {
+    if (x == NULL || store_record_make(&x->commit, blob) < 0) {
         free(x);
         atomic_fetch_sub(&s->rewriting, 1);
         return;
     }
-    format_record_fill(data, length, rbuf_space(x->commit.record, &cap_size));
     x->store = s;
     x->commit.kind = kind;
     x->commit.device = device;
     x->commit.digest = *d;
-    x->commit.length = length;
     x->commit.volume = from->volume;
     x->commit.offset = from->offset;
     x->commit.done = store_rewrite_done;

@@ -52,7 +52,7 @@ static void store_write_run(struct store_event *e)
 static void store_write_end(struct store_write *x, int res)
 {
     x->commit.res = res;
-    x->commit.record = rbuf_unref(x->commit.record);
+    store_record_drop(&x->commit);
     x->event.run = store_write_run;
     store_worker_post(x->worker, &x->event);
 }
@@ -72,11 +72,11 @@ static void store_write_committed(struct commit_op *op)
     struct store *s = x->worker->store;
     if (x->is_put && op->res == -ENOENT) {
         /* It was there when we looked, and was reclaimed before we could touch it. */
-        op->record = rbuf_unref(op->record);
+        store_record_drop(op);
         x->event.run = store_write_again;
         store_worker_post(x->worker, &x->event);
     } else if (x->is_put && op->res == 0 && s->durability == STORE_REMOTE_SYNC) {
-        op->record = rbuf_unref(op->record);
+        store_record_drop(op);
         keeper_await_upload(s->keeper, &op->digest, store_write_uploaded, x);
     } else {
         store_write_end(x, op->res);
@@ -114,16 +114,12 @@ static void store_write_commit(struct store_write *x)
 
 static void store_put_record(struct store_write *x)
 {
-    uint32_t length, cap_size;
-    const uint8_t *data = rbuf_data(x->blob, &length);
-    int r = rbuf_new(format_record_size(length), &x->commit.record);
+    int r = store_record_make(&x->commit, x->blob);
     if (r < 0) {
         store_write_end(x, r);
         return;
     }
-    format_record_fill(data, length, rbuf_space(x->commit.record, &cap_size));
     x->commit.kind = COMMIT_PUT;
-    x->commit.length = length;
     store_write_commit(x);
 }
 
@@ -210,7 +206,7 @@ void store_put(struct store_worker *w, const struct digest *d, struct rbuf *blob
         store_write_end(x, -EFBIG);
         return;
     }
-    struct digest is = digest_of(data, size);
+    struct digest is = (flags & STORE_PUT_DIGESTED) != 0 ? *d : digest_of(data, size);
     if (!digest_eq(&is, d)) {
         store_write_end(x, -EINVAL);
         return;

@@ -21,7 +21,8 @@ class Disk(unittest.TestCase):
 
     def tearDown(self):
         if self.edge:
-            self.assertEqual(self.edge.close(), 0)
+            code = self.edge.close()
+            self.assertEqual(code, 0, code)
         self.origin.close()
 
     def until_kept(self, count):
@@ -96,7 +97,8 @@ class Disk(unittest.TestCase):
                         answer = self.edge.get(f"/{before}")
                         self.assertEqual((answer.status, answer.body == noise(4 * MIB, before)), (200, True), (n, before))
             self.assertGreater(self.edge.metric("weir_edge_store_evicted_volumes_total"), 0)
-            self.assertEqual(self.edge.close(), 0)
+            code = self.edge.close()
+            self.assertEqual(code, 0, code)
         finally:
             self.edge = None
             subprocess.run(["umount", "-l", folder], check=True)

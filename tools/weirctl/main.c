@@ -13,6 +13,7 @@ static const struct {
     {"assets", ctl_assets, "list what the origin has"},
     {"remove", ctl_remove, "take an asset off the origin and out of the catalogue"},
     {"sign", ctl_sign, "print a signed URL of an asset"},
+    {"purge", ctl_purge, "make edges forget by URL, asset or tag"},
     {"init", ctl_init, "make the state folder of a development host"},
     {"edge", ctl_edge, "look at a running edge: its figures, and what is hot"},
     {"store", ctl_store, "look into a store, and mend it"},

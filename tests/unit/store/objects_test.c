@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/file.h"
@@ -315,6 +315,74 @@ static void objects_test_passed_on(void **state)
     objects_fixture_free(&c);
 }
 
+/* --- a take-over ------------------------------------------------------------------------------ */
+
+/* In a process of its own, which has the file for the time. */
+static void in_another(const struct objects_fixture *f, void (*run)(struct objects_fixture *f))
+{
+    int status = -1;
+    struct objects_fixture own = *f;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct err err = {.text = ""};
+        if (objects_open(&own.options, &err, &own.objects) < 0)
+            _exit(10);
+        run(&own);
+        objects_close(own.objects);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void yield_purges(struct objects_fixture *f)
+{
+    struct digest soft = objects_fixture_key(2), hard = objects_fixture_key(3);
+    if (objects_fixture_get(f, 1) != 100)
+        _exit(11);
+    if (objects_purge(f->objects, &soft, 1, true) < 0 ||
+        objects_purge(f->objects, &hard, 1, false) < 0)
+        _exit(12);
+    objects_fixture_put(f, 5, 500);
+}
+
+static void yield_purges_all(struct objects_fixture *f)
+{
+    if (objects_purge_all(f->objects, false) < 0)
+        _exit(13);
+}
+
+static void objects_test_yield(void **state)
+{
+    (void)state;
+    struct objects_fixture f;
+    objects_fixture_new(&f);
+    objects_fixture_put(&f, 1, 100);
+    objects_fixture_purge(&f, 1, false);
+    uint64_t sequence = objects_sequence(f.objects);
+    objects_yield(f.objects);
+    assert_int_equal(objects_fixture_check(&f, 2, sequence), OBJECTS_STANDS);
+    in_another(&f, yield_purges);
+    assert_int_equal(objects_fixture_check(&f, 2, sequence), OBJECTS_SOFT);
+    assert_int_equal(objects_fixture_check(&f, 3, sequence), OBJECTS_HARD);
+    assert_int_equal(objects_fixture_check(&f, 4, sequence), OBJECTS_STANDS);
+    in_another(&f, yield_purges_all);
+    assert_int_equal(objects_fixture_check(&f, 4, sequence), OBJECTS_HARD);
+    /* What it learns from now on is its own; it reads what is there. */
+    struct digest tag = objects_fixture_key(4);
+    assert_int_equal(objects_purge(f.objects, &tag, 1, false), -EROFS);
+    objects_fixture_put(&f, 2, 200);
+    assert_int_equal(objects_fixture_get(&f, 2), 200);
+    assert_int_equal(objects_fixture_get(&f, 1), 100);
+    assert_int_equal(objects_fixture_get(&f, 5), 500);
+    objects_fixture_reopen(&f);
+    assert_int_equal(objects_fixture_get(&f, 1), 100);
+    assert_int_equal(objects_fixture_get(&f, 2), -ENOENT);
+    objects_fixture_free(&f);
+}
+
 /* --- threads ---------------------------------------------------------------------------------- */
 
 #define THREAD_KEYS 200u
@@ -408,7 +476,8 @@ int main(void)
         cmocka_unit_test(objects_test_evict),        cmocka_unit_test(objects_test_damaged_record),
         cmocka_unit_test(objects_test_damaged_file), cmocka_unit_test(objects_test_purge),
         cmocka_unit_test(objects_test_purge_all),    cmocka_unit_test(objects_test_marks_bounded),
-        cmocka_unit_test(objects_test_passed_on),    cmocka_unit_test(objects_test_threads),
+        cmocka_unit_test(objects_test_passed_on),    cmocka_unit_test(objects_test_yield),
+        cmocka_unit_test(objects_test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

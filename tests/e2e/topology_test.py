@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Edges beside and above each other, and several servers behind them: who asks whom, and what happens when
+somebody dies."""
+import concurrent.futures
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+from edges import Edge, Origin, digest, free_port
+
+CREDENTIAL = "between-edges-0123456789"
+
+
+class Topology(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        rng = random.Random(4)
+        blobs = [rng.randbytes(20_000 + i) for i in range(60)]
+        # One interpreter for all digests.
+        code = "import sys, xxhash\nb = sys.stdin.buffer.read()\nfor i in range(60):\n" \
+               "    n = 20000 + i\n    print(xxhash.xxh3_128(b[:n]).hexdigest())\n    b = b[n:]"
+        names = subprocess.run(["/usr/bin/python3", "-c", code], input=b"".join(blobs), capture_output=True,
+                               check=True).stdout.decode().split()
+        cls.blobs = dict(zip(names, blobs))
+        cls.names = names
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="weir-e2e-"))
+        self.addCleanup(shutil.rmtree, self.folder, True)
+        (self.folder / "peer").write_text(CREDENTIAL + "\n")
+        self.origin = Origin(self.blobs)
+        self.addCleanup(self.origin.stop)
+        self.running = []
+        self.addCleanup(self.stop_all)
+
+    def stop_all(self):
+        for edge in self.running:
+            edge.stop()
+
+    def edge(self, folder, port=None, start=True, /, **upstream):
+        upstream = {"name": "origin", "servers": [self.origin.url],
+                    "peer_credential_file": str(self.folder / "peer"), **upstream}
+        e = Edge(self.folder / folder, [upstream], [{"upstream": "origin"}], port)
+        self.running.append(e)
+        return e.start(wait=False) if start else e
+
+    def tier(self, count, **upstream):
+        ports = [free_port() for _ in range(count)]
+        urls = [f"http://127.0.0.1:{p}" for p in ports]
+        edges = [self.edge(f"edge{i}", ports[i], siblings=urls, self=urls[i],
+                           health={"interval_ms": 200, "timeout_ms": 500, "successes": 1}, **upstream)
+                 for i in range(count)]
+        for e in edges:
+            e.wait_ready()
+        for e in edges:  # whoever was checked before it listened is seen again
+            for url in urls:
+                if url != e.url:
+                    e.wait_metric(1, "weir_edge_upstream_healthy", server=url)
+        return edges
+
+    def fetch(self, edge, name):
+        answer = edge.get(f"/b/{name}.m4s")
+        self.assertEqual(answer.status, 200, (name, answer.body[:200], edge.log()[-2000:]))
+        self.assertEqual(answer.body, self.blobs[name])
+        return answer
+
+    def test_siblings_share_one_request(self):
+        """Three edges are asked for the same blobs, at once: the origin is asked once for each."""
+        edges = self.tier(3)
+        with concurrent.futures.ThreadPoolExecutor(24) as pool:
+            for f in [pool.submit(self.fetch, e, n) for n in self.names for e in edges for _ in range(2)]:
+                f.result()
+        for n in self.names:
+            self.assertEqual(self.origin.count(n), 1)
+        shares = [e.metric("weir_edge_upstream_requests_total", server=self.origin.url) for e in edges]
+        self.assertEqual(sum(shares), len(self.names))
+        self.assertTrue(all(s > 5 for s in shares), shares)
+        self.assertTrue(all(e.metric("weir_edge_peer_requests_total") > 0 for e in edges))
+        loops = [h.get("cdn-loop", h.get("Cdn-Loop", "")) for h in self.origin.heads]
+        self.assertTrue(all(l.startswith("weir-") for l in loops), loops[:3])
+        self.assertTrue(any("," in l for l in loops))  # through a sibling
+
+    def test_siblings_of_an_http_route(self):
+        """Any origin: one request for all; what a viewer's credential opened is shared with nobody; no credential of
+        ours reaches the origin."""
+        edges = self.tier(3, kind="http")
+        host = {"Host": "video.example.org"}
+
+        def get(edge, name):
+            answer = edge.get(f"/vod/{name}?b=2&a=1", **host)
+            self.assertEqual((answer.status, answer.body), (200, self.blobs[name]))
+            return answer
+        with concurrent.futures.ThreadPoolExecutor(24) as pool:
+            for f in [pool.submit(get, e, n) for n in self.names for e in edges for _ in range(2)]:
+                f.result()
+        for n in self.names:
+            self.assertEqual(self.origin.count(n), 1)
+        heads = [{k.lower(): v for k, v in h.items()} for h in self.origin.heads]
+        self.assertFalse(any(CREDENTIAL in " ".join(h.values()) for h in heads))
+        self.assertTrue(any("," in h["cdn-loop"] for h in heads))
+        self.origin.forget()
+        for e in edges:
+            answer = e.get(f"/own/{self.names[0]}", Authorization="Basic eDp5", **host)
+            self.assertEqual(answer.status, 200)
+        heads = [{k.lower(): v for k, v in h.items()} for h in self.origin.heads]
+        self.assertEqual([h.get("authorization") for h in heads], ["Basic eDp5"] * 3)
+        self.assertFalse(any("," in h["cdn-loop"] for h in heads))  # past the siblings
+
+    def test_a_sibling_dies(self):
+        """No request fails, and only its share goes elsewhere; when it is back it has its share again."""
+        edges = self.tier(3)
+        first, dead = edges[0], edges[2]
+        for n in self.names[:30]:
+            self.fetch(first, n)
+        share = first.metric("weir_edge_upstream_requests_total", server=dead.url)
+        other = first.metric("weir_edge_upstream_requests_total", server=edges[1].url)
+        self.assertTrue(share > 0 and other > 0)
+        dead.stop(signal.SIGKILL)
+        for n in self.names[30:45]:
+            self.fetch(first, n)
+        first.wait_metric(0, "weir_edge_upstream_healthy", server=dead.url)
+        before = first.metric("weir_edge_upstream_requests_total", server=dead.url)
+        for n in self.names[45:]:
+            self.fetch(first, n)
+        self.assertEqual(first.metric("weir_edge_upstream_requests_total", server=dead.url), before)
+        for n in self.names[30:]:
+            self.assertEqual(self.origin.count(n), 1)
+        dead.start()
+        first.wait_metric(1, "weir_edge_upstream_healthy", server=dead.url)
+
+    def test_a_shield_and_its_death(self):
+        parents = [self.edge(f"shield{i}") for i in range(2)]
+        for p in parents:
+            p.wait_ready()
+        edge = self.edge("edge", parents=[p.url for p in parents])
+        edge.wait_ready()
+        for n in self.names[:20]:
+            self.fetch(edge, n)
+        self.assertEqual(edge.metric("weir_edge_upstream_requests_total", server=self.origin.url), 0)
+        for p in parents:
+            self.assertGreater(p.metric("weir_edge_upstream_requests_total", server=self.origin.url), 2)
+        parents[0].stop(signal.SIGKILL)
+        for n in self.names[20:40]:
+            self.fetch(edge, n)
+        self.assertEqual(edge.metric("weir_edge_upstream_requests_total", server=self.origin.url), 0)
+        parents[1].stop(signal.SIGKILL)
+        for n in self.names[40:]:
+            self.fetch(edge, n)
+        self.assertEqual(edge.metric("weir_edge_upstream_requests_total", server=self.origin.url), 20)
+
+    def test_servers_fail_over_and_come_back(self):
+        """By checks: a server that says it is not well is not asked, though it would answer."""
+        second = Origin(self.blobs)
+        self.addCleanup(second.stop)
+        edge = self.edge("edge", servers=[self.origin.url, second.url],
+                         health={"path": "/alive", "interval_ms": 100, "failures": 2, "successes": 2})
+        edge.wait_ready()
+        self.fetch(edge, self.names[0])
+        self.assertEqual((self.origin.count(self.names[0]), second.count(self.names[0])), (1, 0))
+        self.origin.mode = 503
+        self.fetch(edge, self.names[1])  # passed over within the request
+        self.assertEqual(second.count(self.names[1]), 1)
+        edge.wait_metric(0, "weir_edge_upstream_healthy", server=self.origin.url)
+        self.fetch(edge, self.names[2])
+        self.assertEqual((self.origin.count(self.names[2]), second.count(self.names[2])), (0, 1))
+        self.assertGreater(edge.metric("weir_edge_upstream_retries_total", upstream="origin"), 0)
+        self.origin.mode = None
+        edge.wait_metric(1, "weir_edge_upstream_healthy", server=self.origin.url)
+        self.fetch(edge, self.names[3])
+        self.assertEqual((self.origin.count(self.names[3]), second.count(self.names[3])), (1, 0))
+        port = self.origin.port
+        self.origin.stop()
+        for n in self.names[4:10]:
+            self.fetch(edge, n)
+        self.origin = Origin(self.blobs, port)
+        edge.wait_metric(1, "weir_edge_upstream_healthy", server=self.origin.url)
+
+    def test_servers_by_key(self):
+        others = [Origin(self.blobs) for _ in range(2)]
+        for o in others:
+            self.addCleanup(o.stop)
+        edge = self.edge("edge", servers=[self.origin.url] + [o.url for o in others], balance="hash")
+        edge.wait_ready()
+        for n in self.names:
+            self.fetch(edge, n)
+        counts = [len(o.asked) for o in [self.origin] + others]
+        self.assertEqual(sum(counts), len(self.names))
+        self.assertTrue(all(c > 5 for c in counts), counts)
+
+    def test_edges_as_servers_and_in_a_circle(self):
+        """An edge is another one's origin by its credential; two that are each other's say so, and nobody hangs."""
+        first = self.edge("first")
+        first.wait_ready()
+        second = self.edge("second", servers=[first.url], credential_file=str(self.folder / "peer"))
+        second.wait_ready()
+        self.fetch(second, self.names[0])
+        self.assertEqual(self.origin.count(self.names[0]), 1)
+        self.assertEqual(second.get("/b/" + "0" * 32 + ".m4s").status, 404)
+        self.assertEqual(first.get("/blob/" + self.names[0]).status, 404)  # not for viewers
+        self.assertEqual(first.get("/blob/" + self.names[0], Authorization="Bearer wrong-0123456789abcdef").status, 404)
+        bearer = {"Authorization": "Bearer " + CREDENTIAL}
+        self.assertEqual(first.get("/blob/", **bearer).status, 204)
+        self.assertEqual(first.get(f"/blob/{self.names[0]}?upstream=other", **bearer).status, 421)
+        self.assertEqual(first.get("/blob/nothing", **bearer).status, 404)
+        self.assertEqual(first.get(f"/blob/{self.names[0]}?upstream=origin", **bearer).body, self.blobs[self.names[0]])
+        a, b = free_port(), free_port()
+        circle = [self.edge(f"circle{i}", port, servers=[f"http://127.0.0.1:{other}"],
+                            credential_file=str(self.folder / "peer")) for i, (port, other) in enumerate([(a, b), (b, a)])]
+        for e in circle:
+            e.wait_ready()
+        started = time.monotonic()
+        self.assertIn(circle[0].get(f"/b/{self.names[1]}.m4s").status, (502, 503))
+        self.assertLess(time.monotonic() - started, 8)
+
+    def certificate(self, name, *args):
+        path = self.folder / name
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", f"{path}.key", "-out", f"{path}.pem", "-days", "1", "-subj", f"/CN={name}",
+                        "-addext", "subjectAltName=IP:127.0.0.1", *args], check=True, capture_output=True)
+        return f"{path}.pem", f"{path}.key"
+
+    def nginx(self, cert, key, client_ca):
+        """A real origin over TLS that lets in nobody without a certificate; its log tells the protocol."""
+        root, port = self.folder / "nginx", free_port()
+        (root / "www/blob").mkdir(parents=True)
+        for n in self.names:
+            (root / "www/blob" / n).write_bytes(self.blobs[n])
+        (root / "nginx.conf").write_text(f"""
+            daemon off; pid {root}/pid; error_log {root}/error.log; worker_processes 1; user root;
+            events {{ worker_connections 256; }}
+            http {{
+                log_format t '$server_protocol $connection $ssl_client_verify $ssl_client_s_dn $status $request_uri';
+                access_log {root}/access.log t;
+                client_body_temp_path {root}/a; proxy_temp_path {root}/b; fastcgi_temp_path {root}/c;
+                uwsgi_temp_path {root}/d; scgi_temp_path {root}/e;
+                server {{
+                    listen 127.0.0.1:{port} ssl http2;
+                    ssl_certificate {cert}; ssl_certificate_key {key};
+                    ssl_client_certificate {client_ca}; ssl_verify_client on;
+                    root {root}/www;
+                }}
+            }}""")
+        process = subprocess.Popen(["nginx", "-p", str(root), "-e", str(root / "error.log"), "-c", str(root / "nginx.conf")],
+                                   stderr=subprocess.DEVNULL, start_new_session=True)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.02)
+        return port, root / "access.log"
+
+    def test_mutual_tls_and_http2_to_a_real_origin(self):
+        cert, key = self.certificate("server")
+        mine, mine_key = self.certificate("edge7")
+        other, other_key = self.certificate("stranger")
+        port, log = self.nginx(cert, key, mine)
+        server = {"servers": [f"https://127.0.0.1:{port}"], "ca_file": cert, "retries": 0}
+        with_mine = {"cert_file": mine, "key_file": mine_key}
+        edges = [self.edge("h2", **server, **with_mine, http2=True), self.edge("h1", **server, **with_mine),
+                 self.edge("stranger", **server, cert_file=other, key_file=other_key), self.edge("nobody", **server)]
+        for e in edges:
+            e.wait_ready()
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            for f in [pool.submit(self.fetch, edges[0], n) for n in self.names]:
+                f.result()
+
+        def lines_of_log(count):  # nginx writes a line once the answer is out
+            until = time.monotonic() + 20
+            while len(log.read_text().splitlines()) < count and time.monotonic() < until:
+                time.sleep(0.02)
+            return [line.split(" ") for line in log.read_text().splitlines()]
+        lines = lines_of_log(len(self.names))
+        self.assertEqual({(l[0], l[2], l[3]) for l in lines}, {("HTTP/2.0", "SUCCESS", "CN=edge7")})
+        self.assertEqual(len(lines), len(self.names))
+        self.assertLessEqual(len({l[1] for l in lines}), 4)  # two workers; many streams on a connection each
+        self.fetch(edges[1], self.names[0])
+        self.assertEqual(lines_of_log(len(self.names) + 1)[-1][0], "HTTP/1.1")
+        for e in edges[2:]:  # nothing is to be had
+            self.assertEqual(e.get(f"/b/{self.names[1]}.m4s").status, 502)
+        self.assertNotIn("stranger", "".join(l for l in log.read_text().splitlines(True) if " 200 " in l))
+
+    def test_bad_configuration_is_told(self):
+        for bad, key in (({"siblings": ["http://a"]}, "self"), ({"parents": ["http://a/b"]}, "parents"),
+                         ({"cert_file": "/x"}, "key_file"), ({"name": "a b"}, "name"), ({"retries": 11}, "retries"),
+                         ({"health": {"path": "alive"}}, "path"), ({"balance": "random"}, "balance"),
+                         ({"servers": ["http://a", "http://a"]}, "servers"), ({"self": "x"}, "self"),
+                         ({"parents": ["http://a"], "peer_credential_file": "/nowhere"}, "/nowhere")):
+            code, text = self.edge("bad", None, False, **bad).check()
+            self.assertNotEqual(code, 0, bad)
+            self.assertIn(key, text)
+        e = self.edge("bad", None, False, parents=["http://a"])
+        del e.config["upstreams"][0]["peer_credential_file"]
+        code, text = e.check()
+        self.assertNotEqual(code, 0)
+        self.assertIn("peer_credential_file", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
