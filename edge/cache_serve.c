@@ -159,6 +159,7 @@ static void op_ask(struct cache_op *op, struct cache_object *o, bool stale_may)
     if (r == 0) {
         struct cache_fill_want want = op_want(op, o, op_can_validate(o) && op->tries < 2);
         want.stale_may = stale_may;
+        want.look_again = o == NULL && op->tries == 0;
         want.taker = &op_taker;
         want.taker_arg = op;
         r = cache_ask_join(op->worker, &want, op->waker, &op->fill, &op->started);
