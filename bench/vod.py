@@ -86,7 +86,8 @@ class Player:
     def first_segment(self, asset):
         """Milliseconds from the play request to the first media byte and to the whole first segment."""
         start = time.monotonic()
-        play = self.weir.request("POST", self.weir.url("control") + "/api/v1/playback", {"asset": asset}, {"Cookie": self.cookie})
+        play = self.weir.request("POST", self.weir.url("control") + "/api/v1/playback",
+                                 {"asset": asset, "device": "bench"}, {"Cookie": self.cookie})
         master = play.json()["hls_url"]
         edge = urllib.parse.urlsplit(master)
         connection = http.client.HTTPSConnection(edge.hostname, edge.port, context=self.weir.tls)

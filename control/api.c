@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/enc.h"
-#include "base/id.h"
+#include "control/api.h"
 #include "control/catalog.h"
-#include "control/job.h"
 #include "control/users.h"
 #include "control/valid.h"
 
@@ -16,7 +15,7 @@
 /* --- what several share ----------------------------------------------------------------------- */
 
 /* The session's token: bearer, else cookie; NULL when there is none or no memory. */
-static char *api_session(struct http_req *req)
+char *api__session(struct http_req *req)
 {
     struct str token = http_req_bearer(req);
     if (token.size == 0)
@@ -30,7 +29,7 @@ static int api_not_logged_in(struct job *job)
 }
 
 /* The user who asks; caller decrefs. */
-static int api_user(struct job *job, json_t **ret)
+int api__user(struct job *job, json_t **ret)
 {
     if (job->session == NULL)
         return api_not_logged_in(job);
@@ -40,12 +39,17 @@ static int api_user(struct job *job, json_t **ret)
 
 /* A page of another origin can make a browser send our cookie, but neither with this type nor
  * without telling its origin (SameSite=Lax keeps the cookie back besides). */
-static int api_check_post(struct control *c, struct http_req *req, struct fault *fault)
+int api__check_post(struct control *c, struct http_req *req, struct fault *fault)
 {
-    struct str origin = http_req_header(req, "origin");
     if (!valid_is_json_type(http_req_header(req, "content-type")))
         return fault_set(fault, 415, "TYPE_UNSUPPORTED",
                          "the content type must be application/json");
+    return api__check_origin(c, req, fault);
+}
+
+int api__check_origin(struct control *c, struct http_req *req, struct fault *fault)
+{
+    struct str origin = http_req_header(req, "origin");
     if (origin.size == 0)
         return 0; /* not a browser */
     struct live *l = control_live(c);
@@ -57,7 +61,7 @@ static int api_check_post(struct control *c, struct http_req *req, struct fault 
     return 0;
 }
 
-static void api_refuse(struct control *c, struct http_req *req, const struct fault *fault)
+void api__refuse(struct control *c, struct http_req *req, const struct fault *fault)
 {
     struct live *l = control_live(c);
     web_headers(l->web, req);
@@ -66,19 +70,19 @@ static void api_refuse(struct control *c, struct http_req *req, const struct fau
 }
 
 /* POST with a JSON object of these members: a job, or NULL after the refusal. */
-static struct job *api_post(struct control *c, struct http_req *req, const char *const *members,
-                            int (*work)(struct job *job))
+struct job *api__post(struct control *c, struct http_req *req, const char *const *members,
+                      int (*work)(struct job *job))
 {
     struct fault fault = {0};
     json_t *body = NULL;
-    int r = api_check_post(c, req, &fault);
+    int r = api__check_post(c, req, &fault);
     if (r == 0)
         r = valid_json(http_req_body(req), &body, &fault);
     if (r == 0)
         r = valid_members(body, members, &fault);
     struct job *job = NULL;
     if (r < 0)
-        api_refuse(c, req, &fault);
+        api__refuse(c, req, &fault);
     else
         job = job_new(c, req, work);
     if (job == NULL) {
@@ -86,7 +90,7 @@ static struct job *api_post(struct control *c, struct http_req *req, const char 
         return NULL;
     }
     job->body = body;
-    job->session = api_session(req);
+    job->session = api__session(req);
     return job;
 }
 
@@ -150,7 +154,7 @@ static int api_work_log_in(struct job *job)
 static int api_work_log_out(struct job *job)
 {
     json_t *user = NULL;
-    int r = api_user(job, &user);
+    int r = api__user(job, &user);
     json_decref(user);
     job->sets_cookie = true; /* an empty one: also where it was good for nothing */
     if (r < 0)
@@ -163,7 +167,7 @@ static int api_work_log_out(struct job *job)
 static int api_work_me(struct job *job)
 {
     json_t *user = NULL;
-    int r = api_user(job, &user);
+    int r = api__user(job, &user);
     if (r == 0)
         r = api_answer_user(job, user);
     json_decref(user);
@@ -174,7 +178,7 @@ static const char *const api_account_members[] = {"email", "password", NULL};
 
 static void api_on_sign_up(struct http_req *req, void *arg)
 {
-    struct job *job = api_post(arg, req, api_account_members, api_work_sign_up);
+    struct job *job = api__post(arg, req, api_account_members, api_work_sign_up);
     if (job == NULL)
         return;
     job->hashes = true;
@@ -183,7 +187,7 @@ static void api_on_sign_up(struct http_req *req, void *arg)
 
 static void api_on_log_in(struct http_req *req, void *arg)
 {
-    struct job *job = api_post(arg, req, api_account_members, api_work_log_in);
+    struct job *job = api__post(arg, req, api_account_members, api_work_log_in);
     if (job == NULL)
         return;
     job->hashes = true;
@@ -194,14 +198,14 @@ static void api_on_log_in(struct http_req *req, void *arg)
 static void api_on_log_out(struct http_req *req, void *arg)
 {
     struct fault fault = {0};
-    if (api_check_post(arg, req, &fault) < 0) {
-        api_refuse(arg, req, &fault);
+    if (api__check_post(arg, req, &fault) < 0) {
+        api__refuse(arg, req, &fault);
         return;
     }
     struct job *job = job_new(arg, req, api_work_log_out);
     if (job == NULL)
         return;
-    job->session = api_session(req);
+    job->session = api__session(req);
     job_submit(job);
 }
 
@@ -210,7 +214,7 @@ static void api_on_me(struct http_req *req, void *arg)
     struct job *job = job_new(arg, req, api_work_me);
     if (job == NULL)
         return;
-    job->session = api_session(req);
+    job->session = api__session(req);
     job_submit(job);
 }
 
@@ -263,7 +267,7 @@ static int api_list_videos(struct job *job, const char *user_id)
 static int api_work_videos(struct job *job)
 {
     json_t *user = NULL;
-    int r = api_user(job, &user);
+    int r = api__user(job, &user);
     if (r < 0)
         return r;
     r = api_list_videos(job, json_string_value(json_object_get(user, "id")));
@@ -296,65 +300,12 @@ static void api_on_videos(struct http_req *req, void *arg)
     int r = api_read_page(http_req_query(req), job);
     if (r < 0) {
         fault_of_errno(&job->fault, r, "reading a request");
-        api_refuse(arg, req, &job->fault);
+        api__refuse(arg, req, &job->fault);
         job_free(job);
         return;
     }
-    job->session = api_session(req);
+    job->session = api__session(req);
     job_submit(job);
-}
-
-static int api_sign_playback(struct job *job, const char *asset, const char *user_id,
-                             const json_t *video)
-{
-    const struct playback_signer *signer = &job->live->signer;
-    char session[ID_TEXT_SIZE];
-    char expires_text[CLOCK_TEXT_SIZE];
-    CLEAN_BUF struct buf url = BUF_EMPTY;
-    int64_t expires_s = playback_expires(signer, clock_real_s());
-    id_text(session);
-    int r = playback_sign(signer, asset, user_id, session, expires_s, &url);
-    if (r < 0)
-        return r;
-    clock_format(expires_s * 1000, expires_text);
-    job->answer =
-        json_pack("{s:s, s:O, s:s+, s:s+, s:s+, s:s+, s:s}", "asset", asset, "title",
-                  json_object_get(video, "title"), "hls_url", url.data, "master.m3u8", "dash_url",
-                  url.data, "manifest.mpd", "thumbnails_url", url.data, "thumbnails.vtt",
-                  "poster_url", url.data, "poster.jpg", "expires", expires_text);
-    return job->answer == NULL ? -ENOMEM : 0;
-}
-
-static int api_work_playback(struct job *job)
-{
-    struct str asset = STR_NONE;
-    json_t *user = NULL;
-    json_t *video = NULL;
-    int r = api_user(job, &user);
-    if (r == 0)
-        r = valid_string(job->body, "asset", &asset, &job->fault);
-    if (r == 0 && !valid_is_asset(asset))
-        r = -ENOENT;
-    if (r == 0)
-        r = catalog_get(job->control->db, asset.data, &video);
-    if (r == -ENOENT)
-        r = fault_set(&job->fault, 404, "VIDEO_NOT_FOUND", "there is no such video");
-    if (r == 0)
-        r = api_sign_playback(job, asset.data, json_string_value(json_object_get(user, "id")),
-                              video);
-    if (r == 0)
-        metric_add(job->control->playbacks, 1);
-    json_decref(video);
-    json_decref(user);
-    return r;
-}
-
-static void api_on_playback(struct http_req *req, void *arg)
-{
-    static const char *const members[] = {"asset", NULL};
-    struct job *job = api_post(arg, req, members, api_work_playback);
-    if (job != NULL)
-        job_submit(job);
 }
 
 /* --- the catalogue's keeper ------------------------------------------------------------------- */
@@ -407,7 +358,7 @@ static void api_on_asset(struct http_req *req, void *arg)
         r = valid_video(body, &fault);
     struct job *job = NULL;
     if (r < 0)
-        api_refuse(c, req, &fault);
+        api__refuse(c, req, &fault);
     else
         job = job_new(c, req, put ? api_work_put_asset : api_work_delete_asset);
     if (job == NULL) {
@@ -418,7 +369,7 @@ static void api_on_asset(struct http_req *req, void *arg)
     job->asset = str_dup(asset);
     if (job->asset == NULL) {
         fault_of_errno(&job->fault, -ENOMEM, "reading a request");
-        api_refuse(c, req, &job->fault);
+        api__refuse(c, req, &job->fault);
         job_free(job);
         return;
     }
@@ -431,7 +382,7 @@ static void api_on_unknown(struct http_req *req, void *arg)
 {
     struct fault fault = {0};
     (void)fault_set(&fault, 404, "NOT_FOUND", "there is no such call");
-    api_refuse(arg, req, &fault);
+    api__refuse(arg, req, &fault);
 }
 
 static void api_on_page(struct http_req *req, void *arg)
@@ -454,7 +405,6 @@ int api_routes(struct control *c)
         {HTTP_POST, "/api/v1/auth/logout", api_on_log_out},
         {HTTP_GET, "/api/v1/users/me", api_on_me},
         {HTTP_GET, "/api/v1/videos", api_on_videos},
-        {HTTP_POST, "/api/v1/playback", api_on_playback},
         {HTTP_PUT | HTTP_DELETE, API_ASSETS, api_on_asset},
         {all, "/api/", api_on_unknown},
         {HTTP_GET, "/", api_on_page},

@@ -2,9 +2,15 @@
 #include "control/config.h"
 #include <errno.h>
 #include "control/live.h"
+#include "lease/lease.h"
 
 #define TEXT(name, type, flags)                                                                    \
     CYAML_FIELD_STRING_PTR(#name, CYAML_FLAG_POINTER | (flags), type, name, 1, 4096)
+
+static const cyaml_strval_t control_fails[] = {
+    {"closed", CONTROL_LEASES_CLOSED},
+    {"open", CONTROL_LEASES_OPEN},
+};
 
 static const cyaml_schema_field_t control_fields[] = {
     HTTP_LISTEN_FIELD("listen", struct control_config, listen),
@@ -18,6 +24,11 @@ static const cyaml_schema_field_t control_fields[] = {
     TEXT(issuer, struct control_config, CYAML_FLAG_OPTIONAL),
     CYAML_FIELD_UINT("token_lifetime_s", CYAML_FLAG_OPTIONAL, struct control_config,
                      token_lifetime_s),
+    CYAML_FIELD_UINT("stream_limit", CYAML_FLAG_OPTIONAL, struct control_config, stream_limit),
+    BUS_CONFIG_FIELDS(struct control_config, bus),
+    CYAML_FIELD_ENUM("leases_fail", CYAML_FLAG_OPTIONAL, struct control_config, leases_fail,
+                     control_fails, ARRAY_LEN(control_fails)),
+    TEXT(edge_credential_file, struct control_config, CYAML_FLAG_OPTIONAL),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct control_config, workers),
     HTTP_ACCESS_LOG_FIELD("access_log", struct control_config, access_log),
     CYAML_FIELD_END,
@@ -62,6 +73,11 @@ int control_config_check(const void *config, struct err *err)
          c->token_lifetime_s > CONTROL_TOKEN_LIFETIME_S_MAX))
         r = err_set(err, -EINVAL, "token_lifetime_s: %u is not from %d to %d", c->token_lifetime_s,
                     CONTROL_TOKEN_LIFETIME_S_MIN, CONTROL_TOKEN_LIFETIME_S_MAX);
+    if (r == 0 && c->stream_limit > LEASE_LIMIT_MAX)
+        r = err_set(err, -EINVAL, "stream_limit: %u is more than %d", c->stream_limit,
+                    LEASE_LIMIT_MAX);
+    if (r == 0)
+        r = bus_config_check(&c->bus, err);
     if (r < 0)
         return r;
     struct live *l = NULL;

@@ -7,11 +7,15 @@
  * Errors:  -errno and a sentence in err.
  * Units:   seconds. */
 #pragma once
+#include "bus/bus_config.h"
 #include "http/http_config.h"
 
 #define CONTROL_TOKEN_LIFETIME_S     (6 * 3600)
 #define CONTROL_TOKEN_LIFETIME_S_MIN 60
 #define CONTROL_TOKEN_LIFETIME_S_MAX (7 * 24 * 3600)
+#define CONTROL_STREAM_LIMIT         2
+
+enum control_leases_fail { CONTROL_LEASES_CLOSED, CONTROL_LEASES_OPEN };
 
 struct control_config {
     struct http_listen_config listen;
@@ -23,8 +27,12 @@ struct control_config {
     char *admin_credential_file;
     char *web_folder;
     char *issuer;
-    uint32_t token_lifetime_s; /* 0: CONTROL_TOKEN_LIFETIME_S */
-    uint32_t workers;          /* 0: one per core */
+    uint32_t token_lifetime_s;  /* 0: CONTROL_TOKEN_LIFETIME_S */
+    uint32_t workers;           /* 0: one per core */
+    uint32_t stream_limit;      /* 0: CONTROL_STREAM_LIMIT */
+    struct bus_config bus;      /* NULL redis: leases are in this process's memory */
+    unsigned leases_fail;       /* when Redis is away */
+    char *edge_credential_file; /* edges that ask about leases here; NULL: none may */
     enum http_access_log access_log;
 };
 

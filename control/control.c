@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/model.h"
+#include "control/stream.h"
 
 #define CONTROL_DB_THREADS 4
 #define CONTROL_BODY_MAX   (UINT64_C(64) << 10)
@@ -22,13 +23,6 @@ struct live *control_live(struct control *c)
 }
 
 /* --- expired sessions ------------------------------------------------------------------------- */
-
-/* One per worker; the first has the timer. */
-struct control_worker {
-    struct control *control;
-    struct loop *loop;
-    struct loop_timer timer;
-};
 
 static void control_purge(void *arg)
 {
@@ -58,18 +52,20 @@ static void control_on_timer(void *arg)
     loop_timer_start(w->loop, &w->timer, CONTROL_PURGE_MS, control_on_timer, w);
 }
 
-static void *control_worker_start(void *arg, struct loop *loop, unsigned index, int *ret_r)
+static int control_worker_open(struct control_worker *w)
 {
-    struct control_worker *w = calloc(1, sizeof *w);
-    if (w == NULL) {
-        *ret_r = -ENOMEM;
-        return NULL;
+    struct control *c = w->control;
+    struct err err = {""};
+    int r;
+    if (c->config->bus.redis != NULL) {
+        const struct bus_redis_options options = bus_config_options(&c->config->bus);
+        r = bus_open_redis(&options, w->loop, &err, &w->bus);
+        if (r < 0)
+            log_error("%s", err.text);
+        return r < 0 ? r : leases_open_redis(w->bus, &w->leases);
     }
-    w->control = arg;
-    w->loop = loop;
-    if (index == 0)
-        loop_timer_start(loop, &w->timer, 0, control_on_timer, w);
-    return w;
+    r = bus_open_local(c->bus_hub, w->loop, &w->bus);
+    return r < 0 ? r : leases_open_local(c->lease_book, w->bus, &w->leases);
 }
 
 static void control_worker_stop(void *arg, void *worker)
@@ -79,7 +75,30 @@ static void control_worker_stop(void *arg, void *worker)
     if (w == NULL)
         return;
     loop_timer_stop(&w->timer);
+    streams_leave(w);
+    leases_close(w->leases);
+    bus_close(w->bus);
     free(w);
+}
+
+static void *control_worker_start(void *arg, struct loop *loop, unsigned index, int *ret_r)
+{
+    struct control_worker *w = calloc(1, sizeof *w);
+    if (w == NULL) {
+        *ret_r = -ENOMEM;
+        return NULL;
+    }
+    w->control = arg;
+    w->loop = loop;
+    int r = control_worker_open(w);
+    if (r < 0) {
+        control_worker_stop(arg, w);
+        *ret_r = r;
+        return NULL;
+    }
+    if (index == 0)
+        loop_timer_start(loop, &w->timer, 0, control_on_timer, w);
+    return w;
 }
 
 /* --- start and stop --------------------------------------------------------------------------- */
@@ -93,6 +112,11 @@ static void control_make_metrics(struct control *c)
                                         "Log-ins by result.", "result=\"failed\"");
     c->playbacks = metrics_counter(c->metrics, "weir_control_playbacks_total",
                                    "Playbacks for which URLs were signed.", "");
+    c->playbacks_over =
+        metrics_counter(c->metrics, "weir_control_playbacks_refused_total",
+                        "Playbacks refused because the user plays as much as they may.", "");
+    c->leases_away = metrics_counter(c->metrics, "weir_control_leases_unanswered_total",
+                                     "Calls to which the leases' backend gave no answer.", "");
     c->work_seconds = metrics_latency(c->metrics, "weir_control_request_seconds",
                                       "From an API request to its answer.", "");
 }
@@ -140,6 +164,10 @@ static int control_make_servers(struct control *c, const struct control_config *
         return r;
     r = api_routes(c);
     if (r == 0)
+        r = playback_routes(c);
+    if (r == 0)
+        r = stream_routes(c);
+    if (r == 0)
         r = http_route_status(c->admin, c->metrics, control_is_ready, c);
     if (r < 0)
         return err_errno(err, r, "adding routes");
@@ -155,8 +183,13 @@ int control_start(const struct control_config *config, struct err *err, struct c
     if (c == NULL)
         return err_set(err, -ENOMEM, "out of memory");
     c->magic = CONTROL_MAGIC;
+    c->config = config;
     (void)pthread_mutex_init(&c->lock, NULL); /* default attributes: cannot fail */
     int r = metrics_new(&c->metrics);
+    if (r == 0)
+        r = bus_hub_new(&c->bus_hub);
+    if (r == 0)
+        r = lease_book_new(&c->lease_book);
     if (r == 0)
         r = pool_new(CONTROL_DB_THREADS, &c->pool);
     if (r == 0)
@@ -178,6 +211,7 @@ int control_start(const struct control_config *config, struct err *err, struct c
     log_info("serving on %s port %u, status on %s port %u", config->listen.address,
              http_server_port(c->server, 0), config->admin_listen.address,
              http_server_port(c->admin, 0));
+    c->config = NULL; /* may change from now on: live has what counts */
     *ret = c;
     return 0;
 }
@@ -223,6 +257,8 @@ struct control *control_stop(struct control *c)
         http_server_drain(c->server, CONTROL_DRAIN_MS);
     http_server_free(c->server);
     http_server_free(c->admin);
+    lease_book_free(c->lease_book);
+    bus_hub_free(c->bus_hub);
     db_close(c->db);
     live_unref(c->live);
     metrics_free(c->metrics);

@@ -19,6 +19,7 @@
 #include "control/live.h"
 #include "db/db.h"
 #include "http/http.h"
+#include "lease/lease.h"
 
 /* Every hash takes a core for a quarter of a second: beyond this many waiting, answer 503. */
 #define CONTROL_PASSWORDS_MAX 64
@@ -34,6 +35,11 @@ struct control {
     struct metric *log_ins;
     struct metric *log_ins_failed;
     struct metric *playbacks;
+    struct metric *playbacks_over;       /* refused: over the limit */
+    struct metric *leases_away;          /* calls that the leases' backend did not answer */
+    const struct control_config *config; /* while starting */
+    struct bus_hub *bus_hub;             /* without a Redis */
+    struct lease_book *lease_book;
     struct metric *work_seconds;
     _Atomic bool db_fails; /* the last operation failed by the database's fault: not ready */
     _Atomic unsigned passwords_waiting;
@@ -45,6 +51,18 @@ struct control {
     struct pool *passwords; /* bcrypt, apart so that it never keeps the rest waiting */
 };
 
+struct stream;
+
+/* One a worker thread; the first has the timer. */
+struct control_worker {
+    struct control *control;
+    struct loop *loop;
+    struct loop_timer timer;
+    struct bus *bus;
+    struct leases *leases;
+    struct stream *streams; /* stream.h */
+};
+
 struct job {
     uint32_t magic;
 #define JOB_MAGIC UINT32_C(0x10bb0b01)
@@ -54,14 +72,21 @@ struct job {
     struct live *live;
     int (*work)(struct job *job);
     bool hashes; /* runs in the passwords' pool */
+    /* What comes behind the work, on the loop; it ends with job_finish. NULL: nothing. */
+    void (*then)(struct job *job);
     uint64_t began_us;
 
     /* What was asked; texts are copies. */
-    json_t *body;  /* NULL: none */
-    char *session; /* the token as sent; NULL: none */
-    char *asset;   /* of the path; NULL: none */
+    json_t *body;   /* NULL: none */
+    char *session;  /* the token as sent; NULL: none */
+    char *asset;    /* of the path; NULL: none */
+    char *playback; /* of the path, or the one that is opened */
     char *cursor;
     unsigned limit;
+
+    /* What the work found. */
+    char *user_id;
+    json_t *video;
 
     /* What is answered. */
     int error;
@@ -84,5 +109,6 @@ struct live *control_live(struct control *c); /* a reference */
  * caller's. */
 MUST_USE int control_run(struct control *c, struct job *job);
 
-/* api.c */
+/* api.c, playback_api.c */
 MUST_USE int api_routes(struct control *c);
+MUST_USE int playback_routes(struct control *c);

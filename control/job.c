@@ -35,6 +35,9 @@ struct job *job_free(struct job *job)
     free(job->session);
     free(job->asset);
     free(job->cursor);
+    free(job->playback);
+    free(job->user_id);
+    json_decref(job->video);
     MAGIC_CLEAR(job);
     free(job);
     return NULL;
@@ -72,14 +75,25 @@ static void job_answer(struct job *job)
     http_reply_json(req, job->status, answer);
 }
 
+void job_finish(struct job *job)
+{
+    ASSERT(job->magic == JOB_MAGIC);
+    if (job->error < 0)
+        fault_of_errno(&job->fault, job->error, "answering a request");
+    job_answer(job);
+    metric_observe(job->control->work_seconds, (double)(clock_mono_us() - job->began_us) / 1e6);
+    job_free(job);
+}
+
 /* Back on the loop. */
 static void job_on_done(void *arg)
 {
     struct job *job = arg;
     ASSERT(job->magic == JOB_MAGIC);
-    job_answer(job);
-    metric_observe(job->control->work_seconds, (double)(clock_mono_us() - job->began_us) / 1e6);
-    job_free(job);
+    if (job->error == 0 && job->then != NULL)
+        job->then(job);
+    else
+        job_finish(job);
 }
 
 /* On a pool thread. */
@@ -97,8 +111,6 @@ static void job_on_pool(void *arg)
         (void)atomic_fetch_sub_explicit(&c->passwords_waiting, 1, memory_order_relaxed);
     bool fails = job->error < 0 && job->error != -EPROTO && job->error != -ENOMEM;
     atomic_store_explicit(&c->db_fails, fails, memory_order_relaxed);
-    if (job->error < 0)
-        fault_of_errno(&job->fault, job->error, "answering a request");
     if (loop_post(job->loop, job_on_done, job) < 0)
         /* Nowhere to free it either: its request belongs to the loop. The client times out. */
         log_error("out of memory: an answer is lost");

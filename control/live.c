@@ -41,6 +41,8 @@ int live_load(const struct control_config *c, struct err *err, struct live **ret
     atomic_init(&l->refs, 1);
     l->edge_url = live_url(c->edge_url);
     l->public_url = live_url(c->public_url);
+    l->stream_limit = c->stream_limit != 0 ? c->stream_limit : CONTROL_STREAM_LIMIT;
+    l->leases_fail_open = c->leases_fail == CONTROL_LEASES_OPEN;
     l->issuer = str_dup(c->issuer != NULL ? str_of(c->issuer) : STR("weir-control"));
     int r = 0;
     if (l->edge_url == NULL || l->issuer == NULL ||
@@ -50,6 +52,8 @@ int live_load(const struct control_config *c, struct err *err, struct live **ret
         r = token_ring_load(c->token_ring_file, &l->ring, err);
     if (r == 0)
         r = live_load_credential(c->admin_credential_file, l->admin_digest, err);
+    if (r == 0 && c->edge_credential_file != NULL)
+        r = secret_load(c->edge_credential_file, &l->edge_secret, err);
     if (r == 0)
         r = web_load(c->web_folder, l->edge_url, str_starts(str_of(l->public_url), STR("https://")),
                      err, &l->web);
@@ -82,6 +86,7 @@ struct live *live_unref(struct live *l)
     if (atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) == 1) {
         token_ring_free(l->ring);
         web_free(l->web);
+        secret_clear(&l->edge_secret);
         free(l->edge_url);
         free(l->public_url);
         free(l->issuer);

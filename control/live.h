@@ -9,6 +9,7 @@
  * Units:   seconds. */
 #pragma once
 #include <stdatomic.h>
+#include "base/secret.h"
 #include "control/config.h"
 #include "control/playback.h"
 #include "control/session.h"
@@ -23,8 +24,11 @@ struct live {
     struct playback_signer signer;
     char *edge_url; /* without a slash at the end */
     char *issuer;
-    char *public_url;                       /* NULL: none */
+    char *public_url;      /* NULL: none */
+    unsigned stream_limit; /* of users who have none of their own */
+    bool leases_fail_open;
     char admin_digest[SESSION_DIGEST_SIZE]; /* of the credential */
+    struct secret edge_secret;              /* size 0: none, and no edge is let in */
 };
 
 MUST_USE int live_load(const struct control_config *config, struct err *err, struct live **ret);

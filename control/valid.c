@@ -3,12 +3,13 @@
 #include <errno.h>
 #include "base/heading.h"
 
-#define VALID_LOCAL_MAX     64
-#define VALID_LABEL_MAX     63
-#define VALID_LANGUAGE_MAX  64
-#define VALID_HEIGHT_MAX    65535
-#define VALID_DURATION_MAX  (INT64_C(1000) * 3600 * 24 * 366 * 10) /* ten years of film */
-#define VALID_JSON_SIZE_MAX ((size_t)64 << 10)
+#define VALID_LOCAL_MAX      64
+#define VALID_LABEL_MAX      63
+#define VALID_LANGUAGE_MAX   64
+#define VALID_HEIGHT_MAX     65535
+#define VALID_DURATION_MAX   (INT64_C(1000) * 3600 * 24 * 366 * 10) /* ten years of film */
+#define VALID_LABEL_SIZE_MAX 256
+#define VALID_JSON_SIZE_MAX  ((size_t)64 << 10)
 
 static bool valid_is_alnum(char c)
 {
@@ -163,6 +164,23 @@ int valid_string(const json_t *object, const char *name, struct str *ret, struct
     if (!json_is_string(value))
         return fault_set(fault, 422, "BODY_INVALID", "\"%s\" is not a string", name);
     *ret = (struct str){json_string_value(value), json_string_length(value)};
+    return 0;
+}
+
+int valid_label(const json_t *object, const char *name, struct str *ret, struct fault *fault)
+{
+    struct str text = STR_NONE;
+    int r = json_object_get(object, name) == NULL ? 0 : valid_string(object, name, &text, fault);
+    if (r < 0)
+        return r;
+    bool good = text.size <= VALID_LABEL_SIZE_MAX;
+    for (size_t i = 0; i < text.size; i++)
+        good = good && (unsigned char)text.data[i] >= 0x20 && text.data[i] != 0x7f;
+    if (!good)
+        return fault_set(fault, 422, "BODY_INVALID",
+                         "\"%s\" is longer than %d bytes, or has control characters", name,
+                         VALID_LABEL_SIZE_MAX);
+    *ret = text;
     return 0;
 }
 

@@ -39,6 +39,10 @@ MUST_USE int valid_members(const json_t *object, const char *const *names, struc
 MUST_USE int valid_string(const json_t *object, const char *name, struct str *ret,
                           struct fault *fault);
 
+/* The same where the member may be absent (STR_NONE): at most 256 bytes, no control characters. */
+MUST_USE int valid_label(const json_t *object, const char *name, struct str *ret,
+                         struct fault *fault);
+
 /* What PUT /api/v1/admin/assets/<asset> says; 422 BODY_INVALID. */
 MUST_USE int valid_video(const json_t *object, struct fault *fault);
 

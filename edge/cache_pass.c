@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "edge/cache_invalidate.h"
 #include "edge/peer.h"
+#include "edge/seen.h"
 
 struct pass_chunk {
     struct pass_chunk *next;
@@ -165,7 +166,7 @@ static void pass_fields(struct pass *p, const struct fetch_head *head)
     http_cache_status_write(STR(CACHE_NAME), &s, &text);
     if (buf_error(&text) == 0)
         http_res_field(p->req, STR("cache-status"), buf_str(&text));
-    http_res_field(p->req, STR("server-timing"), STR("cache;desc=pass"));
+    seen_timed(p->req, SEEN_PASS);
 }
 
 static bool pass_head(struct pass *p, const struct fetch_head *head)

@@ -45,6 +45,7 @@ MUST_USE int cache_request_new(struct http_req *req, const struct route *route,
                                struct cache_request **ret);
 struct cache_request *cache_request_ref(struct cache_request *r);
 struct cache_request *cache_request_unref(struct cache_request *r); /* takes NULL */
+DEFINE_CLEAN(struct cache_request *, cache_request_unref)
 
 struct cache_ask_how {
     const char *method;

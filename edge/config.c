@@ -2,6 +2,7 @@
 #include "edge/edge.h"
 #include <errno.h>
 #include "edge/prefetch.h"
+#include "edge/lease.h"
 
 static const cyaml_schema_field_t edge_fields[] = {
     HTTP_LISTEN_FIELD("listen", struct edge_config, listen),
@@ -14,6 +15,7 @@ static const cyaml_schema_field_t edge_fields[] = {
     CYAML_FIELD_MAPPING("edges", CYAML_FLAG_OPTIONAL, struct edge_config, edges,
                         purge_config_fields),
     CYAML_FIELD_BOOL("ocsp", CYAML_FLAG_OPTIONAL, struct edge_config, ocsp),
+    HTTP_LIMITS_FIELD("limits", struct edge_config, limits),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct edge_config, workers),
     STORE_CONFIG_FIELD("store", struct edge_config, store),
     CYAML_FIELD_SEQUENCE("upstreams", CYAML_FLAG_POINTER, struct edge_config, upstreams,
@@ -25,6 +27,9 @@ static const cyaml_schema_field_t edge_fields[] = {
     RULES_LIST_FIELD("trusted_proxies", struct edge_config, trusted_proxies),
     CYAML_FIELD_MAPPING_PTR("prefetch", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                             struct edge_config, prefetch, prefetch_fields),
+    BUS_CONFIG_FIELDS(struct edge_config, bus),
+    CYAML_FIELD_MAPPING_PTR("lease", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct edge_config,
+                            lease, lease_config_fields),
     CYAML_FIELD_STRING_PTR("records_size", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                            struct edge_config, records_size, 1, 32),
     HTTP_ACCESS_LOG_FIELD("access_log", struct edge_config, access_log),
@@ -102,6 +107,8 @@ int edge_check(const void *config, struct err *err)
     if (r == 0)
         r = purge_check(&c->edges, err);
     if (r == 0)
+        r = http_limits_apply("limits", &c->limits, NULL, err);
+    if (r == 0)
         r = upstream_check(c->upstreams, c->upstreams_count, err);
     if (r == 0)
         r = prefetch_check(c->prefetch, err);
@@ -111,5 +118,7 @@ int edge_check(const void *config, struct err *err)
         r = edge_check_proxies(c, err);
     if (r == 0)
         r = edge_check_geo(c, err);
+    if (r == 0)
+        r = lease_config_check(c, err);
     return r < 0 ? r : edge_check_join(c, err);
 }

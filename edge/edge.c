@@ -11,12 +11,15 @@
 #include "edge/live.h"
 #include "edge/notice.h"
 #include "edge/ocsp.h"
+#include "edge/lease.h"
 #include "edge/once.h"
 #include "edge/prefetch.h"
+#include "edge/seen.h"
 #include "edge/spread.h"
 #include "edge/upstream_fetch.h"
 #include "edge/upstream_health.h"
 #include "edge/views.h"
+#include "edge/warm.h"
 #include "store/objects.h"
 
 #define EDGE_DRAIN_MS         10000
@@ -89,6 +92,7 @@ static void edge_worker_stop(void *arg, void *worker)
         return;
     notices_free(w->notices);
     w->seat = spread_leave(w->edge->spread, w->seat);
+    warm_worker_stop(w->edge->warm, w);
     prefetch_worker_free(w->prefetch);
     if (w->store != NULL)
         fills_abandon(w);
@@ -107,6 +111,8 @@ static void edge_worker_stop(void *arg, void *worker)
     store_worker_free(w->store);
     gate_free(w->gate);
     live_unref(w->live);
+    seen_worker_free(w->seen);
+    lease_desk_free(w->leases);
     free(w);
 }
 
@@ -134,6 +140,10 @@ static int edge_worker_open(struct edge_worker *w)
         r = upstream_worker_new(w, &w->upstreams);
     if (r == 0)
         r = gate_new(w->edge, &w->gate);
+    if (r == 0)
+        r = seen_worker_new(w, &w->seen);
+    if (r == 0)
+        r = lease_desk_new(w->edge->leases, w, &w->leases);
     if (r == 0)
         r = assets_new(w, &w->assets);
     if (r == 0)
@@ -167,6 +177,8 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
         r = ocsp_new(w, &w->ocsp);
         w->edge->ocsp_worker = w;
     }
+    if (r == 0 && index == 0)
+        warm_worker_start(w->edge->warm, w);
     if (r == 0)
         return w;
     edge_worker_stop(arg, w);
@@ -212,6 +224,10 @@ static int edge_open_admin(struct edge *e, struct err *err)
         r = http_route_status(e->admin, e->registry, NULL, NULL);
         if (r == 0)
             r = purge_route(e->purge, e->admin);
+        if (r == 0)
+            r = seen_admin(e);
+        if (r == 0)
+            r = warm_route(e->warm, e->admin);
         if (r < 0)
             (void)err_errno(err, r, "adding routes");
     }
@@ -244,9 +260,12 @@ static int edge_open_server(struct edge *e, struct err *err)
         .metric_prefix = "weir_edge",
         .worker_start = edge_worker_start,
         .worker_stop = edge_worker_stop,
+        .request_done = seen_done,
         .arg = e,
     };
-    int r = http_server_new(&options, err, &e->server);
+    int r = http_limits_apply("limits", &config->limits, &options, err);
+    if (r == 0)
+        r = http_server_new(&options, err, &e->server);
     if (r < 0)
         return r;
     r = http_route(e->server, HTTP_GET | HTTP_OPTIONS | EDGE_UNSAFE, "/", edge_serve, e);
@@ -286,6 +305,8 @@ static int edge_open(struct edge *e, struct err *err)
         r = once_new(&e->once);
     if (r == 0)
         r = spread_new(&e->spread);
+    if (r == 0)
+        r = seen_new(e, &e->seen);
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
@@ -293,7 +314,9 @@ static int edge_open(struct edge *e, struct err *err)
     r = prefetch_new(config->prefetch, e->registry, &e->prefetch);
     if (r < 0)
         return err_errno(err, r, "starting");
-    r = edge_open_store(e, err);
+    r = warm_new(e, err, &e->warm);
+    if (r == 0)
+        r = edge_open_store(e, err);
     if (r == 0) {
         r = cache_new(e, &e->cache);
         if (r < 0)
@@ -301,6 +324,8 @@ static int edge_open(struct edge *e, struct err *err)
     }
     if (r == 0)
         r = purge_open(e, err, &e->purge);
+    if (r == 0)
+        r = lease_hub_new(e, err, &e->leases);
     if (r == 0)
         r = edge_open_server(e, err);
     if (r == 0)
@@ -325,6 +350,14 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
              (unsigned)edge_port(e));
     *ret = e;
     return 0;
+}
+
+void edge_yield(struct edge *e)
+{
+    ASSERT(e->magic == EDGE_MAGIC);
+    purge_stop(e->purge); /* the new process takes them; its marks are seen here, too */
+    objects_yield(e->objects);
+    store_yield(e->store);
 }
 
 uint16_t edge_port(const struct edge *e)
@@ -367,8 +400,11 @@ void edge_stop(struct edge *e)
     http_server_free(e->admin);
     http_server_free(e->server);
     prefetch_free(e->prefetch);
+    warm_free(e->warm);
     purge_free(e->purge);
+    lease_hub_free(e->leases);
     fills_free(e->fills);
+    seen_free(e->seen);
     cache_free(e->cache);
     objects_close(e->objects);
     store_close(e->store);

@@ -15,10 +15,12 @@
 #include "base/config.h"
 #include "base/metrics.h"
 #include "edge/purge.h"
+#include "bus/bus_config.h"
 #include "edge/route.h"
 #include "edge/upstream.h"
 #include "fetch/fetch.h"
 #include "http/http_config.h"
+#include "http/http_limits_config.h"
 #include "media/title.h"
 #include "store/store_config.h"
 #include "token/token.h"
@@ -36,6 +38,7 @@ struct edge_config {
     char *admin_credential_file;            /* opens what changes something there; NULL: open */
     struct purge_config edges;              /* the others, which purges are spread to */
     bool ocsp;                              /* the edge asks for OCSP answers by itself */
+    struct http_limits_config limits;
     unsigned workers;
     struct store_config store;
     struct upstream_config *upstreams;
@@ -45,6 +48,8 @@ struct edge_config {
     char *geo_file;         /* MaxMind DB; NULL: no place is known */
     char **trusted_proxies; /* prefixes: their X-Forwarded-For is believed */
     unsigned trusted_proxies_count;
+    struct bus_config bus;
+    struct lease_config *lease;       /* NULL: sessions are not looked at */
     struct prefetch_config *prefetch; /* NULL: nothing is fetched ahead */
     char *records_size;               /* of what is known of URLs, on disk; NULL: 1G */
     enum http_access_log access_log;
@@ -82,7 +87,13 @@ struct spread_seat;
 struct prefetch;
 struct prefetch_worker;
 struct upstream_health;
+struct seen;
+struct seen_worker;
+struct lease_config;
+struct lease_hub;
+struct lease_desk;
 struct upstream_worker;
+struct warm;
 
 struct edge {
     uint32_t magic;
@@ -102,8 +113,11 @@ struct edge {
     struct objects *objects; /* what is known of URLs, and what was purged */
     struct purge *purge;
     struct fills *fills;
+    struct seen *seen;
+    struct lease_hub *leases;
     struct cache *cache;
     struct prefetch *prefetch; /* NULL: not wanted */
+    struct warm *warm;
     struct http_server *server;
     struct edge_worker *ocsp_worker; /* NULL: answers are not asked for */
     struct http_server *admin;
@@ -119,11 +133,13 @@ struct edge_worker {
     unsigned live_generation;
     struct upstream_health *health; /* the first worker's */
     struct gate *gate;
+    struct lease_desk *leases;
     struct assets *assets;
     struct before *before;
     struct views *views;
     struct spread_seat *seat;
     struct notices *notices; /* the first worker's */
+    struct seen_worker *seen;
     struct cache_worker *cache;
     struct prefetch_worker *prefetch; /* NULL: not wanted */
     unsigned loads;                   /* under way: load.h. The worker stops when there are none */
@@ -135,6 +151,8 @@ MUST_USE int edge_start(const struct edge_config *config, struct err *err, struc
  * geo file; the rest needs a restart. On an error all stays as it was. */
 MUST_USE int edge_reload(struct edge *e, const struct edge_config *config, struct err *err);
 void edge_stop(struct edge *e);
+/* Another process is to have the store: this one only reads it, and fetches what it lacks. */
+void edge_yield(struct edge *e);
 uint16_t edge_port(const struct edge *e);
 
 /* What the last reload has read, for this turn of the worker's loop. */

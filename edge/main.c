@@ -16,6 +16,13 @@ static int main_reload(void *state, const void *config, struct err *err)
     return edge_reload(state, config, err); /* what its files hold; the rest needs a restart */
 }
 
+static int main_yield(void *state, struct err *err)
+{
+    (void)err;
+    edge_yield(state);
+    return 0;
+}
+
 static void main_stop(void *state)
 {
     edge_stop(state);
@@ -30,6 +37,7 @@ int main(int argc, char **argv)
         .start = main_start,
         .reload = main_reload,
         .stop = main_stop,
+        .yield = main_yield,
     };
     return daemon_main(argc, argv, &ops);
 }

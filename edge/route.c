@@ -2,6 +2,7 @@
 #include "edge/route.h"
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -16,7 +17,22 @@ struct routes {
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct route_config,     \
                            member, 1, 4096)
 
+static const cyaml_strval_t route_pace_names[] = {
+    {"connection", HTTP_PACE_CONNECTION},
+    {"address", HTTP_PACE_ADDRESS},
+};
+
+static const cyaml_schema_field_t route_pace_fields[] = {
+    CYAML_FIELD_STRING_PTR("rate", CYAML_FLAG_POINTER, struct route_pace_config, rate, 1, 32),
+    CYAML_FIELD_STRING_PTR("burst", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct route_pace_config, burst, 1, 32),
+    CYAML_FIELD_ENUM("by", CYAML_FLAG_OPTIONAL, struct route_pace_config, by, route_pace_names,
+                     ARRAY_LEN(route_pace_names)),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t route_fields[] = {
+    TEXT_OPTIONAL("name", name),
     TEXT_OPTIONAL("host", host),
     TEXT_OPTIONAL("prefix", prefix),
     CYAML_FIELD_STRING_PTR("upstream", CYAML_FLAG_POINTER, struct route_config, upstream, 1, 64),
@@ -24,6 +40,8 @@ static const cyaml_schema_field_t route_fields[] = {
     RULES_LIST_FIELD("token_audience", struct route_config, token_audience),
     TEXT_OPTIONAL("cookie_domain", cookie_domain),
     RULES_FIELDS(struct route_config, rules),
+    CYAML_FIELD_MAPPING_PTR("pace", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct route_config,
+                            pace, route_pace_fields),
     CYAML_FIELD_MAPPING("cache", CYAML_FLAG_OPTIONAL, struct route_config, cache,
                         cache_config_fields),
     CYAML_FIELD_END,
@@ -35,6 +53,31 @@ const cyaml_schema_value_t route_schema = {
 static struct str route_prefix(const struct route_config *c)
 {
     return c->prefix == NULL ? STR("/") : str_of(c->prefix);
+}
+
+/* A very long one is cut; route_check sees to it that two are not the same then. */
+void route_label(const struct route_config *c, char out[ROUTE_LABEL_SIZE])
+{
+    if (c->name != NULL)
+        (void)snprintf(out, ROUTE_LABEL_SIZE, "%s", c->name);
+    else
+        (void)snprintf(out, ROUTE_LABEL_SIZE, "%s" STR_FMT, c->host != NULL ? c->host : "",
+                       STR_ARG(route_prefix(c)));
+}
+
+static int route_pace_of(const struct route_pace_config *c, struct route_pace *ret, struct err *err)
+{
+    *ret = (struct route_pace){0};
+    if (c == NULL)
+        return 0;
+    struct route_pace pace = {.by = (enum http_pace_by)c->by};
+    if (str_to_size(str_of(c->rate), &pace.rate) < 0 || pace.rate == 0)
+        return err_set(err, -EINVAL, "routes: pace: rate: '%s' is not a size above 0", c->rate);
+    pace.burst = pace.rate;
+    if (c->burst != NULL && str_to_size(str_of(c->burst), &pace.burst) < 0)
+        return err_set(err, -EINVAL, "routes: pace: burst: '%s' is not a size", c->burst);
+    *ret = pace;
+    return 0;
 }
 
 static int route_check_one(const struct route_config *c, struct err *err)
@@ -58,6 +101,9 @@ static int route_check_one(const struct route_config *c, struct err *err)
     if (r < 0)
         return r;
     r = rules_check(&c->rules, err);
+    struct route_pace pace;
+    if (r == 0)
+        r = route_pace_of(c->pace, &pace, err);
     CLEAN(token_ring_free) struct token_ring *ring = NULL;
     if (r == 0 && c->token_ring_file != NULL)
         r = token_ring_load(c->token_ring_file, &ring, err);
@@ -81,6 +127,12 @@ int route_check(const struct route_config *c, unsigned count, struct err *err)
                 return err_set(err, -EINVAL, "routes: two are for host %s and prefix " STR_FMT,
                                c[i].host == NULL ? "(any)" : c[i].host,
                                STR_ARG(route_prefix(&c[i])));
+            char one[ROUTE_LABEL_SIZE], other[ROUTE_LABEL_SIZE];
+            route_label(&c[i], one);
+            route_label(&c[n], other);
+            if (strcasecmp(one, other) == 0)
+                return err_set(err, -EINVAL, "routes: name: metrics would call two of them %s",
+                               one);
         }
     }
     return 0;
@@ -122,7 +174,8 @@ static int routes_add(struct routes *r, const struct route_config *c, struct ups
     int error = cache_rules_of(&c->cache, &one->cache, err);
     if (error < 0)
         return error;
-    return rules_open(&c->rules, err, &one->rules);
+    error = route_pace_of(c->pace, &one->pace, err);
+    return error < 0 ? error : rules_open(&c->rules, err, &one->rules);
 }
 
 int routes_open(const struct route_config *c, unsigned count, struct upstreams *upstreams,
@@ -167,8 +220,7 @@ unsigned routes_count(const struct routes *r)
 
 const struct route *routes_at(const struct routes *r, unsigned index)
 {
-    ASSERT(r->magic == ROUTES_MAGIC);
-    ASSERT(index < r->count);
+    ASSERT(r->magic == ROUTES_MAGIC && index < r->count);
     return &r->list[index];
 }
 

@@ -17,7 +17,14 @@
 
 #define ROUTES_MAX 256
 
+struct route_pace_config {
+    char *rate;  /* bytes a second */
+    char *burst; /* NULL: as much as a second's */
+    unsigned by; /* enum http_pace_by */
+};
+
 struct route_config {
+    char *name;            /* what metrics call it; NULL: its host and prefix */
     char *host;            /* NULL: any; "*.example.org": all below */
     char *prefix;          /* of the path; NULL: "/" */
     char *upstream;        /* its name */
@@ -26,14 +33,20 @@ struct route_config {
     unsigned token_audience_count;
     char *cookie_domain; /* of renewed tokens' cookies; NULL: the host that was asked */
     struct rules_config rules;
+    struct route_pace_config *pace; /* NULL: as fast as it goes */
     struct cache_config cache;
 };
 
 struct route {
     const struct route_config *config;
+    unsigned index; /* below routes_count */
     struct upstream *upstream;
     struct rules *rules;
-    unsigned index; /* of its key ring in struct live */
+    struct route_pace {
+        uint64_t rate; /* 0: none */
+        uint64_t burst;
+        enum http_pace_by by;
+    } pace;
     struct cache_rules cache;
 };
 
@@ -46,6 +59,10 @@ MUST_USE int routes_open(const struct route_config *c, unsigned count, struct up
 struct routes *routes_free(struct routes *r);
 unsigned routes_count(const struct routes *r);
 const struct route *routes_at(const struct routes *r, unsigned index);
+
+/* What metrics call it: no two routes of one configuration have the same. */
+#define ROUTE_LABEL_SIZE 128
+void route_label(const struct route_config *c, char out[ROUTE_LABEL_SIZE]);
 
 /* authority: as sent, with or without a port. NULL: nobody answers for it. */
 const struct route *route_find(const struct routes *r, struct str authority, struct str path);

@@ -11,6 +11,7 @@
 #include "edge/before.h"
 #include "edge/fill.h"
 #include "edge/prefetch.h"
+#include "edge/seen.h"
 #include "edge/views.h"
 #include "media/view.h"
 
@@ -86,10 +87,11 @@ static void op_count(const struct serve_op *op, struct metric *m)
         metric_add(m, 1);
 }
 
-static void op_reply_blob(struct serve_op *op, struct rbuf *blob, const char *tier)
+static void op_reply_blob(struct serve_op *op, struct rbuf *blob, enum seen_tier tier)
 {
-    http_res_header(op->req, "cache-status", "weir-edge; hit; detail=%s", tier);
-    http_res_header(op->req, "server-timing", "cache;desc=%s", tier);
+    http_res_header(op->req, "cache-status", "weir-edge; hit; detail=%s",
+                    tier == SEEN_RAM ? "ram" : "disk");
+    seen_timed(op->req, tier);
     struct http_entity e = {.body = blob};
     op_reply(op, &op->blob, &e);
     op_free(op);
@@ -132,7 +134,7 @@ static void op_on_fill(void *arg)
     op->replied = true; /* from here op is the response's source: op_source_close frees it */
     http_res_header(op->req, "cache-status", "weir-edge; fwd=miss; fwd-status=200; stored%s",
                     op->collapsed ? "; collapsed" : "");
-    http_res_header(op->req, "server-timing", "cache;desc=miss");
+    seen_timed(op->req, op->collapsed ? SEEN_COLLAPSED : SEEN_MISS);
     struct http_entity e = {.source_ops = &ops, .source = op, .size = size};
     op_reply(op, &op->blob, &e);
 }
@@ -144,7 +146,7 @@ static void op_on_get(void *arg, int res, struct rbuf *blob)
     struct edge *e = w->edge;
     if (res == 0) {
         op_count(op, e->metrics.hits_disk);
-        op_reply_blob(op, blob, "disk");
+        op_reply_blob(op, blob, SEEN_DISK);
         return;
     }
     if (res != -ENOENT)
@@ -161,7 +163,7 @@ static void op_on_get(void *arg, int res, struct rbuf *blob)
     CLEAN(rbuf_unref) struct rbuf *whole = r == 0 ? fill_blob(op->fill) : NULL;
     if (whole != NULL) {
         op_count(op, e->metrics.hits_ram);
-        op_reply_blob(op, whole, "ram");
+        op_reply_blob(op, whole, SEEN_RAM);
         return;
     }
     if (r == 0) {
@@ -182,7 +184,7 @@ static void op_get_blob(struct serve_op *op)
         return;
     }
     op_count(op, w->edge->metrics.hits_ram);
-    op_reply_blob(op, hot, "ram");
+    op_reply_blob(op, hot, SEEN_RAM);
 }
 
 /* --- views ------------------------------------------------------------------------------------ */
@@ -218,6 +220,7 @@ static void op_reply_view(struct serve_op *op, const struct asset *asset)
         metric_add(w->edge->metrics.views, 1);
     uint64_t age_ms = asset->checked_ms == 0 ? 0 : clock_mono_ms() - asset->checked_ms;
     http_res_header(op->req, "age", "%llu", (unsigned long long)(age_ms / 1000));
+    seen_timed(op->req, asset->stale ? SEEN_STALE : SEEN_VIEW);
     http_res_header(op->req, "cache-status", "weir-edge; hit%s",
                     asset->stale ? "; detail=stale" : "");
     struct http_entity e = {.body = v.text};
@@ -328,6 +331,7 @@ void serve_weir(struct http_req *req, const struct route *route, const struct ga
     op->height_max = pass->claims == NULL ? 0 : pass->claims->height_max;
     op->is_private = pass->by_cookie;
     int r = op_route(op, buf_str(&pass->path), pass->claims);
+    seen_asset(req, str_of(op->asset));
     if (r == -EACCES) {
         metric_add(w->edge->metrics.refused_scope, 1);
         serve_refuse(req, "TOKEN_SCOPE", "the signed URL does not cover this path");

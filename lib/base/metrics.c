@@ -172,6 +172,17 @@ uint64_t metric_value(const struct metric *c)
     return c == NULL ? 0 : (uint64_t)atomic_load_explicit(&c->value, memory_order_relaxed);
 }
 
+uint64_t metrics_sum(struct metrics *m, const char *name, const char *label)
+{
+    uint64_t sum = 0;
+    (void)pthread_mutex_lock(&m->lock);
+    for (const struct metric *x = m->first; x != NULL; x = x->next)
+        if (strcmp(x->name, name) == 0 && strstr(x->labels, label) != NULL)
+            sum += metric_value(x);
+    (void)pthread_mutex_unlock(&m->lock);
+    return sum;
+}
+
 /* name_suffix{labels,extra} */
 static void metric_put_name(const struct metric *x, const char *suffix, const char *extra,
                             struct buf *out)

@@ -41,4 +41,8 @@ void metric_change(struct metric *g, int64_t by);
 void metric_observe(struct metric *h, double value);
 uint64_t metric_value(const struct metric *c); /* for tests and status pages; 0 for NULL */
 
+/* Of all counters and gauges of that name whose labels contain label ("": of all). For status
+ * pages: it walks the registry. */
+uint64_t metrics_sum(struct metrics *m, const char *name, const char *label);
+
 void metrics_render(struct metrics *m, struct buf *out);

@@ -2,16 +2,25 @@
 #include "http/daemon.h"
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "http/daemon_takeover.h"
+#include "http/http.h"
+#include "http/http_inherit.h"
 
 enum { DAEMON_EXIT_OK = 0, DAEMON_EXIT_FAILED = 1, DAEMON_EXIT_USAGE = 2 };
-#define DAEMON_PARSED (-1) /* daemon_parse: no exit code, go on */
+#define DAEMON_PARSED    (-1)   /* daemon_parse: no exit code, go on */
+#define DAEMON_CHECK_MS  60000  /* for a new process to read its configuration */
+#define DAEMON_START_MS  120000 /* ... and to start: a store may have to be looked through */
+#define DAEMON_LINGER_MS 600000 /* for the last answers of a process that was taken over */
 
 struct daemon_args {
     const char *config_file;
@@ -68,6 +77,16 @@ static int daemon_parse(int argc, char **argv, const char *name, struct daemon_a
     return DAEMON_PARSED;
 }
 
+struct daemon {
+    const struct daemon_ops *ops;
+    const char *file;
+    char **argv;
+    char program[PATH_MAX]; /* as it was started: an update puts a new one there */
+    sigset_t signals;
+    void *config;
+    void *state; /* NULL: not serving */
+};
+
 static int daemon_load(const struct daemon_ops *ops, const char *file, void **ret_config,
                        struct err *err)
 {
@@ -91,6 +110,7 @@ static void daemon_block_signals(sigset_t *set)
     (void)sigaddset(set, SIGHUP);
     (void)sigaddset(set, SIGTERM);
     (void)sigaddset(set, SIGINT);
+    (void)sigaddset(set, SIGUSR2);
     /* Before any thread is made: they all inherit it, and the signals wait for the main thread. */
     (void)pthread_sigmask(SIG_BLOCK, set, NULL);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -141,23 +161,170 @@ static void daemon_reload(const struct daemon_ops *ops, const char *file, void *
     (void)sd_notify(0, "READY=1");
 }
 
-static void daemon_serve(const struct daemon_ops *ops, const char *file, const sigset_t *signals,
-                         void *state)
+static void daemon_beat(void)
+{
+    if (daemon_watchdog_us() > 0)
+        (void)sd_notify(0, "WATCHDOG=1");
+}
+
+/* With what the file says now, or, if that will not do, with what was good before. */
+static int daemon_start_again(struct daemon *d, struct err *err)
+{
+    void *fresh = NULL;
+    int r = daemon_load(d->ops, d->file, &fresh, err);
+    if (r == 0)
+        r = d->ops->start(fresh, err, &d->state);
+    if (r == 0) {
+        config_free(d->ops->schema, d->config);
+        d->config = fresh;
+        return 0;
+    }
+    config_free(d->ops->schema, fresh);
+    return d->ops->start(d->config, err, &d->state);
+}
+
+/* The new process has not come up after this one had let go of things: it begins anew, with the
+ * listening sockets that it has. */
+static void daemon_resume(struct daemon *d)
+{
+    struct err err = {{0}};
+    http_inherit_keep(true);
+    if (d->state != NULL)
+        d->ops->stop(d->state);
+    d->state = NULL;
+    int r = daemon_start_again(d, &err);
+    http_inherit_keep(false);
+    http_inherit_discard();
+    if (r < 0)
+        log_error("serving cannot go on: %s", err.text);
+    else
+        log_info("serving again");
+}
+
+static int daemon_let_go(struct daemon *d, struct err *err)
+{
+    if (d->ops->yield != NULL)
+        return d->ops->yield(d->state, err);
+    http_inherit_keep(true);
+    d->ops->stop(d->state);
+    http_inherit_keep(false);
+    d->state = NULL;
+    return 0;
+}
+
+/* True: another process is in our place. */
+static bool daemon_hand_over(struct daemon *d)
+{
+    struct takeover t = {.fd = -1};
+    struct err err = {{0}};
+    bool has_let_go = false;
+    log_info("starting %s to take over", d->program);
+    int r = takeover_spawn(&t, d->program, d->argv, &err);
+    if (r == 0)
+        r = takeover_wait(&t, 'c', DAEMON_CHECK_MS, daemon_beat, &d->signals, &err);
+    uint64_t begun_ms = clock_mono_ms();
+    if (r == 0) {
+        r = daemon_let_go(d, &err);
+        has_let_go = true;
+    }
+    if (r == 0) {
+        r = takeover_go(&t);
+        if (r < 0)
+            (void)err_errno(&err, r, "speaking to the new process");
+    }
+    if (r == 0)
+        r = takeover_wait(&t, 'r', DAEMON_START_MS, daemon_beat, &d->signals, &err);
+    if (r == 0) {
+        log_info("process %d has taken over, %llu ms behind the store", (int)t.pid,
+                 (unsigned long long)(clock_mono_ms() - begun_ms));
+        (void)sd_notifyf(0, "MAINPID=%d", (int)t.pid);
+        (void)base_close(t.fd);
+        return true;
+    }
+    takeover_kill(&t);
+    log_error("not taken over: %s", err.text);
+    if (has_let_go)
+        daemon_resume(d);
+    return false;
+}
+
+/* True: taken over. */
+static bool daemon_serve(struct daemon *d)
 {
     uint64_t watchdog_us = daemon_watchdog_us();
     (void)sd_notify(0, "READY=1");
-    log_info("%s %s is ready", ops->name, WEIR_VERSION);
-    for (;;) {
-        int signal = daemon_wait(signals, watchdog_us);
+    log_info("%s %s is ready", d->ops->name, WEIR_VERSION);
+    while (d->state != NULL) {
+        int signal = daemon_wait(&d->signals, watchdog_us);
         if (watchdog_us > 0)
             (void)sd_notify(0, "WATCHDOG=1");
         if (signal == SIGHUP)
-            daemon_reload(ops, file, state);
-        else if (signal != 0)
+            daemon_reload(d->ops, d->file, d->state);
+        else if (signal == SIGUSR2 && daemon_hand_over(d))
+            return true;
+        else if (signal == SIGTERM || signal == SIGINT)
             break;
     }
     (void)sd_notify(0, "STOPPING=1");
-    log_info("%s is stopping", ops->name);
+    log_info("%s is stopping", d->ops->name);
+    return false;
+}
+
+/* Whoever starts a daemon seldom knows how many connections it will have. */
+static void daemon_raise_limits(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_warn("the limit of descriptors could not be raised");
+}
+
+static void daemon_find_program(struct daemon *d, const char *name)
+{
+    ssize_t n = readlink("/proc/self/exe", d->program, sizeof d->program - 1);
+    if (n < 0)
+        (void)snprintf(d->program, sizeof d->program, "%s", name); /* by the path that was typed */
+    else
+        d->program[n] = '\0';
+}
+
+/* 0, or an error's sentence has been told. */
+static int daemon_start(struct daemon *d)
+{
+    struct err err = {{0}};
+    int fd = -1;
+    daemon_block_signals(&d->signals);
+    int r = takeover_open(&fd, &err);
+    if (r == 0)
+        r = daemon_load(d->ops, d->file, &d->config, &err);
+    if (r == 0) {
+        takeover_checked(fd);
+        r = d->ops->start(d->config, &err, &d->state);
+    }
+    if (r < 0) {
+        (void)fprintf(stderr, "%s: %s\n", d->ops->name, err.text);
+        takeover_failed(fd, &err);
+        return r;
+    }
+    http_inherit_discard();
+    takeover_ready(fd);
+    return 0;
+}
+
+static int daemon_check(const struct daemon_ops *ops, const char *file)
+{
+    struct err err = {{0}};
+    void *config = NULL;
+    int r = daemon_load(ops, file, &config, &err);
+    config_free(ops->schema, config);
+    if (r < 0) {
+        (void)fprintf(stderr, "%s: %s\n", ops->name, err.text);
+        return DAEMON_EXIT_FAILED;
+    }
+    (void)printf("%s: %s is valid\n", ops->name, file);
+    return DAEMON_EXIT_OK;
 }
 
 int daemon_main(int argc, char **argv, const struct daemon_ops *ops)
@@ -170,27 +337,21 @@ int daemon_main(int argc, char **argv, const struct daemon_ops *ops)
     if (exit_code != DAEMON_PARSED)
         return exit_code;
     log_init(ops->name, args.is_verbose ? LOG_DEBUG : LOG_INFO);
-    struct err err = {{0}};
-    void *config = NULL;
-    void *state = NULL;
-    int r = daemon_load(ops, args.config_file, &config, &err);
-    if (r == 0 && args.is_check) {
-        (void)printf("%s: %s is valid\n", ops->name, args.config_file);
-        config_free(ops->schema, config);
-        return DAEMON_EXIT_OK;
-    }
-    sigset_t signals;
-    if (r == 0) {
-        daemon_block_signals(&signals);
-        r = ops->start(config, &err, &state);
-    }
-    if (r < 0) {
-        (void)fprintf(stderr, "%s: %s\n", ops->name, err.text);
-        config_free(ops->schema, config);
+    if (args.is_check)
+        return daemon_check(ops, args.config_file);
+    daemon_raise_limits();
+    struct daemon d = {.ops = ops, .file = args.config_file, .argv = argv};
+    daemon_find_program(&d, argv[0]);
+    if (daemon_start(&d) < 0) {
+        config_free(ops->schema, d.config);
         return DAEMON_EXIT_FAILED;
     }
-    daemon_serve(ops, args.config_file, &signals, state);
-    ops->stop(state);
-    config_free(ops->schema, config);
-    return DAEMON_EXIT_OK;
+    bool is_taken_over = daemon_serve(&d);
+    if (is_taken_over) /* there is time then: another serves */
+        http_server_linger(DAEMON_LINGER_MS);
+    exit_code = d.state == NULL && !is_taken_over ? DAEMON_EXIT_FAILED : DAEMON_EXIT_OK;
+    if (d.state != NULL)
+        ops->stop(d.state);
+    config_free(ops->schema, d.config);
+    return exit_code;
 }

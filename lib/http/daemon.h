@@ -21,8 +21,16 @@ struct daemon_ops {
      * call: take what changes. After an error the daemon goes on as it was. */
     int (*reload)(void *state, const void *config, struct err *err);
     void (*stop)(void *state); /* SIGTERM, SIGINT: drains */
+    /* SIGUSR2: a new process is about to start in this one's place. Lets go of what only one
+     * process may hold (a store), and goes on serving what it can without. NULL: there is no such
+     * way; the daemon is stopped before the new one starts, and connections wait meanwhile. */
+    int (*yield)(void *state, struct err *err);
 };
 
-/* NAME --config FILE [--check] [--verbose] | --version | --help. Tells systemd READY, RELOADING and
+/* SIGUSR2 starts the program anew, from where it was started; the new process takes over the
+ * listening sockets, and this one ends once its clients have their answers. If the new one cannot
+ * start, this one serves on. See docs/operations.md.
+ *
+ * NAME --config FILE [--check] [--verbose] | --version | --help. Tells systemd READY, RELOADING and
  * STOPPING (sd_notify) and feeds its watchdog when one is set. */
 int daemon_main(int argc, char **argv, const struct daemon_ops *ops);

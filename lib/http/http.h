@@ -66,13 +66,20 @@ struct http_options {
                               * and four bodies. Beyond it the largest is answered 503 */
     const struct secret *body_secret; /* bodies above 64 KiB need this credential, else 401 before
                                        * they are read; NULL: anyone's are read. HTTP/1 only */
-    uint32_t idle_ms; /* a connection without a request; over HTTP/1 also the time a request
+    uint32_t idle_ms;         /* a connection without a request; over HTTP/1 also the time a request
                               * may take to arrive, body included; and a client that takes nothing
                               * of its answer; 0: 60 s */
-    const struct addr_net *proxies; /* whose X-Forwarded-For is believed: http_req_peer is who they
-                                     * say then. Lent while the server lives; NULL: nobody's */
+    uint32_t head_ms;         /* a request's head, or a TLS handshake, that takes longer ends the
+                               * connection; 0: 15 s */
+    uint32_t header_size_max; /* of a request's head; a larger one is answered 431; 0: 32 KiB */
+    uint32_t connections_max; /* of all workers; beyond it idle ones go, or new ones are refused;
+                               * 0: seven eighths of the descriptors that the process may have */
+    uint32_t connections_per_address; /* beyond it new ones are refused; a /64 of IPv6 is one
+                                       * address; 0: no limit */
+    const struct addr_net *proxies;   /* whose X-Forwarded-For is believed: http_req_peer is who
+                                       * they say then. Lent while the server lives; NULL: nobody's */
     unsigned proxies_count;
-    const char *server_name; /* the Server header, and this hop's name in Cache-Status */
+    const char *server_name;          /* the Server header, and this hop's name in Cache-Status */
     enum http_access_log access_log;
     uint32_t ocsp_look_ms;   /* how often OCSP files are looked at; 0: 60 s */
     struct metrics *metrics; /* NULL: none */
@@ -135,8 +142,12 @@ void http_ocsp_ask_clear(struct http_ocsp_ask *ask);
 MUST_USE int http_server_ocsp_set(struct http_server *s, unsigned index, struct str der,
                                   struct err *err);
 
-/* Accepts no more, lets what is under way finish for at most wait_ms. */
+/* Accepts no more, lets what is under way finish for at most wait_ms. Clients are told to go with
+ * their next answer (Connection: close, GOAWAY); those that ask for nothing are let go soon. */
 void http_server_drain(struct http_server *s, uint32_t wait_ms);
+/* Drains of this process that wait at all wait so long, or until SIGTERM or SIGINT is pending: for
+ * one whose place another process has taken. */
+void http_server_linger(uint32_t ms);
 struct http_server *http_server_free(struct http_server *s);
 
 /* --- the request ------------------------------------------------------------------------------ */
@@ -169,6 +180,11 @@ uint64_t http_req_age_us(const struct http_req *req); /* since it came */
 
 /* "Authorization: Bearer X" gives X; STR_NONE otherwise. */
 struct str http_req_bearer(const struct http_req *req);
+
+/* A number of the caller's, not 0, by which its response can be ended: http_cut_marked ends those
+ * of this loop's worker that are not yet out, abruptly, and tells how many. Loop's thread. */
+void http_req_mark(struct http_req *req, uint64_t mark);
+unsigned http_cut_marked(struct http_server *s, struct loop *loop, uint64_t mark);
 
 /* --- the response ----------------------------------------------------------------------------- */
 
@@ -223,3 +239,9 @@ struct http_entity {
  * in every case, also when the request is gone. */
 void http_reply_entity(struct http_req *req, const struct http_entity *e);
 void http_req_wake(struct http_req *req); /* the source has more, or its end */
+
+/* Before http_reply_entity: its body is sent with at most rate bytes a second, the first burst
+ * bytes and what was saved up since apart. What it shares the rate with: all paced answers on its
+ * connection, or all to the client's address; the rate asked for last counts. rate > 0. */
+enum http_pace_by { HTTP_PACE_CONNECTION, HTTP_PACE_ADDRESS };
+void http_res_pace(struct http_req *req, uint64_t rate, uint64_t burst, enum http_pace_by by);

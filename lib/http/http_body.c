@@ -16,6 +16,11 @@
 
 static void http_body_on_proceed(h2o_generator_t *generator, h2o_req_t *h2o);
 
+static void http_body_on_pace(void *arg)
+{
+    http_req_wake(arg);
+}
+
 static uint32_t http_body_piece_size(const struct http_req *req)
 {
     const h2o_req_t *h2o = req->h2o;
@@ -58,6 +63,15 @@ static int http_body_bytes(struct http_req *req, const struct http_part *part, h
     uint64_t left = b->size_known ? part->size - b->part_sent : UINT64_MAX;
     uint64_t offset = part->offset + b->part_sent;
     uint32_t want = (uint32_t)MIN(left, (uint64_t)http_body_piece_size(req));
+    if (req->pace.rate > 0) {
+        uint64_t wait_us = 0;
+        want = (uint32_t)http__pace_ask(req, want, &wait_us);
+        if (want == 0) {
+            loop_timer_start(req->worker->loop, &req->pace.timer, wait_us / 1000 + 1,
+                             http_body_on_pace, req);
+            return -EAGAIN;
+        }
+    }
     if (b->rbuf != NULL) {
         uint32_t size;
         const uint8_t *data = rbuf_data(b->rbuf, &size);
@@ -109,6 +123,8 @@ static int http_body_gather(struct http_req *req, h2o_iovec_t *vecs, size_t *ret
             }
             if (r < 0)
                 break;
+            if (req->pace.rate > 0)
+                http__pace_take(req, vecs[count].len);
             b->part_sent += vecs[count++].len;
             bytes_taken = true;
             continue;
@@ -140,7 +156,6 @@ static void http_body_pump_once(struct http_req *req)
     ASSERT(count > 0 || last);
     if (last)
         b->ended = true;
-    http__seen_first_byte(req);
     http__send(req, vecs, count, last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
 }
 
@@ -154,7 +169,10 @@ static void http_body_pump(struct http_req *req)
     do {
         b->woken = false;
         b->waiting = false;
-        http_body_pump_once(req);
+        if (req->is_cut)
+            http_body_fail(req);
+        else
+            http_body_pump_once(req);
     } while (b->waiting && b->woken); /* a source may wake us from within its read */
     b->pumping = false;
     (void)http_req_unref(req);

@@ -18,16 +18,31 @@
 #define HTTP_BODY_FREE     (64u << 10)
 #define HTTP_BODY_TOTAL    (UINT64_C(256) << 20)
 
-static const char http_guard_unauthorized[] =
-    "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\nwww-authenticate: Bearer\r\n"
-    "content-type: application/json\r\ncontent-length: 94\r\n\r\n"
-    "{\"error\":{\"code\":\"CREDENTIAL_WRONG\",\"message\":\"a large body needs a credential\","
-    "\"details\":{}}}";
-static const char http_guard_busy[] =
-    "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n"
-    "content-type: application/json\r\ncontent-length: 79\r\n\r\n"
-    "{\"error\":{\"code\":\"BUSY\",\"message\":\"too many bodies on their way\",\"details\":{}}}";
+static const struct {
+    unsigned status;
+    struct str answer;
+} http_guard_answers[] = {
+    {401, STR("HTTP/1.1 401 Unauthorized\r\nconnection: close\r\n"
+              "www-authenticate: Bearer\r\n"
+              "content-type: application/json\r\ncontent-length: 94\r\n\r\n"
+              "{\"error\":{\"code\":\"CREDENTIAL_WRONG\","
+              "\"message\":\"a large body needs a credential\",\"details\":{}}}")},
+    {408, STR("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n"
+              "content-type: application/json\r\ncontent-length: 94\r\n\r\n"
+              "{\"error\":{\"code\":\"REQUEST_TIMEOUT\","
+              "\"message\":\"the request did not come in time\",\"details\":{}}}")},
+    {431, STR("HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n"
+              "content-type: application/json\r\ncontent-length: 95\r\n\r\n"
+              "{\"error\":{\"code\":\"HEADERS_TOO_LARGE\","
+              "\"message\":\"the header fields are too large\",\"details\":{}}}")},
+    {503, STR("HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n"
+              "retry-after: 1\r\n"
+              "content-type: application/json\r\ncontent-length: 79\r\n\r\n"
+              "{\"error\":{\"code\":\"BUSY\","
+              "\"message\":\"too many bodies on their way\",\"details\":{}}}")},
+};
 
+/* HTTP/1: what stands in the input buffer: the head, and what is here of the body. */
 static struct str http_guard_input(const struct http_conn *c)
 {
     const h2o_buffer_t *input = c->sock->input;
@@ -42,17 +57,22 @@ static void http_guard_on_written(h2o_socket_t *sock, const char *error)
     h2o_socket_read_start(sock, c->library_read); /* it meets the end, and cleans up */
 }
 
-static void http_guard_refuse(struct http_conn *c, const char *answer, size_t size)
+void http__guard_refuse(struct http_conn *c, unsigned status, enum http_cut why)
 {
+    struct str answer = STR_NONE;
+    for (size_t i = 0; i < ARRAY_LEN(http_guard_answers); i++)
+        if (http_guard_answers[i].status == status)
+            answer = http_guard_answers[i].answer;
+    ASSERT(answer.size > 0);
     c->is_refused = true;
-    metric_add(c->worker->server->figures.cut_total, 1);
+    http__conn_count_cut(c, why);
     c->library_read = c->sock->_cb.read;
-    if (c->library_read == NULL || h2o_socket_is_writing(c->sock)) {
+    if (c->h2 != NULL || c->library_read == NULL || h2o_socket_is_writing(c->sock)) {
         http__conn_cut(c);
         return;
     }
     h2o_socket_read_stop(c->sock);
-    h2o_iovec_t vec = h2o_iovec_init(answer, size);
+    h2o_iovec_t vec = h2o_iovec_init(answer.data, answer.size);
     h2o_socket_write(c->sock, &vec, 1, http_guard_on_written);
 }
 
@@ -99,14 +119,14 @@ static void http_guard_look(struct http_worker *w)
         if (c->is_served)
             continue;
         if (!http_guard_may(c))
-            http_guard_refuse(c, http_guard_unauthorized, sizeof http_guard_unauthorized - 1);
+            http__guard_refuse(c, 401, HTTP_CUT_CREDENTIAL);
         else if (largest == NULL || size > http_guard_input(largest).size)
             largest = c;
     }
     atomic_store_explicit(&w->body_bytes, sum, memory_order_relaxed);
     uint64_t max = w->server->options.body_total_max;
     if (largest != NULL && http_guard_total(w->server) > max)
-        http_guard_refuse(largest, http_guard_busy, sizeof http_guard_busy - 1);
+        http__guard_refuse(largest, 503, HTTP_CUT_BODIES);
 }
 
 static void http_guard_on_timer(void *arg)
@@ -128,7 +148,8 @@ static void http_guard_on_timer(void *arg)
 
 void http__guard_start(struct http_worker *w)
 {
-    if (w->guard_runs || w->stopping)
+    /* Smaller bodies are bounded by the library: its buffers take no more. */
+    if (w->guard_runs || w->stopping || w->server->options.body_size_max <= HTTP_BODY_FREE)
         return;
     w->guard_runs = true;
     loop_timer_start(w->loop, &w->guard_timer, HTTP_GUARD_TURN_MS, http_guard_on_timer, w);

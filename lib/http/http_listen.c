@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each worker has a socket of its own on the same port (SO_REUSEPORT): the kernel spreads the
- * connections, and no worker wakes for another's. */
+ * connections, and no worker wakes for another's. Sockets that another server has left (a process
+ * that is taken over) are taken first, all of them: connections may wait on each. */
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "http/http_inherit.h"
 #include "http/http_priv.h"
 
 #define HTTP_KEEPALIVE_S 60 /* a peer that has vanished while we owe it nothing */
@@ -16,7 +18,15 @@ static int http_listen_set(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
 }
 
-static int http_listen_open(const struct addrinfo *a, bool shared, uint32_t idle_ms, int *ret_fd)
+/* What accepted sockets inherit. No TCP_USER_TIMEOUT: http_watch.c ends those who take nothing, and
+ * the kernel's also ends who takes little, but steadily. */
+static int http_listen_configure(int fd)
+{
+    int r = http_listen_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    return r < 0 ? r : http_listen_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, HTTP_KEEPALIVE_S);
+}
+
+static int http_listen_open(const struct addrinfo *a, bool shared, int *ret_fd)
 {
     CLEAN(base_close) int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
@@ -27,13 +37,7 @@ static int http_listen_open(const struct addrinfo *a, bool shared, uint32_t idle
     if (r == 0 && a->ai_family == AF_INET6)
         r = http_listen_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0); /* "::" takes both families */
     if (r == 0)
-        r = http_listen_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    if (r == 0)
-        r = http_listen_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, HTTP_KEEPALIVE_S);
-    /* A client that takes nothing of its answer: the library has no timeout for writing, the kernel
-     * has. Accepted sockets inherit all of these. */
-    if (r == 0)
-        r = http_listen_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)MIN(idle_ms, 1u << 30));
+        r = http_listen_configure(fd);
     if (r < 0)
         return r;
     if (bind(fd, a->ai_addr, a->ai_addrlen) < 0)
@@ -44,10 +48,10 @@ static int http_listen_open(const struct addrinfo *a, bool shared, uint32_t idle
 }
 
 /* SO_REUSEPORT would let a second daemon of the same user join a port that is taken, silently. */
-static int http_listen_probe(const struct addrinfo *a, uint32_t idle_ms)
+static int http_listen_probe(const struct addrinfo *a)
 {
     CLEAN(base_close) int fd = -1;
-    return http_listen_open(a, false, idle_ms, &fd);
+    return http_listen_open(a, false, &fd);
 }
 
 static int http_listen_port_of(int fd, uint16_t *ret)
@@ -72,40 +76,53 @@ static void http_listen_set_port(struct addrinfo *a, uint16_t port)
         ((struct sockaddr_in *)(void *)a->ai_addr)->sin_port = htons(port);
 }
 
-static int http_listen_bind_all(struct http_listener *l, struct addrinfo *a, uint32_t idle_ms,
-                                int *fds, unsigned count)
+/* fds: *ret_count of them are inherited already; up to count are opened beside them. */
+static int http_listen_bind_all(struct http_listener *l, struct addrinfo *a, unsigned count,
+                                int *fds, unsigned *ret_count)
 {
-    int r = l->options.port == 0 ? 0 : http_listen_probe(a, idle_ms);
-    for (unsigned i = 0; r == 0 && i < count; i++) {
-        r = http_listen_open(a, true, idle_ms, &fds[i]);
-        if (r == 0 && i == 0) {
+    unsigned n = *ret_count;
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < n; i++)
+        r = http_listen_configure(fds[i]);
+    if (n == 0 && l->options.port != 0)
+        r = http_listen_probe(a);
+    while (r == 0) {
+        if (n > 0) {
             r = http_listen_port_of(fds[0], &l->port);
             http_listen_set_port(a, l->port); /* the rest join the first one's */
         }
+        if (r < 0 || n >= count)
+            break;
+        r = http_listen_open(a, true, &fds[n]);
+        if (r == 0)
+            n++;
     }
+    *ret_count = n;
     return r;
 }
 
-int http__listen_bind(struct http_listener *l, uint32_t idle_ms, int *fds, unsigned count,
+int http__listen_bind(struct http_listener *l, unsigned count, int *fds, unsigned *ret_count,
                       struct err *err)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
     struct addrinfo *a = NULL;
+    const struct http_listen *o = &l->options;
     char port_text[8];
-    (void)snprintf(port_text, sizeof port_text, "%u", (unsigned)l->options.port);
-    int gai = getaddrinfo(l->options.address, port_text, &hints, &a);
+    (void)snprintf(port_text, sizeof port_text, "%u", (unsigned)o->port);
+    int gai = getaddrinfo(o->address, port_text, &hints, &a);
     if (gai != 0)
-        return err_set(err, -EINVAL, "listening on %s: %s", l->options.address, gai_strerror(gai));
-    for (unsigned i = 0; i < count; i++)
-        fds[i] = -1;
-    int r = http_listen_bind_all(l, a, idle_ms, fds, count);
+        return err_set(err, -EINVAL, "listening on %s: %s", o->address, gai_strerror(gai));
+    l->place = http_inherit_place(o->address, o->port);
+    unsigned n = http_inherit_take(o->address, o->port, l->place, fds, HTTP_SOCKETS_MAX);
+    int r = http_listen_bind_all(l, a, count, fds, &n);
     freeaddrinfo(a);
-    if (r == 0)
+    if (r == 0) {
+        *ret_count = n;
         return 0;
-    for (unsigned i = 0; i < count; i++)
-        fds[i] = base_close(fds[i]);
-    return err_errno(err, r, "listening on %s port %u", l->options.address,
-                     (unsigned)l->options.port);
+    }
+    while (n > 0)
+        (void)base_close(fds[--n]);
+    return err_errno(err, r, "listening on %s port %u", o->address, (unsigned)o->port);
 }

@@ -15,6 +15,8 @@
 #include <stdatomic.h>
 #include "base/id.h"
 #include "http/http.h"
+#include "http/http_flood.h"
+#include "http/http_limit.h"
 #include "http/http_route.h"
 
 #define HTTP_PEER_SIZE  64         /* a numeric address with its zone */
@@ -22,14 +24,36 @@
 #define HTTP_PIECE_PLAIN                                                                           \
     (512 << 10)               /* HTTP/1 in clear: the kernel copies straight from our buffer */
 #define HTTP_REQ_FREE_MAX 256 /* requests kept for reuse, a worker */
+#define HTTP_IDS_MAX      32  /* made by one system call */
 #define HTTP_LISTENS_MAX  16
 #define HTTP_WORKERS_MAX  256
-#define HTTP_ACCEPTS_MAX  16    /* in one turn, so that connections which stand get theirs */
-#define HTTP_ACCEPT_RETRY 100   /* ms to wait when descriptors have run out */
-#define HTTP_CANCELS_MAX  200   /* requests that a client took back on one connection within: */
-#define HTTP_CANCELS_MS   10000 /* a player that seeks takes back a few; a flood thousands */
+#define HTTP_SOCKETS_MAX  512 /* of a listener */
+#define HTTP_ACCEPTS_MAX  16  /* in one turn, so that connections which stand get theirs */
+#define HTTP_ACCEPT_RETRY 100 /* ms to wait when descriptors have run out */
 
 struct http_worker;
+struct st_h2o_http2_conn_t;
+
+/* Why a connection was ended; the names are in http_conn.c. */
+enum http_cut {
+    HTTP_CUT_RESETS,
+    HTTP_CUT_SETTINGS,
+    HTTP_CUT_PINGS,
+    HTTP_CUT_PRIORITY,
+    HTTP_CUT_DATA,
+    HTTP_CUT_HEADERS,
+    HTTP_CUT_WINDOWS,
+    HTTP_CUT_OTHERS,
+    HTTP_CUT_HANDSHAKE,
+    HTTP_CUT_SLOW_HEAD,
+    HTTP_CUT_SLOW_BODY,
+    HTTP_CUT_STALLED,
+    HTTP_CUT_CREDENTIAL,
+    HTTP_CUT_BODIES,
+    HTTP_CUT_IDLE,
+    HTTP_CUT_ROOM,
+    HTTP_CUT_REASONS
+};
 
 struct tls_set;
 
@@ -43,6 +67,7 @@ struct http_tls { /* of a listener; never changed once it is there */
 struct http_listener {          /* of the server: one address */
     struct http_listen options; /* its strings are ours */
     uint16_t port;              /* as bound */
+    unsigned place;             /* http_inherit.h */
     struct http_tls *tls;       /* NULL: clear text; swapped under server.lock */
 };
 
@@ -52,7 +77,8 @@ struct http_figures {
     struct metric *duration;
     struct metric *connections;
     struct metric *connections_total;
-    struct metric *cut_total;
+    struct metric *cut[HTTP_CUT_REASONS];
+    struct metric *refused_full, *refused_address;
     struct metric *first_byte;
     struct metric *handshakes[2][2]; /* TLS 1.2, 1.3; in full, resumed */
 };
@@ -81,6 +107,8 @@ struct http_server {
     struct pool *tls_pool;        /* reads OCSP files; NULL: no TLS */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* of a worker's state */
+    struct http_limits *limits;
+    atomic_uint connections;
     struct http_server *left_next;
 };
 
@@ -96,22 +124,40 @@ struct http_logger {
 
 struct http_accept { /* of a worker: one listening socket */
     struct http_worker *worker;
-    int fd; /* until it is given to the library */
+    unsigned listener; /* of the server's */
+    int fd;            /* until it is given to the library */
     h2o_socket_t *sock;
     const struct http_tls *tls; /* NULL: clear text */
     h2o_accept_ctx_t ctx;
 };
 
+enum http_conn_state { HTTP_CONN_HANDSHAKE, HTTP_CONN_OPEN };
+
 struct http_conn {
-    struct http_conn *next, *prev;
+    struct http_conn *next, *prev; /* in worker.conns: the last used first */
     struct http_worker *worker;
-    const struct http_accept *accept;
+    struct http_accept *accept;
     h2o_socket_t *sock;
-    uint64_t cancels_since_ms;
-    unsigned cancels;
+    enum http_conn_state state;
     bool is_served, is_refused; /* http_guard.c */
     bool is_asked;              /* it has had a request: http_seen.c */
-    h2o_socket_cb library_read;
+    bool is_rehooked;           /* in worker.rehook */
+    bool in_reset;              /* the client's RST_STREAM is being handled */
+    bool h2_prefaced;
+    bool is_told;      /* that it is to go: http_worker.c */
+    bool is_idle;      /* counted in worker.idle */
+    unsigned requests; /* under way, as handlers see them */
+    struct http_conn *rehook_next;
+    h2o_socket_cb library_read;     /* http_guard.c */
+    struct st_h2o_http2_conn_t *h2; /* NULL: HTTP/1 */
+    ssize_t (*h2_expect)(struct st_h2o_http2_conn_t *conn, const uint8_t *src, size_t size,
+                         const char **why); /* the library's */
+    uint64_t idle_ms;                       /* since then without a request, or in its handshake */
+    uint64_t partial_ms, partial_mark;      /* http_watch.c */
+    uint64_t cut_ms;                        /* since then it is to go; 0: no */
+    struct http_limit *address;             /* NULL: not counted */
+    struct http_bucket bucket;              /* of paced answers */
+    struct http_flood flood;
 };
 
 enum http_worker_state {
@@ -133,17 +179,27 @@ struct http_worker {
     void *user; /* options.worker_start's */
     h2o_context_t ctx;
     bool ctx_made;
-    struct http_accept accepts[HTTP_LISTENS_MAX];
+    struct http_accept *accepts; /* one a listener, or more: those that were inherited */
+    unsigned accepts_count;
     struct loop_timer accept_retry;
-    struct http_conn *conns;
-    struct http_req *active; /* those the library still knows */
+    struct http_conn *conns, *conns_last;
+    atomic_uint idle;          /* connections without a request, which may go when room is needed */
+    struct http_conn *reading; /* the library reads from it now; NULL: it is gone */
+    struct http_conn *rehook;  /* those whose callback is to be ours again */
+    struct loop_timer rehook_timer;
+    h2o_socket_cb http1_read; /* the library's; learnt from the first connection */
+    struct http_req *active;  /* those the library still knows */
     struct http_req *free;
     unsigned free_count;
-    unsigned live; /* requests with references */
+    unsigned live;     /* requests with references */
+    unsigned ids_left; /* of ids, for requests that bring none */
+    uint8_t ids[HTTP_IDS_MAX][ID_SIZE];
     struct loop_timer drain_timer;
     struct loop_timer guard_timer;
     struct loop_timer tls_timer;
     bool guard_runs;
+    struct loop_timer watch_timer;
+    bool watch_runs;
     _Atomic uint64_t body_bytes; /* of bodies that are here, or coming */
     uint64_t flush_until_ms;     /* what is answered at the stop goes out until then */
     atomic_bool draining;
@@ -179,6 +235,16 @@ struct http_body {
     bool pumping, woken;
 };
 
+struct http_pace { /* rate 0: not paced */
+    uint64_t rate, burst;
+    bool by_address;
+    struct loop_timer timer;
+};
+
+struct http_stall { /* http_watch.c */
+    uint64_t since_ms, acked, sent;
+};
+
 struct http_req {
     uint32_t magic;
 #define HTTP_REQ_MAGIC UINT32_C(0x6e90b7a3)
@@ -186,11 +252,14 @@ struct http_req {
     struct http_worker *worker;
     struct http_req *next, *prev; /* in worker.active; next alone in worker.free */
     h2o_req_t *h2o;               /* NULL: disposed */
+    struct http_conn *conn;       /* NULL as well then */
     bool answered;
     bool is_head;
     bool failed;     /* the body ended before its end */
     bool is_private; /* http_res_private */
     bool is_reuse;   /* not the first on its connection */
+    bool is_cut;     /* http_cut.c: the body ends as soon as it may */
+    uint64_t mark;
     unsigned method;
     uint64_t start_us;
     uint64_t first_us; /* when the first byte of the answer was handed on; 0: not yet */
@@ -201,6 +270,8 @@ struct http_req {
     char peer[HTTP_PEER_SIZE];
     struct http_body body;
     _Alignas(16) char room[HTTP_REQ_ROOM];
+    struct http_pace pace;
+    struct http_stall stall;
 };
 
 static inline void http__req_check(const struct http_req *req)
@@ -238,10 +309,40 @@ void http__body_close(struct http_req *req); /* the source, once */
 void http__body_abort(struct http_req *req); /* at the server's end */
 
 /* http_conn.c */
+void http__cut_figures_init(struct http_server *s);
 void http__conn_open(struct http_accept *a, h2o_socket_t *sock);
 struct http_conn *http__conn_of(h2o_req_t *h2o);
-void http__conn_cut(struct http_conn *c);
-void http__conn_cancelled(struct http_conn *c); /* counts, and cuts a flood */
+struct http_conn *http__conn_of_socket(const h2o_socket_t *sock);
+void http__conn_begin(struct http_conn *c); /* a request; its end */
+void http__conn_end(struct http_conn *c);
+void http__conn_used(struct http_conn *c);
+void http__conn_cut(struct http_conn *c); /* the library finds its end, and cleans up */
+void http__conn_cut_for(struct http_conn *c, enum http_cut why);
+void http__conn_count_cut(struct http_conn *c, enum http_cut why); /* it is cut by other means */
+void http__conn_cancelled(struct http_conn *c);                    /* counts, and cuts a flood */
+bool http__conn_make_room(struct http_worker *w); /* ends an idle one; false: none anywhere */
+struct http_limit *http__conn_address(struct http_conn *c); /* NULL: it has none */
+
+/* http_h2.c: the only one that knows the insides of the library's HTTP/2, but http_recycle.c. */
+void http__h2_hook(struct http_conn *c); /* the library has just taken the socket over */
+bool http__h2_bye(struct http_conn *c);  /* false: it cannot be told that way now */
+bool http__h2_is_partial(const struct http_conn *c, uint64_t *ret_mark);
+bool http__h2_is_receiving(const struct http_conn *c);
+struct http_conn *http__h2_receiving(h2o_req_t *h2o, size_t *ret_size); /* NULL: it is whole */
+bool http__h2_is_blocked(h2o_req_t *h2o); /* by the client's windows */
+void http__h2_reset(h2o_req_t *h2o);
+
+/* http_watch.c */
+void http__watch_start(struct http_worker *w); /* with each connection */
+void http__watch_stop(struct http_worker *w);
+
+/* http_head.c */
+size_t http__head_size(const h2o_req_t *h2o);
+MUST_USE int http__head_check(h2o_req_t *h2o, const char **ret_why); /* -EBADMSG */
+
+/* http_pace.c */
+uint64_t http__pace_ask(struct http_req *req, uint64_t want, uint64_t *ret_wait_us);
+void http__pace_take(struct http_req *req, uint64_t bytes);
 
 /* http_log.c */
 void http__log_access(h2o_logger_t *self, h2o_req_t *h2o);
@@ -264,9 +365,10 @@ MUST_USE int http__tls_start(struct http_server *s);
 void http__tls_watch(struct http_worker *w);
 void http__tls_unwatch(struct http_worker *w);
 
-/* http_listen.c: sockets bound, not yet listening: one a worker, all with the same port. */
-MUST_USE int http__listen_bind(struct http_listener *l, uint32_t idle_ms, int *fds, unsigned count,
-                               struct err *err);
+/* http_listen.c: at least count sockets bound with the same port, not yet listening where they are
+ * new: one a worker. fds has room for HTTP_SOCKETS_MAX. */
+MUST_USE int http__listen_bind(struct http_listener *l, unsigned count, int *fds,
+                               unsigned *ret_count, struct err *err);
 
 /* http_worker.c */
 void *http__worker_main(void *arg);
@@ -275,6 +377,7 @@ void http__worker_stop(void *arg);  /* posted */
 void http__worker_tls(void *arg);   /* posted */
 
 /* http_guard.c: bodies on their way in. */
+void http__guard_refuse(struct http_conn *c, unsigned status, enum http_cut why); /* HTTP/1 */
 void http__guard_start(struct http_worker *w); /* with each connection */
 void http__guard_stop(struct http_worker *w);
 uint64_t http__guard_total(uint64_t total_max, uint64_t body_size_max);

@@ -170,6 +170,7 @@ static h2o_generator_t http_nothing_more = {NULL, NULL};
 void http__send(struct http_req *req, h2o_iovec_t *vecs, size_t count, h2o_send_state_t state)
 {
     struct str date = req->date;
+    http__seen_first_byte(req);
     req->date = STR_NONE; /* the head goes out with the first send, within the call */
     if (date.size != H2O_TIMESTR_RFC1123_LEN) {
         h2o_send(req->h2o, vecs, count, state);
@@ -189,7 +190,6 @@ void http__send(struct http_req *req, h2o_iovec_t *vecs, size_t count, h2o_send_
 
 void http__send_nothing(struct http_req *req)
 {
-    http__seen_first_byte(req);
     h2o_start_response(req->h2o, &http_nothing_more);
     http__send(req, NULL, 0, H2O_SEND_STATE_FINAL);
 }
@@ -226,7 +226,6 @@ void http_reply(struct http_req *req, unsigned status, const char *type, struct 
         vec = h2o_iovec_init(copy.data, copy.size);
         count = 1;
     }
-    http__seen_first_byte(req);
     h2o_start_response(h2o, &http_nothing_more);
     http__send(req, &vec, count, H2O_SEND_STATE_FINAL);
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "base/clock.h"
+#include "base/enc.h"
 #include "http/http_client.h"
 #include "http/http_strict.h"
 #include "http/http_text.h"
@@ -99,6 +100,10 @@ static void http_req_on_dispose(void *arg)
     http__req_check(req);
     struct http_worker *w = req->worker;
     http__body_close(req);
+    loop_timer_stop(&req->pace.timer);
+    if (req->conn != NULL)
+        http__conn_end(req->conn);
+    req->conn = NULL;
     req->h2o = NULL;
     if (req->prev != NULL)
         req->prev->next = req->next;
@@ -159,6 +164,17 @@ static void http_req_set_client(struct http_req *req)
         addr_format(&client, req->peer);
 }
 
+/* A system call for each would be a twentieth of a small request's time. */
+static void http_req_make_id(struct http_req *req)
+{
+    struct http_worker *w = req->worker;
+    if (w->ids_left == 0) {
+        id_random(w->ids, sizeof w->ids);
+        w->ids_left = HTTP_IDS_MAX;
+    }
+    enc_hex(w->ids[--w->ids_left], ID_SIZE, req->id);
+}
+
 /* RFC 9112 section 3.2.2: a server must take the absolute form; its authority then counts. */
 static void http_req_set_target(struct http_req *req)
 {
@@ -188,6 +204,9 @@ static struct http_req *http_req_new(struct http_worker *w, h2o_req_t *h2o)
     h2o_iovec_t *env = h2o_req_getenv(h2o, HTTP_ENV_NAME, sizeof HTTP_ENV_NAME - 1, 1);
     env->base = (char *)(void *)req;
     req->h2o = h2o;
+    req->conn = http__conn_of(h2o);
+    if (req->conn != NULL)
+        http__conn_begin(req->conn);
     req->start_us = clock_mono_us();
     req->expect = UINT64_MAX;
     req->next = w->active;
@@ -201,7 +220,7 @@ static struct http_req *http_req_new(struct http_worker *w, h2o_req_t *h2o)
     http_req_set_peer(req);
     http_req_set_client(req);
     if (http_traceparent_parse(http_req_header(req, "traceparent"), req->id) < 0)
-        id_text(req->id);
+        http_req_make_id(req);
     http__seen_begin(req);
     return req;
 }
@@ -218,10 +237,12 @@ static bool http_req_has_host(const struct http_req *req)
 static void http_req_dispatch(struct http_server *s, struct http_req *req)
 {
     if (req->path.size == 0 || req->path.data[0] != '/') {
+        req->h2o->http1_is_persistent = 0;
         http_reply_error(req, 400, "BAD_REQUEST", "The request target is not a path");
         return;
     }
     if (req->h2o->version == 0x101 && !http_req_has_host(req)) {
+        req->h2o->http1_is_persistent = 0;
         http_reply_error(req, 400, "BAD_REQUEST", "The Host header is missing");
         return;
     }
@@ -261,7 +282,13 @@ static int http_req_strict(const struct http_req *req, const char **ret_why)
                           : (struct str){sock->input->bytes, sock->input->size};
     struct str method = {h2o->input.method.base, h2o->input.method.len};
     *ret_why = "The request's head cannot be checked";
-    return str_starts(head, method) ? http_strict_check(head, ret_why) : -EBADMSG;
+    int r = str_starts(head, method) ? http_strict_check(head, ret_why) : -EBADMSG;
+    /* How chunks are told apart in detail differs between servers: nothing is read behind such a
+     * body, so that nobody's body is taken for a request. */
+    if (r == 0 && h2o->entity.base != NULL &&
+        http_strict_find(head, STR("transfer-encoding")).data != NULL)
+        h2o->http1_is_persistent = 0;
+    return r;
 }
 
 int http__on_req(h2o_handler_t *self, h2o_req_t *h2o)
@@ -276,7 +303,10 @@ int http__on_req(h2o_handler_t *self, h2o_req_t *h2o)
     }
     (void)http_req_ref(req); /* an answer without a byte can end the request at once */
     const char *why = NULL;
-    if (http_req_strict(req, &why) < 0) {
+    if (http__head_size(h2o) > w->server->options.header_size_max) {
+        h2o->http1_is_persistent = 0;
+        http_reply_error(req, 431, "HEADERS_TOO_LARGE", "The header fields are too large");
+    } else if (http_req_strict(req, &why) < 0 || http__head_check(h2o, &why) < 0) {
         h2o->http1_is_persistent = 0; /* where the next request would begin nobody knows */
         http_reply_error(req, 400, "BAD_REQUEST", "%s", why);
     } else if (w->stopping)

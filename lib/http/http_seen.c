@@ -29,9 +29,7 @@ int http__figures_init(struct http_server *s)
     f->connections = metrics_gauge(m, name, "Connections open", "");
     (void)snprintf(name, sizeof name, "%s_http_connections_total", prefix);
     f->connections_total = metrics_counter(m, name, "Connections accepted", "");
-    (void)snprintf(name, sizeof name, "%s_http_floods_cut_total", prefix);
-    f->cut_total =
-        metrics_counter(m, name, "Connections cut for a flood of cancelled requests", "");
+    http__cut_figures_init(s);
     (void)snprintf(name, sizeof name, "%s_http_first_byte_seconds", prefix);
     f->first_byte = metrics_latency(m, name, "From a request to its answer's first byte", "");
     (void)snprintf(name, sizeof name, "%s_tls_handshakes_total", prefix);

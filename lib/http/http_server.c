@@ -3,15 +3,19 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/pool.h"
+#include "http/http_inherit.h"
 #include "http/http_priv.h"
 
 #define HTTP_BODY_SIZE_DEFAULT (UINT64_C(1) << 20)
 #define HTTP_IDLE_MS_DEFAULT   UINT32_C(60000)
+#define HTTP_HEAD_MS_DEFAULT   UINT32_C(15000)
+#define HTTP_HEADER_DEFAULT    UINT32_C(32768)
 #define HTTP_DRAIN_POLL_MS     5
 
 static void http_server_check(const struct http_server *s)
@@ -67,6 +71,32 @@ static unsigned http_server_cores(void)
     return n < 1 ? 1 : (unsigned)MIN(n, (long)HTTP_WORKERS_MAX);
 }
 
+/* The rest is for files, for upstreams, and for what is accepted to be refused. */
+static uint32_t http_server_connections_max(void)
+{
+    struct rlimit limit = {0};
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return UINT32_MAX;
+    rlim_t spare = MAX(limit.rlim_cur / 8, (rlim_t)64);
+    rlim_t rest = limit.rlim_cur > 2 * spare ? limit.rlim_cur - spare : limit.rlim_cur / 2;
+    return (uint32_t)MIN(MAX(rest, (rlim_t)1), (rlim_t)UINT32_MAX);
+}
+
+static void http_server_set_defaults(struct http_options *o)
+{
+    if (o->body_size_max == 0)
+        o->body_size_max = HTTP_BODY_SIZE_DEFAULT;
+    o->body_total_max = http__guard_total(o->body_total_max, o->body_size_max);
+    if (o->idle_ms == 0)
+        o->idle_ms = HTTP_IDLE_MS_DEFAULT;
+    if (o->head_ms == 0)
+        o->head_ms = HTTP_HEAD_MS_DEFAULT;
+    if (o->header_size_max == 0)
+        o->header_size_max = HTTP_HEADER_DEFAULT;
+    if (o->connections_max == 0)
+        o->connections_max = http_server_connections_max();
+}
+
 static int http_server_init(struct http_server *s, const struct http_options *o, struct err *err)
 {
     if (o->listens_count == 0 || o->listens_count > HTTP_LISTENS_MAX)
@@ -76,19 +106,17 @@ static int http_server_init(struct http_server *s, const struct http_options *o,
     s->server_name = str_dup(str_of(o->server_name != NULL ? o->server_name : "weir"));
     if (s->server_name == NULL)
         return err_set(err, -ENOMEM, "out of memory");
-    if (s->options.body_size_max == 0)
-        s->options.body_size_max = HTTP_BODY_SIZE_DEFAULT;
-    s->options.body_total_max =
-        http__guard_total(s->options.body_total_max, s->options.body_size_max);
-    if (s->options.idle_ms == 0)
-        s->options.idle_ms = HTTP_IDLE_MS_DEFAULT;
+    http_server_set_defaults(&s->options);
+    int r = http_limits_new(&s->limits);
+    if (r < 0)
+        return err_errno(err, r, "counting clients");
     s->workers_count = o->workers != 0 ? o->workers : http_server_cores();
     for (unsigned i = 0; i < o->listens_count; i++) {
-        int r = http_server_add_listen(&s->listeners[i], &o->listens[i], err);
+        r = http_server_add_listen(&s->listeners[i], &o->listens[i], err);
         if (r < 0)
             return r;
     }
-    int r = http__figures_init(s);
+    r = http__figures_init(s);
     if (r < 0)
         return err_set(err, r, "metric prefix %s is too long", o->metric_prefix);
     http_server_configure(s);
@@ -125,15 +153,39 @@ int http_route(struct http_server *s, unsigned methods, const char *pattern, htt
 
 /* --- starting --------------------------------------------------------------------------------- */
 
+static int http_server_add_accept(struct http_worker *w, unsigned listener, int fd)
+{
+    struct http_accept *list = realloc(w->accepts, (w->accepts_count + 1) * sizeof *list);
+    if (list == NULL)
+        return -ENOMEM;
+    w->accepts = list;
+    list[w->accepts_count++] = (struct http_accept){.worker = w, .listener = listener, .fd = fd};
+    return 0;
+}
+
+static int http_server_bind_one(struct http_server *s, unsigned i, struct err *err)
+{
+    struct http_listener *l = &s->listeners[i];
+    int fds[HTTP_SOCKETS_MAX];
+    unsigned count = 0;
+    int r = http__listen_bind(l, s->workers_count, fds, &count, err);
+    for (unsigned n = 0; n < count; n++) {
+        if (r == 0)
+            r = http_server_add_accept(&s->workers[n % s->workers_count], i, fds[n]);
+        if (r < 0)
+            (void)base_close(fds[n]);
+        else
+            r = http_inherit_add(s, l->options.address, l->options.port, l->place, fds[n]);
+    }
+    return r;
+}
+
 static int http_server_bind(struct http_server *s, struct err *err)
 {
-    int fds[HTTP_WORKERS_MAX];
     for (unsigned i = 0; i < s->options.listens_count; i++) {
-        int r = http__listen_bind(&s->listeners[i], s->options.idle_ms, fds, s->workers_count, err);
+        int r = http_server_bind_one(s, i, err);
         if (r < 0)
             return r;
-        for (unsigned n = 0; n < s->workers_count; n++)
-            s->workers[n].accepts[i].fd = fds[n];
     }
     return 0;
 }
@@ -172,10 +224,12 @@ static int http_server_wait_ready(struct http_server *s, struct err *err)
 static int http_server_listen(struct http_server *s, struct err *err)
 {
     for (unsigned n = 0; n < s->workers_count; n++) {
-        for (unsigned i = 0; i < s->options.listens_count; i++) {
-            if (listen(s->workers[n].accepts[i].fd, SOMAXCONN) < 0)
-                return err_errno(err, -errno, "listening on %s port %u",
-                                 s->listeners[i].options.address, (unsigned)s->listeners[i].port);
+        const struct http_worker *w = &s->workers[n];
+        for (unsigned i = 0; i < w->accepts_count; i++) {
+            const struct http_listener *l = &s->listeners[w->accepts[i].listener];
+            if (listen(w->accepts[i].fd, SOMAXCONN) < 0)
+                return err_errno(err, -errno, "listening on %s port %u", l->options.address,
+                                 (unsigned)l->port);
         }
     }
     return 0;
@@ -206,9 +260,11 @@ static void http_server_free_workers(struct http_server *s)
 {
     if (s->workers == NULL)
         return;
-    for (unsigned n = 0; n < s->workers_count; n++)
-        for (unsigned i = 0; i < s->options.listens_count; i++)
+    for (unsigned n = 0; n < s->workers_count; n++) {
+        for (unsigned i = 0; i < s->workers[n].accepts_count; i++)
             (void)base_close(s->workers[n].accepts[i].fd);
+        free(s->workers[n].accepts);
+    }
     free(s->workers);
     s->workers = NULL;
 }
@@ -223,10 +279,6 @@ static int http_server_make_workers(struct http_server *s, struct err *err)
         w->server = s;
         w->index = n;
         atomic_init(&w->busy, UINT32_MAX); /* not yet counted */
-        for (unsigned i = 0; i < HTTP_LISTENS_MAX; i++) {
-            w->accepts[i].worker = w;
-            w->accepts[i].fd = -1;
-        }
     }
     return 0;
 }
@@ -250,6 +302,7 @@ int http_server_start(struct http_server *s, struct err *err)
     }
     if (r < 0) {
         http_server_join(s);
+        http_inherit_drop(s);
         http_server_free_workers(s);
         return r;
     }
@@ -288,17 +341,39 @@ static void http_server_post_surely(struct http_server *s, loop_cb *cb)
             http_server_sleep();
 }
 
+static atomic_uint http_linger_ms;
+
+void http_server_linger(uint32_t ms)
+{
+    atomic_store(&http_linger_ms, ms);
+}
+
+/* Who lingers is in nobody's way, but ends when it is told to. */
+static bool http_server_is_told(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
 void http_server_drain(struct http_server *s, uint32_t wait_ms)
 {
     http_server_check(s);
     if (s->state != HTTP_STATE_RUNNING)
         return;
     s->state = HTTP_STATE_DRAINED;
+    http_inherit_drop(s); /* before the workers close theirs: theirs are the last then */
     if (wait_ms > 0) {
         http_server_post_surely(s, http__worker_drain);
-        uint64_t until = clock_mono_ms() + wait_ms;
-        while (http_server_is_busy(s) && clock_mono_ms() < until)
+        uint64_t begun = clock_mono_ms();
+        uint64_t until = begun + wait_ms;
+        uint64_t linger_until = begun + atomic_load(&http_linger_ms);
+        while (http_server_is_busy(s)) {
+            uint64_t now = clock_mono_ms();
+            if (now >= until && (now >= linger_until || http_server_is_told()))
+                break;
             http_server_sleep();
+        }
     }
     http_server_post_surely(s, http__worker_stop);
     http_server_join(s);
@@ -343,6 +418,7 @@ struct http_server *http_server_free(struct http_server *s)
         (void)http__tls_free(s->tls_retired);
     }
     http_router_free(&s->router);
+    (void)http_limits_free(s->limits);
     free(s->server_name);
     (void)pthread_cond_destroy(&s->changed);
     (void)pthread_mutex_destroy(&s->lock);

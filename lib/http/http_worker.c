@@ -16,6 +16,7 @@
 #define HTTP_STOP_TURN_MS  10
 #define HTTP_STOP_WAIT_MS  2000 /* sockets are shut down by then: this is for the stack below us */
 #define HTTP_DRAIN_TURN_MS 10
+#define HTTP_DRAIN_IDLE_MS 1500 /* longer than the library waits between its two GOAWAYs */
 #define HTTP_FLUSH_TURN_MS 5
 #define HTTP_FLUSH_WAIT_MS 1000 /* for the last answers to leave */
 
@@ -25,7 +26,7 @@ static void http_accept_on_readable(h2o_socket_t *listener, const char *error);
 
 static void http_worker_listen(struct http_worker *w, bool on)
 {
-    for (unsigned i = 0; i < w->server->options.listens_count; i++) {
+    for (unsigned i = 0; i < w->accepts_count; i++) {
         h2o_socket_t *sock = w->accepts[i].sock;
         if (sock == NULL)
             continue;
@@ -48,11 +49,11 @@ static void http_accept_some(struct http_accept *a, unsigned count)
         h2o_socket_t *sock = h2o_evloop_socket_accept(a->sock);
         if (sock != NULL) {
             http__conn_open(a, sock);
-            h2o_accept(&a->ctx, sock);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             /* It stays readable: without a pause we would turn in circles. */
+            (void)http__conn_make_room(a->worker); /* there may be none to be had */
             http_worker_listen(a->worker, false);
             loop_timer_start(a->worker->loop, &a->worker->accept_retry, HTTP_ACCEPT_RETRY,
                              http_accept_again, a->worker);
@@ -69,7 +70,7 @@ static void http_accept_on_readable(h2o_socket_t *listener, const char *error)
 
 static void http_worker_open_listeners(struct http_worker *w)
 {
-    for (unsigned i = 0; i < w->server->options.listens_count; i++) {
+    for (unsigned i = 0; i < w->accepts_count; i++) {
         struct http_accept *a = &w->accepts[i];
         a->ctx.ctx = &w->ctx;
         a->ctx.hosts = w->server->conf.hosts;
@@ -85,7 +86,7 @@ static void http_worker_open_listeners(struct http_worker *w)
 static void http_worker_close_listeners(struct http_worker *w)
 {
     loop_timer_stop(&w->accept_retry);
-    for (unsigned i = 0; i < w->server->options.listens_count; i++) {
+    for (unsigned i = 0; i < w->accepts_count; i++) {
         struct http_accept *a = &w->accepts[i];
         if (a->sock == NULL)
             continue;
@@ -100,9 +101,10 @@ void http__worker_tls(void *arg)
 {
     struct http_worker *w = arg;
     (void)pthread_mutex_lock(&w->server->lock);
-    for (unsigned i = 0; i < w->server->options.listens_count; i++) {
-        w->accepts[i].tls = w->server->listeners[i].tls;
-        w->accepts[i].ctx.ssl_ctx = http__tls_ctx(w->accepts[i].tls);
+    for (unsigned i = 0; i < w->accepts_count; i++) {
+        struct http_accept *a = &w->accepts[i];
+        a->tls = w->server->listeners[a->listener].tls;
+        a->ctx.ssl_ctx = http__tls_ctx(a->tls);
     }
     (void)pthread_mutex_unlock(&w->server->lock);
 }
@@ -117,10 +119,34 @@ static int http_worker_count_busy(h2o_req_t *h2o, void *arg)
     return 0;
 }
 
+/* A client that has a connection at hand may have sent a request on it while we look. So those that
+ * were used a moment ago stay: the next answer on them tells the client to go. The library says
+ * GOAWAY to those of HTTP/2 that are open when the drain begins, we to those that came later. */
+static unsigned http_worker_dismiss(struct http_worker *w)
+{
+    unsigned left = 0;
+    uint64_t now_ms = clock_mono_ms();
+    for (struct http_conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        bool is_idle = c->state == HTTP_CONN_OPEN && c->requests == 0 &&
+                       now_ms - c->idle_ms > HTTP_DRAIN_IDLE_MS;
+        if (is_idle && c->h2 == NULL && c->sock->input->size == 0) {
+            http__conn_cut(c);
+            continue;
+        }
+        if (is_idle && c->h2 != NULL && !http__h2_is_receiving(c) && !c->is_told) {
+            c->is_told = true;
+            (void)http__h2_bye(c); /* false: it is on its way out already */
+        }
+        left++;
+    }
+    return left;
+}
+
 static void http_worker_on_drain_timer(void *arg)
 {
     struct http_worker *w = arg;
-    unsigned busy = 0;
+    unsigned busy = http_worker_dismiss(w);
     (void)w->server->conf.http1.callbacks.foreach_request(&w->ctx, http_worker_count_busy, &busy);
     (void)w->server->conf.http2.callbacks.foreach_request(&w->ctx, http_worker_count_busy, &busy);
     atomic_store(&w->busy, busy);
@@ -177,6 +203,7 @@ void http__worker_stop(void *arg)
     w->stopping = true;
     http__guard_stop(w);
     http__tls_unwatch(w);
+    http__watch_stop(w);
     loop_timer_stop(&w->drain_timer);
     http_worker_close_listeners(w);
     for (struct http_req *req; (req = http_worker_next_unfinished(w)) != NULL;) {
@@ -220,7 +247,7 @@ static void http_worker_dispose_context(struct http_worker *w)
 
 static void http_worker_close(struct http_worker *w)
 {
-    for (unsigned i = 0; i < w->server->options.listens_count; i++)
+    for (unsigned i = 0; i < w->accepts_count; i++)
         w->accepts[i].fd = base_close(w->accepts[i].fd);
     if (w->loop == NULL)
         return;
@@ -275,6 +302,7 @@ void *http__worker_main(void *arg)
         http_worker_open_listeners(w);
         loop_run(w->loop);
         http_worker_wait_conns(w);
+        loop_timer_stop(&w->rehook_timer);
     }
     if (r == 0 && o->worker_stop != NULL)
         o->worker_stop(o->arg, w->user);

@@ -347,9 +347,10 @@ int commit_push(struct commit *c, struct commit_op *op)
 {
     int r = 0;
     (void)pthread_mutex_lock(&c->lock);
-    ASSERT(!c->stopping);
     uint64_t bytes = commit_cost(op);
-    if (bytes > 0 && c->waiting_bytes > 0 && c->waiting_bytes + bytes > COMMIT_WAITING_MAX) {
+    if (c->stopping) {
+        r = -EROFS;
+    } else if (bytes > 0 && c->waiting_bytes > 0 && c->waiting_bytes + bytes > COMMIT_WAITING_MAX) {
         r = -EAGAIN;
     } else {
         op->next = NULL;
@@ -406,16 +407,23 @@ int commit_start(const struct commit_options *options, struct commit **ret)
     return 0;
 }
 
+void commit_finish(struct commit *c)
+{
+    ASSERT(c->magic == COMMIT_MAGIC);
+    (void)pthread_mutex_lock(&c->lock);
+    bool is_running = !c->stopping;
+    c->stopping = true;
+    (void)pthread_cond_signal(&c->wake);
+    (void)pthread_mutex_unlock(&c->lock);
+    if (is_running)
+        (void)pthread_join(c->thread, NULL);
+}
+
 struct commit *commit_stop(struct commit *c)
 {
     if (c == NULL)
         return NULL;
-    ASSERT(c->magic == COMMIT_MAGIC);
-    (void)pthread_mutex_lock(&c->lock);
-    c->stopping = true;
-    (void)pthread_cond_signal(&c->wake);
-    (void)pthread_mutex_unlock(&c->lock);
-    (void)pthread_join(c->thread, NULL);
+    commit_finish(c);
     commit_free(c);
     return NULL;
 }

@@ -7,8 +7,8 @@
  *          An op: commit_push -> done, on the committer's thread, once res stands.
  * Owner:   an op is the committer's from a successful push until done.
  * Threads: commit_push from any.
- * Errors:  push: -EAGAIN too much waits, op is still the caller's. res: see store.h; -ESTALE also
- *          for a move of a copy that is not where it was.
+ * Errors:  push: -EAGAIN too much waits, -EROFS finished: op is still the caller's. res: see
+ *          store.h; -ESTALE also for a move of a copy that is not where it was.
  * Units:   bytes. */
 #pragma once
 #include "base/metrics.h"
@@ -88,6 +88,7 @@ struct commit_options {
 };
 
 MUST_USE int commit_start(const struct commit_options *options, struct commit **ret);
+void commit_finish(struct commit *c); /* does what was taken; pushes are -EROFS from now on */
 struct commit *commit_stop(struct commit *c);
 MUST_USE int commit_push(struct commit *c, struct commit_op *op);
 

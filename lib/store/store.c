@@ -401,23 +401,41 @@ int store_open(const struct store_options *options, struct err *err, struct stor
     return 0;
 }
 
+/* Nothing more is written: neither in the background nor for anybody. */
+static void store_end_writing(struct store *s)
+{
+    /* The keeper first: it has the committer do things. The committer may still wake it. */
+    if (s->keeper != NULL)
+        keeper_finish(s->keeper);
+    /* What was fetched to repair something may still be on its way. */
+    const struct timespec moment = {.tv_nsec = 1000000};
+    while (atomic_load(&s->rewriting) > 0)
+        (void)nanosleep(&moment, NULL);
+    if (s->commit != NULL)
+        commit_finish(s->commit);
+}
+
+void store_yield(struct store *s)
+{
+    ASSERT(s->magic == STORE_MAGIC);
+    if (atomic_exchange(&s->yielded, true))
+        return;
+    store_end_writing(s);
+    if (s->learnt != NULL)
+        store_learnt_save(s, s->learnt);
+    s->lock_fd = base_close(s->lock_fd);
+}
+
 struct store *store_close(struct store *s)
 {
     if (s == NULL)
         return NULL;
     ASSERT(s->magic == STORE_MAGIC);
     ASSERT(atomic_load(&s->workers) == 0);
-    /* The keeper first: it has the committer do things. The committer may still wake it. */
-    struct keeper *keeper = s->keeper;
-    if (keeper != NULL)
-        keeper_finish(keeper);
-    /* What was fetched to repair something may still be on its way. */
-    const struct timespec moment = {.tv_nsec = 1000000};
-    while (atomic_load(&s->rewriting) > 0)
-        (void)nanosleep(&moment, NULL);
+    store_end_writing(s);
     s->commit = commit_stop(s->commit);
-    s->keeper = keeper_free(keeper);
-    if (s->learnt != NULL)
+    s->keeper = keeper_free(s->keeper);
+    if (s->learnt != NULL && !atomic_load(&s->yielded))
         store_learnt_save(s, s->learnt);
     free(s->learnt);
     hot_free(s->hot);

@@ -97,6 +97,11 @@ struct store_options {
 MUST_USE int store_open(const struct store_options *options, struct err *err, struct store **ret);
 struct store *store_close(struct store *s); /* takes NULL, returns NULL; commits what was taken */
 
+/* For a take-over by another process: what was taken is committed, and what is put from now on is
+ * refused (-EROFS); reading goes on, also of what the other one writes. When it returns the other
+ * one may open the store. There is no way back but store_close. Any thread but a worker's. */
+void store_yield(struct store *s);
+
 MUST_USE int store_worker_new(struct store *s, struct store_worker **ret);
 struct store_worker *store_worker_free(struct store_worker *w);
 
@@ -123,7 +128,8 @@ bool store_has(struct store_worker *w, const struct digest *d);
 /* The bytes are durable when cb says 0 (also when they were there before). Takes its own reference.
  * STORE_PUT_HOT: also enters the RAM tier, for what will be asked for at once.
  * STORE_PUT_CACHE: of what can be fetched again: a cache that is full may keep it in RAM alone
- *                  until it is asked for a second time, and cb says 0 then too.
+ *                  until it is asked for a second time, and cb says 0 then too. With
+ *                  STORE_PUT_HOT it is in RAM also when the disk is full or fails.
  * STORE_PUT_DIGESTED: the caller has just computed d from these very bytes. */
 #define STORE_PUT_HOT      1u
 #define STORE_PUT_CACHE    2u

@@ -64,9 +64,10 @@ struct store {
     bool is_cache;
     uint64_t volume_size, size_max;
     enum store_admission admission;
-    bool reclaims; /* what names each blob is counted, all of it */
-    char *learnt;  /* where a cache keeps what it learnt; NULL: nowhere */
-    int lock_fd;   /* flock: one process, one store */
+    bool reclaims;       /* what names each blob is counted, all of it */
+    char *learnt;        /* where a cache keeps what it learnt; NULL: nowhere */
+    int lock_fd;         /* flock: one process, one store */
+    atomic_bool yielded; /* another process may write; this one reads only */
     _Atomic unsigned workers;
     _Atomic uint64_t reading, read_bytes; /* in the foreground: under way; since start */
     _Atomic unsigned rewriting;           /* store_rewrite: under way */

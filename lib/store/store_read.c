@@ -253,7 +253,7 @@ static struct volume *store_read_follow(struct store *s, struct index_reader *re
 {
     struct volume_opening v = {.res = 0};
     struct io_queue *q = NULL;
-    if (s->commit != NULL)
+    if (s->commit != NULL && !atomic_load(&s->yielded))
         return NULL; /* nobody else makes any */
     int r = index_find_volume(reader, id, &v.row);
     if (r == 0)

@@ -15,7 +15,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 SYSTEM = {
     "assert.h", "crypt.h", "ctype.h", "dirent.h", "endian.h", "errno.h", "fcntl.h", "float.h", "ftw.h",
     "getopt.h", "inttypes.h", "limits.h", "locale.h", "math.h", "netdb.h", "poll.h", "pthread.h",
-    "regex.h", "sched.h", "setjmp.h", "signal.h", "stdarg.h", "stdatomic.h", "stdbool.h", "stddef.h",
+    "regex.h", "sched.h", "setjmp.h", "signal.h", "spawn.h", "stdarg.h", "stdatomic.h", "stdbool.h", "stddef.h",
     "stdint.h", "stdio.h", "stdlib.h", "string.h", "strings.h", "syslog.h", "termios.h", "time.h",
     "unistd.h", "wchar.h",
 }

@@ -15,6 +15,7 @@ static const struct {
     {"sign", ctl_sign, "print a signed URL of an asset"},
     {"purge", ctl_purge, "make edges forget by URL, asset or tag"},
     {"init", ctl_init, "make the state folder of a development host"},
+    {"edge", ctl_edge, "look at a running edge: its figures, and what is hot"},
     {"store", ctl_store, "look into a store, and mend it"},
     {"dev", ctl_dev, "run all four daemons from one state folder"},
 };

@@ -49,7 +49,8 @@ static int state_folders(const struct state *s, struct err *err)
 
 static int state_secrets(const struct state *s, struct err *err)
 {
-    static const char *const names[] = {"secrets/publish", "secrets/read", "secrets/admin"};
+    static const char *const names[] = {"secrets/publish", "secrets/read", "secrets/admin",
+                                        "secrets/edge"};
     uint8_t bytes[STATE_SECRET_SIZE];
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(names); i++) {
@@ -204,6 +205,9 @@ static int state_config_edge(const struct state *s, struct err *err)
     state_put_path(s, "  credential_file", "/secrets/read", &b);
     buf_puts(&b, "routes:\n- upstream: origin\n");
     state_put_path(s, "  token_ring_file", "/secrets/token-ring.json", &b);
+    buf_printf(&b, "lease:\n  backend: control\n  url: https://localhost:%u\n", s->ports.control);
+    state_put_path(s, "  credential_file", "/secrets/edge", &b);
+    state_put_path(s, "  ca_file", "/tls/ca.pem", &b);
     buf_puts(&b, "access_log: true\n");
     return state_put_config(s, "config/edge.yaml", &b, err);
 }
@@ -251,6 +255,7 @@ static int state_config_control(const struct state *s, struct err *err)
     state_put_path(s, "db", "/control/weir.db", &b);
     state_put_path(s, "token_ring_file", "/secrets/token-ring.json", &b);
     state_put_path(s, "admin_credential_file", "/secrets/admin", &b);
+    state_put_path(s, "edge_credential_file", "/secrets/edge", &b);
     buf_printf(&b, "edge_url: https://localhost:%u\n", s->ports.edge);
     buf_puts(&b, "web_folder: ");
     buf_put_json_string(&b, str_of(web));

@@ -22,6 +22,9 @@ static void metrics_test_render(void **state)
     metric_observe(wait, 0.1);
     metric_observe(wait, 5);
     metric_add(NULL, 1);
+    assert_int_equal(metrics_sum(m, "weir_hits_total", ""), 4);
+    assert_int_equal(metrics_sum(m, "weir_hits_total", "\"disk\""), 1);
+    assert_int_equal(metrics_sum(m, "weir_hits", ""), 0);
     CLEAN_BUF struct buf b = BUF_EMPTY;
     metrics_render(m, &b);
     assert_string_equal(b.data, "# HELP weir_hits_total Hits.\n"

@@ -75,6 +75,9 @@ static void route_test_refuses(void **state)
         {{ROUTE("a.*.org", NULL, "one"), ROUTE("x", NULL, "one")}, "'*'"},
         {{ROUTE("*a.org", NULL, "one"), ROUTE("x", NULL, "one")}, "'*'"},
         {{ROUTE("a.org", NULL, "one"), ROUTE("A.org", "/", "one")}, "two are for"},
+        {{{.name = (char *)(uintptr_t) "x/live", .upstream = (char *)(uintptr_t) "one"},
+          ROUTE("x", "/live", "one")},
+         "metrics would call two of them x/live"},
     };
     struct err err = {.text = ""};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -89,6 +92,25 @@ static void route_test_refuses(void **state)
     assert_int_equal(routes_open(lost, 1, upstreams, &err, &routes), -EINVAL);
     assert_non_null(strstr(err.text, "three"));
     upstreams_free(upstreams);
+}
+
+static void route_test_labels(void **state)
+{
+    (void)state;
+    static const struct {
+        struct route_config config;
+        const char *label;
+    } cases[] = {
+        {ROUTE(NULL, NULL, "one"), "/"},
+        {ROUTE(NULL, "/live", "one"), "/live"},
+        {ROUTE("*.example.org", NULL, "one"), "*.example.org/"},
+        {{.name = (char *)(uintptr_t) "films", .host = (char *)(uintptr_t) "h"}, "films"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char label[ROUTE_LABEL_SIZE];
+        route_label(&cases[i].config, label);
+        assert_string_equal(label, cases[i].label);
+    }
 }
 
 static void route_test_upstreams_refused(void **state)
@@ -124,9 +146,8 @@ static void route_test_asset_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(route_test_find),
-        cmocka_unit_test(route_test_refuses),
-        cmocka_unit_test(route_test_upstreams_refused),
+        cmocka_unit_test(route_test_find),       cmocka_unit_test(route_test_refuses),
+        cmocka_unit_test(route_test_labels),     cmocka_unit_test(route_test_upstreams_refused),
         cmocka_unit_test(route_test_asset_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

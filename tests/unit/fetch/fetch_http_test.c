@@ -416,7 +416,7 @@ static void a_flood_of_taken_back_requests_costs_the_connection(void **state)
     }
     assert_in_range(taken_back, 150, 300); /* the server's limit is 200 */
     assert_int_equal(stays.res, -ECONNRESET);
-    assert_int_equal(rig_metric(&r, "\nt_http_floods_cut_total "), 1);
+    assert_int_equal(rig_metric(&r, "\nt_http_connections_cut_total{reason=\"resets\"} "), 1);
     struct got g = got_get(r.loop, r.fetch, url_of("https", r.tls, "/echo"));
     assert_int_equal(g.res, 0); /* a new connection is welcome */
     buf_free(&g.body);

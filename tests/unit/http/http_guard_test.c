@@ -44,8 +44,9 @@ static void test_strict_heads(void **state)
     static const char *const good[] = {
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\nHost: b\r\n fold\r\n",
-        "PUT / HTTP/1.1\nhost: a\ncontent-length: 10\n\n",
+        "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n",
         "PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: Chunked\r\n\r\n",
+        "GET http://A:80/x HTTP/1.1\r\nHost: a:80\r\n\r\n",
     };
     static const char *const bad[] = {
         "",
@@ -58,6 +59,17 @@ static void test_strict_heads(void **state)
         "PUT / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
         "PUT / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        "PUT / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "GET / HTTP/1.1\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: y\rZ: z\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost\t: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n: y\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n",
+        "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET HTTPS://b?x HTTP/1.1\r\nHost: a\r\n\r\n",
     };
     const char *why = NULL;
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
@@ -77,6 +89,8 @@ static void test_strict_server(void **state)
         ("PUT /count HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
          "5\r\nhello\r\n0\r\n\r\n"),
         "PUT /count HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+        "GET http://b/count HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /count HTTP/1.1\r\nHost: a\nX: y\r\n\r\n",
     };
     uint16_t port;
     struct http_server *s = guard_server((struct http_options){0}, &port);

@@ -112,7 +112,7 @@ static void a_handler_sees_the_request(void **state)
     assert_true(raw_header(&a, "date").size > 0);
     assert_string_equal(a.body.data, "hello");
     raw_answer_free(&a);
-    a = raw_ask(port, "GET http://other:7/echo/abs HTTP/1.1\r\nHost: h\r\n\r\n");
+    a = raw_ask(port, "GET http://other:7/echo/abs HTTP/1.1\r\nHost: other:7\r\n\r\n");
     assert_true(raw_header_is(&a, "x-path", "/echo/abs"));
     assert_true(raw_header_is(&a, "x-authority", "other:7"));
     assert_int_equal(raw_header(&a, "x-id").size, 32);

