@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (prefetch_decode(reference, &plain) == 0 &&
         prefetch_resolve(base, buf_str(&plain), &out) == 0)
         check(NULL, buf_str(&out));
-    (void)prefetch_from_playlist(text, base, target, 4, check, NULL);
+    (void)!prefetch_from_playlist(text, base, target, 4, check, NULL);
     if (prefetch_by_number(target, &number) == 0)
         ASSERT(number.size >= target.size && number.size <= target.size + 1);
     (void)prefetch_kind_of(target);
