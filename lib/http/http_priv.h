@@ -259,6 +259,7 @@ struct http_req {
     bool is_reuse; /* not the first on its connection */
     bool is_cut;   /* http_cut.c: the body ends as soon as it may */
     uint64_t mark;
+    bool is_private; /* http_res_private */
     unsigned method;
     uint64_t start_us;
     uint64_t first_us; /* when the first byte of the answer was handed on; 0: not yet */
