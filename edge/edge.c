@@ -45,7 +45,7 @@ static void edge_make_metrics(struct edge *e)
         ROW(ref_fetches, "ref_fetches_total", "", "Refs asked of the origin."),
         ROW(ref_stale, "ref_stale_total", "", "Refs used while the origin was away."),
         ROW(peer_requests, "peer_requests_total", "", "Blobs and refs that other edges asked for."),
-        ROW(refused_missing, "refused_total", "reason=\"missing\"", "Requests refused by token."),
+        ROW(refused_missing, "refused_total", "reason=\"missing\"", "Requests refused, by why."),
         ROW(refused_invalid, "refused_total", "reason=\"invalid\"", ""),
         ROW(refused_expired, "refused_total", "reason=\"expired\"", ""),
         ROW(refused_scope, "refused_total", "reason=\"scope\"", ""),
