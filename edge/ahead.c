@@ -66,7 +66,7 @@ static void ahead_on_fill(void *arg)
         ahead_end(a, error, 0);
 }
 
-int ahead_blob(struct edge_worker *w, const struct upstream *u, const struct digest *d,
+int ahead_blob(struct edge_worker *w, const struct upstream *u, const struct digest *d, bool keep,
                ahead_cb *done, void *arg, struct ahead **ret)
 {
     if (store_has(w->store, d))
@@ -76,7 +76,7 @@ int ahead_blob(struct edge_worker *w, const struct upstream *u, const struct dig
     if (r < 0)
         return r;
     bool started = false;
-    r = fills_join(w, u, d, &(struct fields){NULL, 0}, 0, &a->fill, &started);
+    r = fills_join(w, u, d, &(struct fields){NULL, 0}, keep ? FILL_KEEP : 0u, &a->fill, &started);
     if (r == 0 && !started)
         r = -EALREADY;
     if (r == 0)

@@ -18,8 +18,9 @@ struct ahead;
 struct cache_request;
 typedef void ahead_cb(void *arg, int res, uint64_t size);
 
+/* keep: on disk, even if nobody asks for it. */
 MUST_USE int ahead_blob(struct edge_worker *w, const struct upstream *u, const struct digest *d,
-                        ahead_cb *done, void *arg, struct ahead **ret);
+                        bool keep, ahead_cb *done, void *arg, struct ahead **ret);
 
 /* r->is_ahead is set; a reference is taken. */
 MUST_USE int ahead_url(struct edge_worker *w, struct cache_request *r, ahead_cb *done, void *arg,

@@ -66,6 +66,13 @@ int cache_ask_join(struct cache_worker *w, const struct cache_fill_want *want,
         *ret = f;
         return 0;
     }
+    /* An answer is in the table before it leaves the list: so it is not missed between the two. */
+    if (want->look_again) {
+        CLEAN(cache_object_unref)
+        struct cache_object *kept = cache_table_find(c->table, &want->key);
+        if (kept != NULL)
+            return -EALREADY;
+    }
     /* Two workers may start at once: the second one finds the first in the list below. */
     int r = cache_fill_start(w, want, &f);
     if (r < 0)

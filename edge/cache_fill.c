@@ -168,11 +168,12 @@ static void fill_forget(struct cache_fill *f, int error)
     cache_table_remove(f->cache->table, &o->key, o);
 }
 
-/* It stopped because nobody reads it: what is known of it is right, if it can be told apart from
- * what the upstream may have next time. */
+/* It stopped because nobody reads it: what is known of it is right, if the rest can be asked for,
+ * and told apart from what the upstream may have next time. */
 static bool fill_may_stay(const struct cache_fill *f, int error)
 {
-    return error == -ECANCELED && f->object->can_extend &&
+    struct str ranges = fields_get(&f->object->kept, STR("accept-ranges"));
+    return error == -ECANCELED && f->object->can_extend && str_eq_nocase(ranges, STR("bytes")) &&
            cache_body_size(f->object->body) != CACHE_SIZE_UNKNOWN;
 }
 

@@ -58,6 +58,7 @@ struct cache_fill_want {
     struct digest primary, key;  /* of the URL; of the variant, where one is known */
     struct cache_object *object; /* ASK: kept, to be validated; GAP: what lacks blocks */
     bool validate;               /* ask with the object's validators */
+    bool look_again;             /* nothing was kept a moment ago; -EALREADY if there is now */
     bool stale_may;              /* the object may be given out if the upstream fails */
     bool ranged;
     uint64_t first, last;

@@ -35,9 +35,10 @@ struct cache_object {
     _Atomic int64_t retry_s; /* its upstream failed: stale until then without asking again */
     struct digest key;
     struct http_cache_terms terms;
-    uint64_t sequence; /* of purges, when its request was sent */
-    uint64_t salt;     /* VARIES: part of its variants' keys, so that a new index has none of old */
-    int64_t until_s;   /* PASSES */
+    uint64_t sequence;      /* of purges, when its request was sent */
+    _Atomic uint64_t stood; /* objects_check_again's */
+    uint64_t salt;   /* VARIES: part of its variants' keys, so that a new index has none of old */
+    int64_t until_s; /* PASSES */
     struct digest *tags;
     unsigned tags_count;
     bool pass_keys;          /* surrogate keys are sent on */

@@ -227,6 +227,32 @@ static void read_put_number(struct buf *b, int64_t n)
     buf_put(b, at, (size_t)(text + sizeof text - at));
 }
 
+/* What http_cache_status_write makes of a plain hit: nearly all answers. */
+static void read_put_hit(const struct cache_op *op, int64_t ttl_s, struct buf *b)
+{
+    buf_puts(b, CACHE_NAME "; hit; ttl=");
+    read_put_number(b, ttl_s);
+    buf_puts(b, "; detail=");
+    buf_puts(b, op->detail);
+}
+
+static void read_put_status(const struct cache_op *op, int64_t ttl_s, struct buf *b)
+{
+    if (op->fwd == NULL && op->detail != NULL) {
+        read_put_hit(op, ttl_s, b);
+        return;
+    }
+    const struct http_cache_status s = {
+        .fwd = op->fwd,
+        .ttl_s = ttl_s,
+        .fwd_status = op->fwd != NULL ? op->fwd_status : 0,
+        .stored = op->stored && op->fwd != NULL,
+        .collapsed = op->collapsed,
+        .detail = op->detail,
+    };
+    http_cache_status_write(STR(CACHE_NAME), &s, b);
+}
+
 static void read_status_fields(struct cache_op *op, int64_t age_s)
 {
     const struct cache_object *o = op->object;
@@ -240,15 +266,7 @@ static void read_status_fields(struct cache_op *op, int64_t age_s)
         buf_put_str(b, o->status_list);
         buf_puts(b, ", ");
     }
-    const struct http_cache_status s = {
-        .fwd = op->fwd,
-        .ttl_s = o->terms.lifetime_s - age_s,
-        .fwd_status = op->fwd != NULL ? op->fwd_status : 0,
-        .stored = op->stored && op->fwd != NULL,
-        .collapsed = op->collapsed,
-        .detail = op->detail,
-    };
-    http_cache_status_write(STR(CACHE_NAME), &s, b);
+    read_put_status(op, o->terms.lifetime_s - age_s, b);
     if (buf_error(b) == 0)
         http_res_field(op->req, STR("cache-status"), buf_str(b));
 }

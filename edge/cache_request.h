@@ -12,6 +12,7 @@
 #include "edge/upstream_fetch.h"
 
 #define CACHE_REQUEST_FIELDS_MAX 128u
+#define CACHE_BLOCKING_MS        60000u /* how long a blocking reload may be held by an upstream */
 
 struct cache_request {
     uint32_t magic;
@@ -44,6 +45,7 @@ MUST_USE int cache_request_new(struct http_req *req, const struct route *route,
                                struct cache_request **ret);
 struct cache_request *cache_request_ref(struct cache_request *r);
 struct cache_request *cache_request_unref(struct cache_request *r); /* takes NULL */
+DEFINE_CLEAN(struct cache_request *, cache_request_unref)
 
 struct cache_ask_how {
     const char *method;

@@ -159,6 +159,7 @@ static void op_ask(struct cache_op *op, struct cache_object *o, bool stale_may)
     if (r == 0) {
         struct cache_fill_want want = op_want(op, o, op_can_validate(o) && op->tries < 2);
         want.stale_may = stale_may;
+        want.look_again = o == NULL && op->tries == 0;
         want.taker = &op_taker;
         want.taker_arg = op;
         r = cache_ask_join(op->worker, &want, op->waker, &op->fill, &op->started);
@@ -167,7 +168,10 @@ static void op_ask(struct cache_op *op, struct cache_object *o, bool stale_may)
     if (r == 0)
         return;
     op->waker = cache_waker_drop(op->waker);
-    op_fail(op, r, 0);
+    if (r == -EALREADY) /* while we looked: it is here now */
+        op_restart(op);
+    else
+        op_fail(op, r, 0);
 }
 
 /* Nobody waits for it: what is kept has been given out already. */
@@ -300,7 +304,7 @@ static struct cache_object *op_look_up(struct cache_op *op, bool *ret_soft)
         return o;
     enum objects_mark mark = OBJECTS_HARD;
     if (o->kind == CACHE_RESPONSE && cache_body_error(o->body) == 0)
-        mark = objects_check(c->objects, o->tags, o->tags_count, o->sequence);
+        mark = objects_check_again(c->objects, o->tags, o->tags_count, o->sequence, &o->stood);
     if (mark == OBJECTS_HARD) {
         cache_table_remove(c->table, &op->key, o);
         return cache_object_unref(o);

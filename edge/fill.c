@@ -413,8 +413,8 @@ static int fill_new(struct edge_worker *w, const struct upstream *u, const struc
     return 0;
 }
 
-/* With lists of siblings that differ, two edges could wait for each other: a sibling's question does
- * not wait for what we have asked a sibling, until that answer begins. */
+/* With lists of siblings that differ, two edges could wait for each other: a sibling's question
+ * does not wait for what we have asked a sibling, until that answer begins. */
 static bool fill_may_be_circle(struct fill *f, const struct fields *came)
 {
     if (!f->asks_sibling || !upstream_loop_is_sibling(came))

@@ -6,9 +6,9 @@
  *   GET /blob/                         204: the credential is right and we are well
  *   any URL of a route                 as for a viewer, past token and rules
  *
- * all with `Authorization: Bearer <the upstream's peer credential>`. Without upstream= the only weir
- * upstream counts, so that an edge can be a server of another one, for which it is an origin. Without
- * the credential nothing is different: these paths are the viewers' then.
+ * all with `Authorization: Bearer <the upstream's peer credential>`. Without upstream= the only
+ * weir upstream counts, so that an edge can be a server of another one, for which it is an origin.
+ * Without the credential nothing is different: these paths are the viewers' then.
  *
  * Life:    peer_serve, peer_is per request.
  * Owner:   the request's.

@@ -221,10 +221,10 @@ static void prefetch_start(struct prefetch_worker *w, struct prefetch_run *run,
     run->want = *want;
     *want = (struct prefetch_want){.upstream = NULL};
     struct prefetch_want *mine = &run->want;
-    int r =
-        mine->request != NULL
-            ? ahead_url(w->worker, mine->request, prefetch_on_done, run, &run->ahead)
-            : ahead_blob(w->worker, mine->upstream, &mine->key, prefetch_on_done, run, &run->ahead);
+    int r = mine->request != NULL
+                ? ahead_url(w->worker, mine->request, prefetch_on_done, run, &run->ahead)
+                : ahead_blob(w->worker, mine->upstream, &mine->key, false, prefetch_on_done, run,
+                             &run->ahead);
     if (r == 0)
         return;
     if (r != -EALREADY)

@@ -14,8 +14,8 @@
  * Errors:  none: what cannot be fetched ahead is fetched when it is asked for.
  * Units:   bytes a second, milliseconds.
  *
- * Viewers come first: no more than `concurrent` fills at once and `rate` bytes a second, all workers
- * together; what waits longer than PREFETCH_WAIT_MS is forgotten. */
+ * Viewers come first: no more than `concurrent` fills at once and `rate` bytes a second, all
+ * workers together; what waits longer than PREFETCH_WAIT_MS is forgotten. */
 #pragma once
 #include "edge/edge.h"
 #include "edge/gate.h"

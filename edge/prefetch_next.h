@@ -6,18 +6,18 @@
  * Threads: any.
  * Errors:  -EINVAL: no such thing; -ENOENT: not in the playlist; -ENOMEM.
  * Units:   a target is a path and its query, as sent.
- * Source:  RFC 3986 section 5.2 (within one host), RFC 8216 (which lines of a playlist are URIs). */
+ * Source:  RFC 3986 section 5.2 (within one host), RFC 8216 (a playlist's lines). */
 #pragma once
 #include "base/buf.h"
 
 #define PREFETCH_TARGET_MAX 2048
 
-/* Appends the target that reference means in a document at base. -EINVAL: another host, or not to be
- * sent. */
+/* Appends the target that reference means in a document at base. -EINVAL: another host, or not to
+ * be sent. */
 MUST_USE int prefetch_resolve(struct str base, struct str reference, struct buf *out);
 
-/* The media playlist text at base: each(arg, target) for up to count segments behind target. -ENOENT:
- * it names no such segment; -EINVAL: it is none. */
+/* The media playlist text at base: each(arg, target) for up to count segments behind target.
+ * -ENOENT: it names no such segment; -EINVAL: it is none. */
 MUST_USE int prefetch_from_playlist(struct str text, struct str base, struct str target,
                                     unsigned count, void (*each)(void *arg, struct str target),
                                     void *arg);

@@ -287,7 +287,9 @@ static void call_send(struct purge *p, struct purge_call *c)
     (void)pthread_mutex_unlock(&p->lock);
     if (r == 0)
         return;
-    http_reply_error(c->req, 503, "BUSY", "nothing was purged: %s", strerror(-r));
+    http_reply_error(c->req, 503, "BUSY", "nothing was purged: %s",
+                     r == -ESHUTDOWN ? "this process is stopping, or has handed over to another one"
+                                     : strerror(-r));
     call_free(c);
 }
 

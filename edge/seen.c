@@ -221,10 +221,10 @@ void seen_done(void *arg, struct http_req *req, const struct http_done *done)
     const struct seen_note *n = http_req_room(req);
     const struct edge_worker *w = http_req_worker(req);
     enum seen_tier tier = n->tier;
-    if (done->first_byte_us > 0)
-        metric_observe(e->seen->first_byte[tier], (double)done->first_byte_us / 1e6);
     if (n->route == NULL)
         return;
+    if (done->first_byte_us > 0)
+        metric_observe(e->seen->first_byte[tier], (double)done->first_byte_us / 1e6);
     const struct seen_route *r = &e->seen->routes[n->route->index];
     metric_add(r->requests[tier], 1);
     metric_add(r->bytes[tier], done->bytes);

@@ -9,7 +9,7 @@
 
 #define UPSTREAM_RETRIES         2
 #define UPSTREAM_BACKOFF_MS      50 /* doubled each time, half of it at random */
-#define UPSTREAM_PEER_CONNECT_MS 500
+#define UPSTREAM_PEER_CONNECT_MS 1000
 #define UPSTREAM_PEER_FAILURES   2 /* open an edge's circuit on a worker */
 
 struct upstream_worker {

@@ -28,8 +28,9 @@
  *    500, 502, 503 or 504 while there is another, and an edge that answers 401, 403, 421 or 5xx.
  *    When all have failed to answer, the servers are asked again, `retries` times with backoff.
  *    After the head nothing is tried again: on_done tells the failure.
- *  - Methods other than GET and HEAD go to the servers alone, and to the next one only where the one
- *    before cannot have seen it. So do requests with an Authorization of their own, and `direct`.
+ *  - Methods other than GET and HEAD go to the servers alone, and to the next one only where the
+ *    one before cannot have seen it. So do requests with an Authorization of their own, and
+ *    `direct`.
  *  - Authorization, CDN-Loop, traceparent, and for edges Host, are set here.
  *  - No loops: CDN-Loop names each edge that a request went through (peer.h refuses those that come
  *    back), a sibling's question is never passed to another sibling, and only siblings that come
@@ -64,8 +65,8 @@ const char *upstream_fetch_server(const struct upstream_fetch *f);
 /* The answer came from another edge: its Cache-Status tells more. */
 bool upstream_fetch_is_peer(const struct upstream_fetch *f);
 
-/* The bytes were not what they should be: counts against whoever gave them. From on_data or on_done.
- */
+/* The bytes were not what they should be: counts against whoever gave them. From on_data or
+ * on_done. */
 void upstream_fetch_blame(struct upstream_fetch *f);
 
 /* The worker's connections to all upstreams. */

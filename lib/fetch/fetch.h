@@ -62,6 +62,7 @@ struct fetch_request {
     const char *unix_socket; /* NULL: TCP */
     struct rbuf *body;       /* NULL: none */
     struct fields fields;    /* further ones, sent as they are; see below */
+    uint32_t stall_ms;       /* of this one; 0: the fetch's */
     bool shared;             /* may have an HTTP/2 connection with others; is never paused then */
     /* NULL where not wanted. on_data may return -errno to end the request with it. */
     int (*on_head)(void *arg, const struct fetch_head *head);
@@ -80,9 +81,9 @@ MUST_USE int fetch_start(struct fetch *f, const struct fetch_request *request,
 void fetch_cancel(struct fetch_op *op);
 
 /* No on_data until it is let go on: the upstream feels it by its TCP window, and no more is held
- * than one read (and what the kernel's socket buffer takes). A pause is no stall. Where no bytes are
- * missing, on_done may come in a pause. From any callback. Not for `shared` requests: libcurl up to
- * 8 holds up all of an HTTP/2 connection for a paused stream of it. */
+ * than one read (and what the kernel's socket buffer takes). A pause is no stall. Where no bytes
+ * are missing, on_done may come in a pause. From any callback. Not for `shared` requests: libcurl
+ * before 8 holds up all of an HTTP/2 connection for a paused stream of it. */
 void fetch_pause(struct fetch_op *op, bool paused);
 
 /* For programs without a loop (weirctl, ingest's threads, tests): one request, whole body into out,

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <h2o/http1.h>
 #include <h2o/http2.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -113,11 +114,20 @@ static void http_conn_unhook(struct http_conn *c)
         *at = c->rehook_next;
 }
 
+static void http_conn_set_idle(struct http_conn *c, bool idle)
+{
+    if (c->is_idle == idle)
+        return;
+    c->is_idle = idle;
+    (void)atomic_fetch_add_explicit(&c->worker->idle, idle ? 1u : UINT_MAX, memory_order_relaxed);
+}
+
 static void http_conn_on_close(void *arg)
 {
     struct http_conn *c = arg;
     struct http_worker *w = c->worker;
     struct http_server *s = w->server;
+    http_conn_set_idle(c, false);
     http_conn_unlink(c);
     if (c->is_rehooked)
         http_conn_unhook(c);
@@ -151,13 +161,17 @@ void http__conn_count_cut(struct http_conn *c, enum http_cut why)
     if (c->cut_ms != 0)
         return; /* counted once */
     c->cut_ms = clock_mono_ms();
+    http_conn_set_idle(c, false);
     metric_add(c->worker->server->figures.cut[why], 1);
     log_debug("connection cut: %s", http_cut_reasons[why]);
 }
 
 void http__conn_cut_for(struct http_conn *c, enum http_cut why)
 {
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
     http__conn_count_cut(c, why);
+    if (why == HTTP_CUT_STALLED) /* else the kernel keeps what it could not send for minutes */
+        (void)setsockopt(h2o_socket_get_fd(c->sock), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     http__conn_cut(c);
 }
 
@@ -169,17 +183,36 @@ void http__conn_cancelled(struct http_conn *c)
         http__conn_cut_for(c, HTTP_CUT_RESETS);
 }
 
-/* Where there is no room for a new connection, one that has no request goes. */
-bool http__conn_make_room(struct http_worker *w)
+static bool http_conn_evict(struct http_worker *w)
 {
     struct http_conn *c = w->conns_last;
     for (unsigned i = 0; c != NULL && i < HTTP_EVICT_LOOK; i++, c = c->prev) {
-        if (c->requests > 0 || c->cut_ms != 0)
+        if (!c->is_idle)
             continue;
         http__conn_count_cut(c, HTTP_CUT_ROOM);
         if (c->h2 == NULL || !http__h2_bye(c))
             http__conn_cut(c);
         return true;
+    }
+    return false;
+}
+
+static void http_conn_on_evict(void *arg)
+{
+    (void)http_conn_evict(arg); /* there may be none any more: the next one finds out */
+}
+
+/* Where there is no room for a new connection, one that has no request goes: of this worker, or
+ * else of another, which is asked to. */
+bool http__conn_make_room(struct http_worker *w)
+{
+    const struct http_server *s = w->server;
+    if (http_conn_evict(w))
+        return true;
+    for (unsigned i = 0; i < s->workers_count; i++) {
+        struct http_worker *other = &s->workers[i];
+        if (other != w && atomic_load_explicit(&other->idle, memory_order_relaxed) > 0)
+            return loop_post(other->loop, http_conn_on_evict, other) == 0;
     }
     return false;
 }
@@ -247,6 +280,7 @@ static void http_conn_rehook(struct http_conn *c)
 void http__conn_begin(struct http_conn *c)
 {
     c->requests++;
+    http_conn_set_idle(c, false);
     c->partial_ms = 0;
     http__conn_used(c);
 }
@@ -255,6 +289,7 @@ void http__conn_end(struct http_conn *c)
 {
     ASSERT(c->requests > 0);
     c->requests--;
+    http_conn_set_idle(c, c->requests == 0 && c->cut_ms == 0);
     c->idle_ms = clock_mono_ms();
     http__conn_used(c);
     if (c->h2 == NULL)
@@ -293,6 +328,7 @@ static void http_conn_serve(struct http_conn *c, bool is_h2)
     (void)gettimeofday(&now, NULL); /* fails for a bad pointer only */
     c->idle_ms = clock_mono_ms();
     c->state = HTTP_CONN_OPEN;
+    http_conn_set_idle(c, true);
     if (is_h2) {
         h2o_http2_accept(&c->accept->ctx, sock, now);
         http__h2_hook(c);

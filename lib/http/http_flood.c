@@ -148,13 +148,14 @@ bool http_fields_walk(struct http_fields *f, const uint8_t *data, size_t size)
 
 /* --- frames ----------------------------------------------------------------------------------- */
 
-static void http_flood_window(struct http_flood *f, uint64_t now_ms)
+static bool http_flood_window(struct http_flood *f, uint64_t now_ms)
 {
     if (f->since_ms != 0 && now_ms - f->since_ms < HTTP_FLOOD_MS)
-        return;
+        return false;
     f->since_ms = now_ms;
     f->requests = 0;
     memset(f->counts, 0, sizeof f->counts);
+    return true;
 }
 
 static enum http_flood_kind http_flood_count(struct http_flood *f, enum http_flood_kind kind,
@@ -179,20 +180,24 @@ static enum http_flood_kind http_flood_block(struct http_flood *f, const struct 
     return too_much ? HTTP_FLOOD_HEADERS : HTTP_FLOOD_NONE;
 }
 
-static enum http_flood_kind http_flood_update(struct http_flood *f, const struct http_frame *frame)
+static enum http_flood_kind http_flood_update(struct http_flood *f, const struct http_frame *frame,
+                                              uint64_t sent)
 {
     if (frame->amount == 0) /* an error, which the library answers with a reset */
         return http_flood_count(f, HTTP_FLOOD_RESETS, HTTP_RESETS_MAX);
     if (frame->amount >= HTTP_WINDOW_SMALL)
         return HTTP_FLOOD_NONE;
-    return http_flood_count(f, HTTP_FLOOD_WINDOWS,
-                            HTTP_WINDOWS_MAX + MIN(f->requests, 1u << 24) * HTTP_WINDOWS_EACH);
+    uint64_t explained = (uint64_t)f->requests * HTTP_WINDOWS_EACH +
+                         (sent > f->sent ? sent - f->sent : 0) / HTTP_WINDOWS_BYTES;
+    uint32_t max = HTTP_WINDOWS_MAX + (uint32_t)MIN(explained, UINT64_C(1) << 30);
+    return http_flood_count(f, HTTP_FLOOD_WINDOWS, max);
 }
 
 enum http_flood_kind http_flood_frame(struct http_flood *f, const struct http_frame *frame,
-                                      uint64_t now_ms)
+                                      uint64_t now_ms, uint64_t sent)
 {
-    http_flood_window(f, now_ms);
+    if (http_flood_window(f, now_ms))
+        f->sent = sent;
     f->frames++;
     switch (frame->type) {
     case HTTP_FRAME_DATA:
@@ -213,7 +218,7 @@ enum http_flood_kind http_flood_frame(struct http_flood *f, const struct http_fr
     case HTTP_FRAME_PING:
         return http_flood_count(f, HTTP_FLOOD_PINGS, HTTP_PINGS_MAX);
     case HTTP_FRAME_WINDOW_UPDATE:
-        return http_flood_update(f, frame);
+        return http_flood_update(f, frame, sent);
     case HTTP_FRAME_PUSH_PROMISE:
     case HTTP_FRAME_GOAWAY:
     case HTTP_FRAME_OTHER:
@@ -224,6 +229,6 @@ enum http_flood_kind http_flood_frame(struct http_flood *f, const struct http_fr
 
 bool http_flood_reset(struct http_flood *f, uint64_t now_ms)
 {
-    http_flood_window(f, now_ms);
+    (void)http_flood_window(f, now_ms); /* what was sent counts from the next frame on */
     return http_flood_count(f, HTTP_FLOOD_RESETS, HTTP_RESETS_MAX) != HTTP_FLOOD_NONE;
 }

@@ -55,8 +55,9 @@ MUST_USE int http_frame_read(const uint8_t *data, size_t size, struct http_frame
 #define HTTP_PINGS_MAX     400u  /* each is answered; some clients measure their path with them */
 #define HTTP_PRIORITY_MAX  1000u /* each moves a node of the scheduler's tree */
 #define HTTP_EMPTY_MAX     200u  /* DATA with next to nothing in it */
-#define HTTP_WINDOWS_MAX   1000u /* small WINDOW_UPDATEs, beside those that requests explain */
-#define HTTP_WINDOWS_EACH  8u    /* ... which are so many for each request */
+#define HTTP_WINDOWS_MAX   4000u /* small WINDOW_UPDATEs, beside those that are explained: */
+#define HTTP_WINDOWS_EACH  8u    /* ... so many by each request */
+#define HTTP_WINDOWS_BYTES 128u  /* ... one by so many bytes that were sent */
 #define HTTP_OTHERS_MAX    1000u /* unknown ones are ignored; some clients send a few to test it */
 #define HTTP_WINDOW_SMALL  1024u /* an increment below this */
 #define HTTP_DATA_SMALL    16u   /* a DATA frame with less than this and more to come */
@@ -90,6 +91,7 @@ bool http_fields_walk(struct http_fields *f, const uint8_t *data, size_t size);
 
 struct http_flood {
     uint64_t since_ms;
+    uint64_t sent;     /* at since_ms */
     uint64_t frames;   /* since the connection's start */
     uint32_t requests; /* HEADERS, within the window; so all that follow */
     uint32_t counts[HTTP_FLOOD_KINDS];
@@ -99,9 +101,10 @@ struct http_flood {
     struct http_fields fields; /* of that block */
 };
 
-/* Counts a frame: what kind of flood it is part of, if the client has gone too far. */
+/* Counts a frame: what kind of flood it is part of, if the client has gone too far. sent: bytes to
+ * the client since the connection's start. */
 enum http_flood_kind http_flood_frame(struct http_flood *f, const struct http_frame *frame,
-                                      uint64_t now_ms);
+                                      uint64_t now_ms, uint64_t sent);
 
 /* A stream ended before its time for another reason than the client's RST_STREAM. */
 bool http_flood_reset(struct http_flood *f, uint64_t now_ms); /* true: too many */

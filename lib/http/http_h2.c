@@ -56,7 +56,8 @@ static ssize_t http_h2_expect(h2o_http2_conn_t *conn, const uint8_t *src, size_t
     }
     if (http_frame_read(src, size, &frame) < 0)
         return http_h2_hand_on(c, conn, src, size, why); /* finds out if it is too large */
-    enum http_flood_kind kind = http_flood_frame(&c->flood, &frame, clock_mono_ms());
+    enum http_flood_kind kind =
+        http_flood_frame(&c->flood, &frame, clock_mono_ms(), c->sock->bytes_written);
     if (kind != HTTP_FLOOD_NONE) {
         http__conn_count_cut(c, http_h2_cut_of(kind));
         *why = "too much of it";

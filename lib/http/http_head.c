@@ -54,10 +54,6 @@ int http__head_check(h2o_req_t *h2o, const char **ret_why)
     for (size_t i = 0; why == NULL && i < h2o->headers.size; i++) {
         const h2o_header_t *h = &h2o->headers.entries[i];
         why = http_head_field(h2o, http_head_str(*h->name), http_head_str(h->value));
-        /* How chunks are told apart in detail differs between servers: nothing is read behind
-         * such a body, so that nobody's body is taken for a request. */
-        if (h->name == &H2O_TOKEN_TRANSFER_ENCODING->buf)
-            h2o->http1_is_persistent = 0;
     }
     if (why == NULL)
         return 0;

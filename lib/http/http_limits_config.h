@@ -24,6 +24,6 @@ extern const cyaml_schema_field_t http_limits_fields[];
 #define HTTP_LIMITS_FIELD(key, type, member)                                                       \
     CYAML_FIELD_MAPPING(key, CYAML_FLAG_OPTIONAL, type, member, http_limits_fields)
 
-/* What the configuration says goes into *o, the rest of it stays as it is. o NULL: only to check. */
+/* What the configuration says goes into *o, the rest stays as it is. o NULL: only to check. */
 MUST_USE int http_limits_apply(const char *key, const struct http_limits_config *c,
                                struct http_options *o, struct err *err);

@@ -18,19 +18,15 @@ static int http_listen_set(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
 }
 
-/* What accepted sockets inherit. */
-static int http_listen_configure(int fd, uint32_t idle_ms)
+/* What accepted sockets inherit. No TCP_USER_TIMEOUT: http_watch.c ends those who take nothing, and
+ * the kernel's also ends who takes little, but steadily. */
+static int http_listen_configure(int fd)
 {
     int r = http_listen_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    if (r == 0)
-        r = http_listen_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, HTTP_KEEPALIVE_S);
-    /* A client that takes nothing of its answer: the kernel's part of http_watch.c. */
-    if (r == 0)
-        r = http_listen_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)MIN(idle_ms, 1u << 30));
-    return r;
+    return r < 0 ? r : http_listen_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, HTTP_KEEPALIVE_S);
 }
 
-static int http_listen_open(const struct addrinfo *a, bool shared, uint32_t idle_ms, int *ret_fd)
+static int http_listen_open(const struct addrinfo *a, bool shared, int *ret_fd)
 {
     CLEAN(base_close) int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
@@ -41,7 +37,7 @@ static int http_listen_open(const struct addrinfo *a, bool shared, uint32_t idle
     if (r == 0 && a->ai_family == AF_INET6)
         r = http_listen_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0); /* "::" takes both families */
     if (r == 0)
-        r = http_listen_configure(fd, idle_ms);
+        r = http_listen_configure(fd);
     if (r < 0)
         return r;
     if (bind(fd, a->ai_addr, a->ai_addrlen) < 0)
@@ -52,10 +48,10 @@ static int http_listen_open(const struct addrinfo *a, bool shared, uint32_t idle
 }
 
 /* SO_REUSEPORT would let a second daemon of the same user join a port that is taken, silently. */
-static int http_listen_probe(const struct addrinfo *a, uint32_t idle_ms)
+static int http_listen_probe(const struct addrinfo *a)
 {
     CLEAN(base_close) int fd = -1;
-    return http_listen_open(a, false, idle_ms, &fd);
+    return http_listen_open(a, false, &fd);
 }
 
 static int http_listen_port_of(int fd, uint16_t *ret)
@@ -81,15 +77,15 @@ static void http_listen_set_port(struct addrinfo *a, uint16_t port)
 }
 
 /* fds: *ret_count of them are inherited already; up to count are opened beside them. */
-static int http_listen_bind_all(struct http_listener *l, struct addrinfo *a, uint32_t idle_ms,
-                                unsigned count, int *fds, unsigned *ret_count)
+static int http_listen_bind_all(struct http_listener *l, struct addrinfo *a, unsigned count,
+                                int *fds, unsigned *ret_count)
 {
     unsigned n = *ret_count;
     int r = 0;
     for (unsigned i = 0; r == 0 && i < n; i++)
-        r = http_listen_configure(fds[i], idle_ms);
+        r = http_listen_configure(fds[i]);
     if (n == 0 && l->options.port != 0)
-        r = http_listen_probe(a, idle_ms);
+        r = http_listen_probe(a);
     while (r == 0) {
         if (n > 0) {
             r = http_listen_port_of(fds[0], &l->port);
@@ -97,7 +93,7 @@ static int http_listen_bind_all(struct http_listener *l, struct addrinfo *a, uin
         }
         if (r < 0 || n >= count)
             break;
-        r = http_listen_open(a, true, idle_ms, &fds[n]);
+        r = http_listen_open(a, true, &fds[n]);
         if (r == 0)
             n++;
     }
@@ -105,8 +101,8 @@ static int http_listen_bind_all(struct http_listener *l, struct addrinfo *a, uin
     return r;
 }
 
-int http__listen_bind(struct http_listener *l, uint32_t idle_ms, unsigned count, int *fds,
-                      unsigned *ret_count, struct err *err)
+int http__listen_bind(struct http_listener *l, unsigned count, int *fds, unsigned *ret_count,
+                      struct err *err)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM,
@@ -120,7 +116,7 @@ int http__listen_bind(struct http_listener *l, uint32_t idle_ms, unsigned count,
         return err_set(err, -EINVAL, "listening on %s: %s", o->address, gai_strerror(gai));
     l->place = http_inherit_place(o->address, o->port);
     unsigned n = http_inherit_take(o->address, o->port, l->place, fds, HTTP_SOCKETS_MAX);
-    int r = http_listen_bind_all(l, a, idle_ms, count, fds, &n);
+    int r = http_listen_bind_all(l, a, count, fds, &n);
     freeaddrinfo(a);
     if (r == 0) {
         *ret_count = n;

@@ -145,6 +145,7 @@ struct http_conn {
     bool in_reset;              /* the client's RST_STREAM is being handled */
     bool h2_prefaced;
     bool is_told;      /* that it is to go: http_worker.c */
+    bool is_idle;      /* counted in worker.idle */
     unsigned requests; /* under way, as handlers see them */
     struct http_conn *rehook_next;
     h2o_socket_cb library_read;     /* http_guard.c */
@@ -182,6 +183,7 @@ struct http_worker {
     unsigned accepts_count;
     struct loop_timer accept_retry;
     struct http_conn *conns, *conns_last;
+    atomic_uint idle;          /* connections without a request, which may go when room is needed */
     struct http_conn *reading; /* the library reads from it now; NULL: it is gone */
     struct http_conn *rehook;  /* those whose callback is to be ours again */
     struct loop_timer rehook_timer;
@@ -257,6 +259,7 @@ struct http_req {
     bool is_reuse; /* not the first on its connection */
     bool is_cut;   /* http_cut.c: the body ends as soon as it may */
     uint64_t mark;
+    bool is_private; /* http_res_private */
     unsigned method;
     uint64_t start_us;
     uint64_t first_us; /* when the first byte of the answer was handed on; 0: not yet */
@@ -317,7 +320,7 @@ void http__conn_cut(struct http_conn *c); /* the library finds its end, and clea
 void http__conn_cut_for(struct http_conn *c, enum http_cut why);
 void http__conn_count_cut(struct http_conn *c, enum http_cut why); /* it is cut by other means */
 void http__conn_cancelled(struct http_conn *c);                    /* counts, and cuts a flood */
-bool http__conn_make_room(struct http_worker *w); /* ends an idle one; false: there is none */
+bool http__conn_make_room(struct http_worker *w); /* ends an idle one; false: none anywhere */
 struct http_limit *http__conn_address(struct http_conn *c); /* NULL: it has none */
 
 /* http_h2.c: the only one that knows the insides of the library's HTTP/2, but http_recycle.c. */
@@ -364,7 +367,7 @@ void http__tls_unwatch(struct http_worker *w);
 
 /* http_listen.c: at least count sockets bound with the same port, not yet listening where they are
  * new: one a worker. fds has room for HTTP_SOCKETS_MAX. */
-MUST_USE int http__listen_bind(struct http_listener *l, uint32_t idle_ms, unsigned count, int *fds,
+MUST_USE int http__listen_bind(struct http_listener *l, unsigned count, int *fds,
                                unsigned *ret_count, struct err *err);
 
 /* http_worker.c */

@@ -168,7 +168,7 @@ static int http_server_bind_one(struct http_server *s, unsigned i, struct err *e
     struct http_listener *l = &s->listeners[i];
     int fds[HTTP_SOCKETS_MAX];
     unsigned count = 0;
-    int r = http__listen_bind(l, s->options.idle_ms, s->workers_count, fds, &count, err);
+    int r = http__listen_bind(l, s->workers_count, fds, &count, err);
     for (unsigned n = 0; n < count; n++) {
         if (r == 0)
             r = http_server_add_accept(&s->workers[n % s->workers_count], i, fds[n]);

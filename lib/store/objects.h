@@ -60,6 +60,11 @@ enum objects_mark { OBJECTS_STANDS, OBJECTS_SOFT, OBJECTS_HARD };
 enum objects_mark objects_check(struct objects *o, const struct digest *tags, unsigned count,
                                 uint64_t sequence);
 
+/* The same for what is looked at often: *stood, at first 0, keeps up to which sequence it stood, so
+ * that its tags are looked at once a purge. */
+enum objects_mark objects_check_again(struct objects *o, const struct digest *tags, unsigned count,
+                                      uint64_t sequence, _Atomic uint64_t *stood);
+
 /* Durable when they return; they wait for the disk: not on a loop. -ENOSPC, -EIO: nothing is
  * purged. The oldest marks beyond marks_max become one: all that was asked for before the youngest
  * of them is gone. */

@@ -111,14 +111,30 @@ static int marks_rebuild(struct objects_marks_shard *s, uint64_t slots_count, ui
     return 0;
 }
 
-int objects_marks_reserve(struct objects *o, const struct digest *tag)
+/* Room for so many more. */
+static int marks_room(struct objects_marks_shard *s, uint64_t more)
 {
-    struct objects_marks_shard *s = marks_shard(o, tag);
+    uint64_t slots = MAX(s->slots_count, MARKS_SLOTS_MIN);
     int r = 0;
     (void)pthread_rwlock_wrlock(&s->lock);
-    if (s->count + s->count / 2 + 1 >= s->slots_count)
-        r = marks_rebuild(s, MAX(s->slots_count * 2, MARKS_SLOTS_MIN), 0);
+    while ((s->count + more) + (s->count + more) / 2 >= slots)
+        slots *= 2;
+    if (slots != s->slots_count)
+        r = marks_rebuild(s, slots, 0);
     (void)pthread_rwlock_unlock(&s->lock);
+    return r;
+}
+
+int objects_marks_reserve(struct objects *o, const struct objects_wish *wishes)
+{
+    uint64_t more[OBJECTS_SHARDS] = {0};
+    int r = 0;
+    for (const struct objects_wish *w = wishes; w != NULL; w = w->next) {
+        for (unsigned i = 0; i < w->count; i++)
+            more[w->purges[i].tag.bytes[0] % OBJECTS_SHARDS]++;
+    }
+    for (unsigned i = 0; i < OBJECTS_SHARDS && r == 0; i++)
+        r = more[i] > 0 ? marks_room(&o->marks[i], more[i]) : 0;
     return r;
 }
 
@@ -240,6 +256,19 @@ enum objects_mark objects_check(struct objects *o, const struct digest *tags, un
     return MAX(mark, floor);
 }
 
+enum objects_mark objects_check_again(struct objects *o, const struct digest *tags, unsigned count,
+                                      uint64_t sequence, _Atomic uint64_t *stood)
+{
+    uint64_t now = objects_sequence(o); /* before the marks are looked at */
+    if (atomic_load_explicit(stood, memory_order_relaxed) == now &&
+        !atomic_load_explicit(&o->yielded, memory_order_relaxed))
+        return OBJECTS_STANDS;
+    enum objects_mark mark = objects_check(o, tags, count, sequence);
+    if (mark == OBJECTS_STANDS)
+        atomic_store_explicit(stood, now, memory_order_relaxed);
+    return mark;
+}
+
 /* --- opening ---------------------------------------------------------------------------------- */
 
 void objects_marks_init(struct objects *o)
@@ -280,7 +309,7 @@ int objects_marks_load(struct objects *o, MDB_txn *txn)
         if (r == 0 && MAX(objects_row_last(&row), row.own) > o->state.sequence)
             r = -EBADMSG;
         if (r == 0)
-            r = objects_marks_reserve(o, &tag);
+            r = marks_room(marks_shard(o, &tag), 1);
         if (r < 0)
             break;
         marks_put(o, &tag, &row);

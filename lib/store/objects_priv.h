@@ -170,7 +170,8 @@ MUST_USE int objects_state_put(struct objects *o, MDB_txn *txn, const struct obj
 void objects_marks_init(struct objects *o);
 void objects_marks_free(struct objects *o);
 MUST_USE int objects_marks_load(struct objects *o, MDB_txn *txn); /* -EBADMSG */
-MUST_USE int objects_marks_reserve(struct objects *o, const struct digest *tag);
+/* Room for what they add, so that nothing can fail once it is on disk. */
+MUST_USE int objects_marks_reserve(struct objects *o, const struct objects_wish *wishes);
 void objects_marks_set(struct objects *o, const struct digest *tag, enum objects_mark mark,
                        bool own, uint64_t sequence);
 void objects_floor_raise(struct objects *o, const struct objects_mark_row *to);

@@ -34,7 +34,7 @@ static int purge_mark(struct objects *o, MDB_txn *txn, struct purge_job *j,
         return r;
     j->state.marks += is_new ? 1 : 0;
     j->state.marks_sum ^= is_new ? sum : before ^ sum;
-    return objects_marks_reserve(o, &p->tag);
+    return 0;
 }
 
 static int purge_body(struct objects *o, MDB_txn *txn, void *arg)
@@ -55,25 +55,22 @@ static int purge_body(struct objects *o, MDB_txn *txn, void *arg)
 }
 
 /* The file is no use any more, and the next start does not read it: RAM is all that counts. */
-static int purge_reserve(struct objects *o, struct purge_job *j)
+static void purge_broken(struct objects *o, struct purge_job *j)
 {
     j->state = o->state;
     j->state.sequence++;
     for (const struct objects_wish *w = j->wishes; w != NULL; w = w->next) {
-        for (unsigned i = 0; i < w->count; i++) {
-            int r = objects_marks_reserve(o, &w->purges[i].tag);
-            if (r < 0)
-                return r;
-        }
         if (w->all != OBJECTS_STANDS)
             objects_row_raise(&j->state.floor, w->all, w->own, j->state.sequence);
     }
-    return 0;
 }
 
 static int purge_commit(struct objects *o, struct purge_job *j)
 {
-    int r = -EIO;
+    int r = objects_marks_reserve(o, j->wishes);
+    if (r < 0)
+        return r;
+    r = -EIO;
     for (unsigned i = 0; i < PURGE_TRIES && !atomic_load(&o->broken); i++) {
         r = objects_txn(o, purge_body, j);
         if (r == -EIO || r == -EBADMSG)
@@ -83,7 +80,10 @@ static int purge_commit(struct objects *o, struct purge_job *j)
         if (objects_make_room(o) < 0)
             break;
     }
-    return atomic_load(&o->broken) ? purge_reserve(o, j) : r;
+    if (!atomic_load(&o->broken))
+        return r;
+    purge_broken(o, j);
+    return 0;
 }
 
 /* --- too many marks --------------------------------------------------------------------------- */

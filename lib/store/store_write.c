@@ -29,6 +29,14 @@ static void store_put_count(struct store *s, const struct store_write *x)
         store_count(&s->counts.put_bytes, s->metrics.put_bytes, rbuf_size(x->blob));
 }
 
+/* What can be fetched again is of use in RAM also when the disk is full or broken. */
+static bool store_write_is_for_ram(const struct store_write *x, int res)
+{
+    if ((x->flags & STORE_PUT_HOT) == 0)
+        return false;
+    return res == 0 || ((x->flags & STORE_PUT_CACHE) != 0 && (res == -ENOSPC || res == -EIO));
+}
+
 static void store_write_run(struct store_event *e)
 {
     struct store_write *x = CONTAINER_OF(e, struct store_write, event);
@@ -39,7 +47,7 @@ static void store_write_run(struct store_event *e)
     int res = x->commit.res;
     if (x->is_put)
         store_put_count(s, x);
-    if (res == 0 && (x->flags & STORE_PUT_HOT) != 0)
+    if (store_write_is_for_ram(x, res))
         store_hot_insert(w, &x->commit.digest, x->blob);
     rbuf_unref(x->blob);
     free(x->links);

@@ -37,6 +37,7 @@ class Browser(unittest.TestCase):
         self.assertEqual(seen["engine_used"], engine)
         self.assertEqual(sorted(seen["levels"]), [240, 360, 480])
         self.assertAlmostEqual(seen["duration"], 30, delta=0.2)
+        self.assertEqual(seen["given_back"], 204)
         return seen
 
     def test_hls_js(self):
@@ -47,6 +48,19 @@ class Browser(unittest.TestCase):
 
     def test_shaka(self):
         self.play("shaka")
+
+    def test_limit(self):
+        """Two streams play elsewhere: the page shows them, ends one, and plays."""
+        who = {"email": "family@example.org", "password": "correct horse battery"}
+        control = self.weir.url("control") + "/api/v1/"
+        cookie = self.weir.request("POST", control + "auth/signup", who).headers["Set-Cookie"].split(";")[0]
+        for name in ("Kitchen", "Cellar"):
+            answer = self.weir.request("POST", control + "playback", {"asset": "film", "device_name": name}, {"Cookie": cookie})
+            self.assertEqual(answer.status, 200)
+        seen = self.play("hls", seconds=1, limit=2, **who)
+        self.assertEqual(seen["elsewhere"], ["Kitchen", "Cellar"])
+        sessions = self.weir.request("GET", control + "playback", headers={"Cookie": cookie}).json()["sessions"]
+        self.assertEqual([s["device_name"] for s in sessions], ["Cellar"])
 
     def test_sign_up_in_the_page(self):
         self.play("hls", signup=True, email="new@example.org", seconds=2)

@@ -176,6 +176,33 @@ class BrokenDisk(unittest.TestCase):
             shutil.rmtree(folder, ignore_errors=True)
             origin.close()
 
+    def test_with_no_disk_left_it_caches_in_ram(self):
+        origin, folder, edge = Origin(), tempfile.mkdtemp(prefix="weir-e2e-"), None
+        device = pathlib.Path(folder) / "device"
+        device.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96M", "tmpfs", device], capture_output=True).returncode != 0:
+            self.skipTest("tmpfs cannot be mounted here")
+        try:
+            with open(device / "filler", "wb") as filler:  # no volume fits beside it
+                filler.write(bytes(90 * MIB))
+            edge = Edge(origin, folder, store="  volume_size: 16M\n  hot_size: 64M\n  disk_size: 64M\n"
+                        f"  devices:\n  - path: {device}\n")
+            for n in range(20):
+                body = noise(MIB + n, n)
+                origin.pages[f"/{n}"] = Page(body, cache="max-age=600", etag='"1"', ranges=True)
+                for _ in range(2):
+                    answer = edge.get(f"/{n}")
+                    self.assertEqual((answer.status, answer.body == body), (200, True))
+                self.assertEqual((n, answer.how), (n, "hit"))
+            code = edge.stop()
+            self.assertEqual(code, 0, edge.log()[-3000:])
+        finally:
+            if edge:
+                edge.close()
+            subprocess.run(["umount", "-l", device], check=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            origin.close()
+
 
 if __name__ == "__main__":
     unittest.main()

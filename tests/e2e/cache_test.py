@@ -1,6 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The edge as a shared cache in front of any origin: each clause of RFC 9111 and its kin that an engineer relies
 on, shown with an origin that does what it is told."""
+import base64
+import hashlib
+import hmac
+import json
+import pathlib
+import secrets
+import shutil
+import tempfile
 import threading
 import time
 import unittest
@@ -369,6 +377,133 @@ class Requests(CacheCase):
         for how in ("uri-miss", "hit"):
             answer = self.ask(path, how)
             self.assertEqual((answer.get("surrogate-key"), answer.get("xkey")), (None, None))
+
+
+class Table(CacheCase):
+    """What an answer's fields mean for the next request: kept ("hit"), validated ("stale") or asked for anew ("miss")."""
+    ROWS = (
+        ("hit", [("Cache-Control", "max-age=100")]),
+        ("hit", [("Cache-Control", "MAX-AGE=100")]),
+        ("hit", [("cache-control", "  max-age=100  ,")]),
+        ("hit", [("Cache-Control", ",,max-age=100")]),
+        ("hit", [("Cache-Control", "public, max-age=100")]),
+        ("hit", [("Cache-Control", "max-age=99999999999999999999")]),
+        ("miss", [("Cache-Control", "max-age=0")]),
+        ("miss", [("Cache-Control", "max-age=-5")]),
+        ("miss", [("Cache-Control", "max-age=ten")]),
+        ("hit", [("Cache-Control", "max-age=100, max-age=0"), ("X-Note", "the first counts")]),
+        ("miss", [("Cache-Control", "s-maxage=0, max-age=100")]),
+        ("hit", [("Cache-Control", "s-maxage=100, max-age=0")]),
+        ("miss", [("Cache-Control", "max-age=100, no-store")]),
+        ("miss", [("Cache-Control", "No-Store")]),
+        ("miss", [("Cache-Control", "private")]),
+        ("hit", [("Cache-Control", "privateer, max-age=100")]),
+        ("hit", [("Cache-Control", 'x="private", max-age=100')]),
+        ("stale", [("Cache-Control", "no-cache"), ("ETag", '"a"')]),
+        ("stale", [("Cache-Control", "no-cache, max-age=100"), ("ETag", 'W/"a"')]),
+        ("hit", [("Cache-Control", "must-revalidate, max-age=100")]),
+        ("hit", [("Expires", "Fri, 01 Jan 2100 00:00:00 GMT")]),
+        ("miss", [("Expires", "Fri, 01 Jan 2100 00:00:00")]),
+        ("miss", [("Expires", "Fri, 01 Jan 2010 00:00:00 GMT")]),
+        ("miss", [("Cache-Control", "max-age=0"), ("Expires", "Fri, 01 Jan 2100 00:00:00 GMT")]),
+        ("hit", [("Cache-Control", "max-age=100"), ("Expires", "0")]),
+        ("miss", [("Cache-Control", "max-age=100"), ("Age", "100")]),
+        ("hit", [("Cache-Control", "max-age=100"), ("Age", "99, 5"), ("X-Note", "the first counts")]),
+        ("miss", [("Cache-Control", "max-age=100"), ("Age", "1000"), ("Age", "1")]),
+        ("hit", [("Pragma", "no-cache"), ("Cache-Control", "max-age=100")]),
+        ("hit", [("CDN-Cache-Control", "max-age=100")]),
+        ("hit", [("CDN-Cache-Control", "max-age=100"), ("Cache-Control", "private")]),
+        ("miss", [("CDN-Cache-Control", "max-age=0"), ("Cache-Control", "max-age=100")]),
+        ("hit", [("CDN-Cache-Control", "max-age=x, &&&"), ("Cache-Control", "max-age=100")]),
+        ("miss", [("Cache-Control", "max-age=100"), ("Set-Cookie", "a=b")]),
+        ("miss", [("Cache-Control", "max-age=100"), ("Vary", "*")]),
+        ("miss", [("Cache-Control", "max-age=100"), ("Vary", "accept, *")]),
+        ("hit", [("Cache-Control", "max-age=100"), ("Vary", "Accept")]),
+        ("hit", [("Cache-Control", "max-age=100"), ("Vary", "")]),
+    )
+
+    def test_the_table(self):
+        for n, (want, fields) in enumerate(self.ROWS):
+            with self.subTest(fields=fields):
+                path = self.serve(more=f"/{n}", cache=None, fields=fields)
+                page = self.origin.pages[path]
+                page.etag = dict(fields).get("ETag")
+                self.ask(path, body=b"the answer")
+                how = self.ask(path, body=b"the answer").how
+                self.assertEqual({"hit": "hit", "stale": "stale"}.get(how, "miss"), want)
+                self.asked(path, 1 if want == "hit" else 2)
+
+    def test_statuses(self):
+        for status, kept in ((200, True), (203, True), (204, True), (300, True), (301, True), (308, True), (404, True),
+                             (405, True), (410, True), (414, True), (501, True), (302, True), (403, True), (500, True)):
+            path = self.serve(b"" if status == 204 else b"it", status=status, more=f"/{status}", cache="max-age=100")
+            self.ask(path, status=status)
+            self.assertEqual(self.ask(path, status=status).how == "hit", kept, status)
+
+
+class Rules(unittest.TestCase):
+    """What a route's `cache:` says."""
+
+    def setUp(self):
+        self.origin, self.edge = Origin(), None
+
+    def tearDown(self):
+        if self.edge:
+            code = self.edge.close()
+            self.assertEqual(code, 0, code)
+        self.origin.close()
+
+    def hows(self, *targets, **fields):
+        for target in targets:
+            self.origin.pages.setdefault(target, Page(target.encode()))
+        return [self.edge.get(t, **fields).how for t in targets]
+
+    def test_query_sorted_and_some(self):
+        self.edge = Edge(self.origin, cache="query: some\nquery_names: [a, b]\nquery_sorted: true")
+        self.assertEqual(self.hows("/x?a=1&b=2&c=3", "/x?b=2&a=1", "/x?a=2&b=2"), ["uri-miss", "hit", "uri-miss"])
+
+    def test_query_none(self):
+        self.edge = Edge(self.origin, cache="query: none")
+        self.assertEqual(self.hows("/x?a=1", "/x?a=2", "/x"), ["uri-miss", "hit", "hit"])
+
+    def test_times(self):
+        self.edge = Edge(self.origin, cache="ttl: 60s\nnegative_ttl: 60s\nttl_max: 1s\nhonour_client_no_cache: false\n"
+                         "pass_host: true\npass_surrogate_keys: true\nobject_max: 100K")
+        self.origin.pages["/silent"] = Page(b"it", cache=None, fields=[("Surrogate-Key", "a")])
+        self.origin.pages["/none"] = Page(b"it", 404, cache=None)
+        self.origin.pages["/large"] = Page(noise(200_000))
+        for path in ("/silent", "/none"):
+            self.edge.get(path)
+            self.assertEqual(self.edge.get(path, Cache_Control="no-cache").how, "hit")
+        self.assertEqual(self.edge.get("/silent").get("surrogate-key"), "a")
+        self.assertEqual(self.origin.last("/silent").get("host"), "edge.example")
+        self.edge.get("/large")
+        self.assertEqual((self.edge.get("/large").how, self.origin.count("/large")), ("uri-miss", 2))
+        time.sleep(2.1)
+        self.assertNotEqual(self.edge.get("/silent").how, "hit")  # ttl_max
+
+    def test_a_token_goes_nowhere(self):
+        folder = tempfile.mkdtemp(prefix="weir-e2e-")
+        secret = secrets.token_bytes(32)
+        b64 = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+        ring = pathlib.Path(folder) / "ring.json"
+        ring.write_text(json.dumps({"keys": [{"kty": "oct", "kid": "k", "alg": "HS256", "k": b64(secret)}]}))
+        head = b64(json.dumps({"alg": "HS256", "kid": "k", "typ": "JWT"}).encode())
+        claims = {"cdniv": 1, "exp": int(time.time()) + 600, "cdniuc": "regex:.*"}
+        text = f"{head}.{b64(json.dumps(claims).encode())}"
+        token = f"{text}.{b64(hmac.new(secret, text.encode(), hashlib.sha256).digest())}"
+        self.edge = Edge(self.origin, folder, route=f"  token_ring_file: {ring}\n", more="access_log: true\n")
+        self.origin.pages["/film/a.ts"] = Page(b"film")
+        self.origin.pages["/film/a.ts?x=1"] = Page(b"film 1")
+        self.assertEqual(self.edge.get("/film/a.ts").status, 403)
+        asks = (f"/film/a.ts?URISigningPackage={token}", f"/;URISigningPackage={token}/film/a.ts")
+        self.assertEqual([self.edge.get(a).how for a in asks], ["uri-miss", "hit"])
+        self.assertEqual(self.edge.get(f"/film/a.ts?x=1&URISigningPackage={token}").body, b"film 1")
+        self.assertEqual({a.target for a in self.origin.asks}, {"/film/a.ts", "/film/a.ts?x=1"})
+        signature = token.rsplit(".", 1)[1]
+        self.assertNotIn(signature, str([a.fields for a in self.origin.asks]))
+        self.assertNotIn(signature, self.edge.log())
+        shutil.rmtree(folder)
 
 
 class Vary(CacheCase):

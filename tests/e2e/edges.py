@@ -180,4 +180,6 @@ class Edge:
         self.process.send_signal(number)
         code = self.process.wait(timeout=60)
         self.process = None
+        if number == signal.SIGTERM and code != 0:  # what a sanitizer has found shows here
+            raise RuntimeError(f"weir-edge ended with {code}:\n{self.log()[-5000:]}")
         return code

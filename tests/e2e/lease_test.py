@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stream sessions over real daemons: control, two edges, and a Redis or none."""
-import pathlib
+import http.server
 import re
 import signal
 import socket
-import ssl
 import subprocess
 import threading
 import time
@@ -15,6 +14,7 @@ from weir import Weir, program
 
 STOP_S = 2  # a terminated session stops at every edge within that
 WAIT_S = 20
+LARGE = 96 << 20  # more than sockets and a client's window hold
 
 
 def free_port():
@@ -30,7 +30,7 @@ class Redis:
     def start(self):
         self.process = subprocess.Popen(
             ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no",
-             "--dir", str(self.folder)], stdout=subprocess.DEVNULL)
+             "--dir", str(self.folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until = time.monotonic() + WAIT_S
         while True:
             try:
@@ -48,8 +48,26 @@ class Redis:
             self.process = None
 
 
+class Upstream(http.server.BaseHTTPRequestHandler):
+    """An HLS origin of any kind: one large file, and nothing else."""
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        large = self.path == "/v/film/large.ts"
+        self.send_response(200 if large else 404)
+        self.send_header("Content-Length", LARGE if large else 0)
+        self.send_header("Cache-Control", "max-age=60")
+        self.end_headers()
+        piece = b"l" * 65536
+        for _ in range(LARGE // len(piece) if large else 0):
+            self.wfile.write(piece)
+
+    def log_message(self, *_):
+        pass
+
+
 class Installation(Weir):
-    """Control and two edges, "edge" (fail: open) and "edge2" (fail: closed)."""
+    """Control and two edges, "edge" (fail: open) and "edge2" (fail: closed), in front of an HTTP upstream."""
 
     def __init__(self, with_redis):
         super().__init__()
@@ -62,6 +80,10 @@ class Installation(Weir):
             control.write_text(control.read_text() + f"redis: redis://127.0.0.1:{self.redis.port}\n")
             self.redis.start()
         edge = edge.replace("lease:\n", "lease:\n  renew_s: 1\n")
+        self.upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+        threading.Thread(target=self.upstream.serve_forever, daemon=True).start()
+        edge = edge.replace("upstreams:\n", f"upstreams:\n- name: any\n  kind: http\n  servers: ['http://127.0.0.1:{self.upstream.server_port}']\n")
+        edge = edge.replace("routes:\n", f"routes:\n- prefix: /v/film/\n  upstream: any\n  token_ring_file: {self.folder}/secrets/token-ring.json\n")
         (config / "edge.yaml").write_text(edge)
         second = edge.replace("  renew_s: 1\n", "  renew_s: 1\n  fail: closed\n")
         second = second.replace(str(self.folder) + "/edge", str(self.folder) + "/edge2")
@@ -70,10 +92,12 @@ class Installation(Weir):
             second = second.replace(f"port: {urllib.parse.urlsplit(self.url(name)).port}", f"port: {port}")
             self.settings[name.replace("edge", "edge2") + "_url"] = f"{'http' if 'admin' in name else 'https'}://localhost:{port}"
         (config / "edge2.yaml").write_text(second)
-        self.start("control")
-        self.start("origin")
-        self.start("edge")
-        self.start_edge2()
+        try:
+            self.start("control", "edge")
+            self.start_edge2()
+        except BaseException:
+            self.close()
+            raise
         self.request("PUT", self.url("control") + "/api/v1/admin/assets/film",
                      {"title": "Film", "duration_ms": 1000, "height": 1080, "audio": [], "subtitles": []},
                      {"Authorization": "Bearer " + self.secret("admin")})
@@ -115,6 +139,8 @@ class Installation(Weir):
 
     def close(self):
         codes = self.stop()
+        self.upstream.shutdown()
+        self.upstream.server_close()
         if self.redis:
             self.redis.kill()
         super().close()
@@ -255,7 +281,7 @@ class Common:
                 self.assertEqual(w.ask(edge, known["hls_url"]), "ok")
             self.assertEqual(w.ask("edge2", unknown["hls_url"]), "SESSIONS_UNAVAILABLE")  # fail: closed
             self.assertEqual(w.ask("edge", unknown["hls_url"]), "ok")  # fail: open
-            time.sleep(0.5)
+            time.sleep(0.2)
         start()
         self.until("ok", lambda: w.ask("edge2", unknown["hls_url"]))
         both = {known["session_id"], unknown["session_id"]}
@@ -272,6 +298,30 @@ class WithControl(Common, unittest.TestCase):
 
     def test_outage(self):
         self.outage(lambda: self.weir.kill("control"), lambda: self.weir.start("control"))
+
+    def test_cut(self):
+        """What is on its way to a session ends with it, within 2 s, over HTTP/1.1 and HTTP/2; others go on."""
+        w, user = self.weir, self.weir.user()
+        cut, kept = w.play(user).json(), w.play(user).json()
+        def curl(play, *args):
+            url = play["hls_url"].replace("master.m3u8", "large.ts")
+            return subprocess.Popen(["curl", "-sS", "--cacert", w.settings["ca_file"], "-o", "/dev/null", "-w", "%{http_code} %{size_download}", *args, url],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        ended = [curl(cut, "--limit-rate", "4M", version) for version in ("--http1.1", "--http2")]
+        going = curl(kept, "--http2")
+        time.sleep(0.7)  # the slow ones are in the middle, which takes them 24 s
+        for process in ended:
+            self.assertIsNone(process.poll())
+        self.assertEqual(w.api(user, "POST", f"/{cut['session_id']}/terminate", {}).status, 204)
+        for process in ended:
+            out, err = process.communicate(timeout=WAIT_S)
+            status, size = out.split()
+            self.assertEqual(status, "200")
+            self.assertNotEqual(process.returncode, 0, err)
+            self.assertLess(int(size), LARGE)
+        self.assertGreaterEqual(w.metric("edge", "weir_edge_leases_cut_total"), 2)
+        out, err = going.communicate(timeout=60)
+        self.assertEqual((going.returncode, out), (0, f"200 {LARGE}"), err)
 
     def test_internal(self):
         """The edges' calls need their credential, and are read strictly."""
@@ -292,16 +342,15 @@ class WithControl(Common, unittest.TestCase):
     def test_many_at_an_edge(self):
         """More sessions than one call of the edge holds are renewed, and each is its own."""
         w, users = self.weir, []
-        for _ in range(12):
-            user = w.user()
-            users.append((user, w.play(user).json()))
+        for user in [w.user() for _ in range(4)]:
+            users += [(user, w.play(user).json()), (user, w.play(user).json())]
         before = w.metric("edge", "weir_edge_leases_asked_total")
         threads = [threading.Thread(target=w.ask, args=("edge", play["hls_url"])) for _, play in users for _ in range(4)]
         for t in threads:
             t.start()
         for t in threads:
             t.join()
-        self.assertEqual(w.metric("edge", "weir_edge_leases_asked_total") - before, 12)
+        self.assertEqual(w.metric("edge", "weir_edge_leases_asked_total") - before, 8)
         for user, play in users[::2]:
             self.assertEqual(w.api(user, "DELETE", "/" + play["session_id"]).status, 204)
         for i, (_, play) in enumerate(users):

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// usage: node play.mjs '{"page","ca"?,"email","password","asset","engine","signup"?,"screenshot"?,"seconds"?}'
+// usage: node play.mjs '{"page","ca"?,"email","password","asset","engine","signup"?,"screenshot"?,"seconds"?,"limit"?}'
+// limit: so many sessions of the same user are open elsewhere; the page shows them and one is ended.
 // Logs in at the page, plays the asset with the engine and watches it as a viewer would: the picture
 // moves, the time passes, a seek and a quality switch work, nothing complains. Prints one JSON line
 // of what it saw; exits 0 when all of it held, 1 with "error" otherwise.
@@ -60,6 +61,11 @@ async function logIn(page) {
 async function watch(page) {
   const opened = Date.now();
   await page.goto(`${ask.page}#/watch/${encodeURIComponent(ask.asset)}?engine=${ask.engine}`);
+  if (ask.limit) {
+    await page.waitForSelector('[data-testid="watch-limit"]', { timeout: STEP_MS });
+    seen.elsewhere = await page.locator('[data-testid="limit-list"] strong').allTextContents();
+    await page.click('[data-testid="limit-end"] >> nth=0');
+  }
   await page.waitForSelector(video, { timeout: STEP_MS });
   await page.evaluate((s) => { const v = document.querySelector(s); v.muted = true; return v.play().catch(() => {}); }, video);
   await inPage(page, "first picture", ([s]) => { const v = document.querySelector(s); return v.readyState >= 2 && v.videoWidth > 0 && v.currentTime > 0.2; }, video);
@@ -122,6 +128,10 @@ try {
   await logIn(page);
   if (ask.screenshot) await page.screenshot({ path: ask.screenshot.replace(".png", "-list.png") });
   await watch(page);
+  // Leaving the film gives its session back.
+  const given = page.waitForResponse((r) => r.request().method() === "DELETE", { timeout: STEP_MS });
+  await page.goto(`${ask.page}#/`);
+  seen.given_back = (await given).status();
   if (ask.screenshot) await page.screenshot({ path: ask.screenshot });
   if (seen.failed.length > 0) throw new Error(`requests failed: ${seen.failed.join("; ")}`);
   if (seen.console.some((line) => line.startsWith("uncaught"))) throw new Error(seen.console.join("; "));

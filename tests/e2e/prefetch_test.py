@@ -103,6 +103,64 @@ class Prefetch(unittest.TestCase):
             self.assertIn("prefetch: " + key, text)
 
 
+class Warm(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="weir-e2e-"))
+        self.addCleanup(shutil.rmtree, self.folder, True)
+        self.files = {f"{i}.ts": bytes([i]) * 20_000 for i in range(40)}
+        self.origin = Origin(self.files)
+        self.addCleanup(self.origin.stop)
+        (self.folder / "admin").write_text("administer-0123456789\n")
+        self.edge = Edge(self.folder / "edge", [{"name": "o", "kind": "http", "servers": [self.origin.url]}],
+                         [{"upstream": "o", "host": "video.example.org"}],
+                         admin_credential_file=str(self.folder / "admin"))
+        self.addCleanup(self.edge.stop)
+        self.edge.start()
+
+    def warm(self, text, *args):
+        return subprocess.run([program("weirctl"), "edge", "warm", "-", "--url", f"http://127.0.0.1:{self.edge.admin}",
+                               "--credential-file", str(self.folder / "admin"), *args],
+                              input=text, capture_output=True, text=True, timeout=60)
+
+    def test_from_a_list(self):
+        urls = [f"http://video.example.org/a/{n}" for n in self.files]
+        result = self.warm("# all\n\n" + "\n".join(urls) + "\n")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual(result.stdout, "40 fetched (800000 bytes), 0 were here, 0 failed, 0 to do\n")
+        for n, body in self.files.items():
+            answer = self.edge.get(f"/a/{n}", **HOST)
+            self.assertEqual(answer.body, body)
+            self.assertIn("hit", answer.headers["Cache-Status"])
+            self.assertEqual(self.origin.count(f"/a/{n}"), 1)
+        result = self.warm("\n".join(urls[:5] + ["http://video.example.org/a/none.ts", "http://other.example/a/1.ts", "asset"]))
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("0 fetched (0 bytes), 5 were here, 3 failed", result.stdout)
+        for bad in ("none.ts", "other.example", "asset"):
+            self.assertIn(bad, result.stderr)
+
+    def test_what_the_api_refuses(self):
+        api = {"port": self.edge.admin}
+        self.assertEqual(self.edge.get("/warm", **api).status, 401)
+        bearer = {"Authorization": "Bearer administer-0123456789"}
+        for bad in ("", "[]", "{}", '{"urls": 1}', '{"urls": [1]}', '{"urls": [""]}', '{"urls": [], "concurrent": 0}',
+                    '{"urls": [], "concurrent": 65}'):
+            self.assertEqual(self.edge.request("POST", "/warm", bad, bearer, **api).status, 400, bad)
+        self.assertEqual(self.edge.get("/warm", **api, **bearer).json()["failed"], 0)
+        self.origin.mode = "hang"
+        body = json.dumps({"urls": [f"/a/{i}" for i in range(100)] + [f"http://video.example.org/b/{i}" for i in range(300)],
+                           "concurrent": 2})
+        self.assertEqual(self.edge.request("POST", "/warm", body, bearer, **api).status, 202)
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            now = self.edge.get("/warm", **api, **bearer).json()
+            if now["failed"] == 100 and now["running"] == 2:
+                break
+            time.sleep(0.02)
+        self.assertEqual((now["failed"], now["running"], now["queued"]), (100, 2, 298))
+        self.assertEqual(self.edge.request("DELETE", "/warm", None, bearer, **api).json()["queued"], 0)
+        self.origin.mode = None
+
+
 class PrefetchOfTitles(unittest.TestCase):
     def test_the_next_blobs_of_a_track(self):
         with tempfile.TemporaryDirectory(prefix="weir-e2e-") as folder:
@@ -133,6 +191,15 @@ class PrefetchOfTitles(unittest.TestCase):
             self.assertIn("hit", weir.get(urls[1]).headers["Cache-Status"])
             wait(4)
             self.assertEqual(weir.metric("edge", "weir_edge_prefetched_used_total"), 1)
+            # All of the title, by the name of the asset, and by a signed URL.
+            for line in ("film", weir.sign("film")):
+                result = weir.run("edge", "warm", "-", input=line + "\n")
+                self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertTrue(result.stdout.startswith("0 fetched (0 bytes), "), result.stdout)
+            weir.kill("origin")
+            _, blobs = weir.signed_paths("film")
+            for blob in blobs:
+                self.assertEqual(weir.get(blob).status, 200)
 
 
 if __name__ == "__main__":

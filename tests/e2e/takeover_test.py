@@ -4,13 +4,14 @@ import http.client
 import os
 import pathlib
 import re
-import shutil
 import signal
-import subprocess
+import struct
 import threading
 import time
 import unittest
 
+import h2
+from h2 import DATA, END_HEADERS, END_STREAM, H2, HEADERS, WINDOW_UPDATE, frame
 from one_edge import OneEdge
 
 
@@ -112,7 +113,7 @@ class TakeOver(unittest.TestCase):
         self.strays.append(fresh)
         return fresh
 
-    def check(self, load, at_least=200):
+    def check(self, load, at_least=50):
         load.stop()
         self.assertEqual(load.failures, [])
         self.assertGreater(load.done, at_least)
@@ -147,32 +148,64 @@ class TakeOver(unittest.TestCase):
         self.assertTrue(is_alive(third))
         self.check(load)
 
-    @unittest.skipUnless(shutil.which("h2load"), "h2load is not installed")
     def test_http2(self):
-        """Every request that was started is answered. (h2load opens no new connection behind a GOAWAY: the requests
-        that it has not started by then it counts as failed.)"""
-        url = f"https://127.0.0.1:{self.edge.port}{self.path}"
-        results, stop = [], threading.Event()
+        """Several streams at a time on one connection, which is left when the server says GOAWAY: all that it had
+        taken by then are answered."""
+        stop, done, failures = threading.Event(), [0, 0], []
+
+        def one_batch(c):
+            streams = {}
+            for _ in range(4):
+                streams[n := c.stream()] = b""
+                c.send(frame(HEADERS, END_HEADERS | END_STREAM, n, h2.block(self.path)))
+            while streams:
+                f = c.read()
+                if f is None:
+                    # What is behind the GOAWAY's stream was not begun: it may be asked again (RFC 9113 section 6.8).
+                    return [n for n in streams if c.goaway is None or n <= c.goaway]
+                kind, flags, n, payload = f
+                if n not in streams or kind not in (HEADERS, DATA):
+                    continue
+                if kind == HEADERS and payload[0] != 0x88:
+                    return [n, payload[0]]
+                if kind == DATA:
+                    streams[n] += payload
+                    c.send(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", len(payload) or 1)))
+                    if flags & END_STREAM and streams.pop(n) != self.body:
+                        return [n, "other bytes"]
+            return []
 
         def run():
+            c = None
             while not stop.is_set():
-                results.append(subprocess.run(["h2load", "-n", "200", "-c", "4", "-m", "4", url], capture_output=True,
-                                              text=True, timeout=60).stdout)
+                try:
+                    if c is None or c.goaway is not None:
+                        c = H2(self.edge.port, self.edge.folder / "cert.pem")
+                        done[1] += 1
+                    if bad := one_batch(c):
+                        failures.append(bad)
+                        c = None
+                    done[0] += 4
+                except OSError as e:
+                    if c is None or c.goaway is None:
+                        failures.append(repr(e))
+                    c = None
 
-        threads = [threading.Thread(target=run) for _ in range(2)]
+        threads = [threading.Thread(target=run) for _ in range(3)]
         for t in threads:
             t.start()
         time.sleep(0.3)
         old = self.edge.processes["edge"]
         self.take_over()
-        time.sleep(0.5)
+        self.assertEqual(old.wait(timeout=30), 0)
+        time.sleep(0.3)
         stop.set()
         for t in threads:
             t.join()
-        self.assertEqual(old.wait(timeout=30), 0)
-        for text in results:
-            self.assertRegex(text, r"requests: 200 total, (\d+) started, \1 done, \1 succeeded", text)
-        self.assertGreater(len(results), 2)
+        self.assertEqual(failures, [])
+        self.assertGreater(done[0], 40)
+        self.assertGreaterEqual(done[1], 6)  # each has come back
+        print(f"\n    {done[0]} requests on {done[1]} connections, none failed", end=" ")
 
     def test_a_long_answer_ends_in_the_old_process(self):
         large = os.urandom(24 << 20)
@@ -240,8 +273,8 @@ class TakeOver(unittest.TestCase):
             t.join()
         self.assertEqual(old.wait(timeout=30), 0)
         self.assertEqual(failures, [])
-        self.assertGreater(len(puts), 20)
-        for path, data in puts[::7]:
+        self.assertGreater(len(puts), 4)
+        for path, data in puts[::5]:
             self.assertEqual(self.edge.get(path), (200, data))
 
     def test_drain(self):

@@ -54,7 +54,7 @@ class Topology(unittest.TestCase):
         ports = [free_port() for _ in range(count)]
         urls = [f"http://127.0.0.1:{p}" for p in ports]
         edges = [self.edge(f"edge{i}", ports[i], siblings=urls, self=urls[i],
-                           health={"interval_ms": 200, "timeout_ms": 500, "successes": 1}, **upstream)
+                           health={"interval_ms": 200, "timeout_ms": 5000, "successes": 1}, **upstream)
                  for i in range(count)]
         for e in edges:
             e.wait_ready()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Control's stream of ended sessions: however it is cut into pieces, the same events come of it, and
- * a session is never empty, too long, or has control characters. */
+/* Control's stream of ended sessions: however it is cut into pieces, the same events come of it,
+ * and a session is never empty, too long, or has control characters. */
 #include "edge/lease_stream.h"
 #include "fuzz.h"
 

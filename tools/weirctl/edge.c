@@ -15,6 +15,7 @@ static const struct {
     {"stat", ctl_edge_stat, "figures since the edge started"},
     {"top", ctl_edge_top, "a live table of the hottest assets"},
     {"hot", ctl_edge_hot, "the URLs that are answered from RAM most"},
+    {"warm", ctl_edge_warm, "fill the cache from a list of URLs"},
 };
 
 static void edge_usage(FILE *out)

@@ -77,6 +77,7 @@ class Daemon:
                  f"  key_file: {os.path.join(self.folder, 'key.pem')}", "admin_listen:",
                  "  address: 127.0.0.1", "  port: 0", f"edge_url: {changed.pop('edge_url', EDGE)}/",
                  f"token_lifetime_s: {changed.pop('token_lifetime_s', 3600)}"]
+        lines += changed.pop("more", [])
         lines += [f"{k}: {os.path.join(self.folder, changed.get(k, v))}" for k, v in values.items()]
         return "\n".join(lines) + "\n"
 
@@ -380,6 +381,8 @@ class Catalogue(Base):
             self.assertTrue(claims["cdniuc"])
         expires = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(claims["exp"]))
         self.assertEqual(answer.json["expires"], expires)
+        self.assertRegex(answer.json["session_id"], "^[0-9a-f]{32}$")
+        self.assertEqual(claims["weir_session"], answer.json["session_id"])
         other = self.d.call("POST", "/api/v1/playback", {"asset": "film-1"}, session=self.session)
         self.assertNotEqual(self.claims(other.json["hls_url"], "film-1",
                                         "master.m3u8")["weir_session"], claims["weir_session"])
@@ -466,7 +469,12 @@ class Life(Base):
                                ({"token_lifetime_s": 5}, "token_lifetime_s"),
                                ({"token_ring_file": "absent"}, "absent"),
                                ({"admin_credential_file": "absent"}, "absent"),
-                               ({"web_folder": "web/assets"}, "index.html")):
+                               ({"web_folder": "web/assets"}, "index.html"),
+                               ({"more": ["stream_limit: 1001"]}, "stream_limit: 1001"),
+                               ({"more": ["redis: http://h"]}, "redis: 'http://h'"),
+                               ({"more": ["redis: redis://h", "leases_fail: maybe"]}, "leases_fail"),
+                               ({"more": ["redis_ca_file: x"]}, "redis_ca_file"),
+                               ({"more": ["edge_credential_file: /absent"]}, "/absent")):
             with open(bad, "w", encoding="utf-8") as f:
                 f.write(self.d.yaml(**changed))
             done = subprocess.run([PROGRAM, "--config", bad, "--check"], capture_output=True,

@@ -206,7 +206,21 @@ static void objects_test_purge(void **state)
         assert_int_equal(objects_fixture_check(&f, 1, softly), OBJECTS_STANDS);
         objects_fixture_reopen(&f);
     }
+    _Atomic uint64_t stood = 0;
+    struct digest tag = objects_fixture_key(2);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(objects_check_again(f.objects, &tag, 1, after, &stood), OBJECTS_STANDS);
+        assert_int_equal(stood, softly);
+    }
+    objects_fixture_purge(&f, 2, true);
+    assert_int_equal(objects_check_again(f.objects, &tag, 1, after, &stood), OBJECTS_SOFT);
+    softly = objects_sequence(f.objects);
+    assert_int_equal(objects_check_again(f.objects, &tag, 1, softly, &stood), OBJECTS_STANDS);
+    objects_fixture_purge(&f, 2, false);
+    assert_int_equal(objects_check_again(f.objects, &tag, 1, softly, &stood), OBJECTS_HARD);
     /* The worst of several tags counts. */
+    after = objects_sequence(f.objects);
+    objects_fixture_purge(&f, 1, true);
     objects_fixture_purge(&f, 3, false);
     struct digest tags[] = {objects_fixture_key(2), objects_fixture_key(1), objects_fixture_key(3)};
     assert_int_equal(objects_check(f.objects, tags, 1, after), OBJECTS_STANDS);
@@ -259,6 +273,32 @@ static void objects_test_marks_bounded(void **state)
         assert_int_equal(objects_fixture_check(&f, 999, now), OBJECTS_STANDS);
         objects_fixture_reopen(&f);
     }
+    objects_fixture_free(&f);
+}
+
+/* As many in one call as an empty table has no room for. */
+static void objects_test_many_tags(void **state)
+{
+    (void)state;
+    enum { COUNT = 20000 };
+    struct objects_fixture f;
+    struct objects_stat stat;
+    struct digest *tags = calloc(COUNT, sizeof *tags);
+    objects_fixture_new(&f);
+    for (uint64_t i = 0; i < COUNT; i++)
+        tags[i] = objects_fixture_key(i / 2); /* each twice */
+    uint64_t before = objects_sequence(f.objects);
+    assert_int_equal(objects_purge(f.objects, tags, COUNT, false), 0);
+    assert_int_equal(objects_sequence(f.objects), before + 1);
+    for (unsigned round = 0; round < 2; round++) {
+        objects_stat(f.objects, &stat);
+        assert_int_equal(stat.marks, COUNT / 2);
+        for (unsigned i = 0; i < COUNT; i++)
+            assert_int_equal(objects_check(f.objects, &tags[i], 1, before), OBJECTS_HARD);
+        assert_int_equal(objects_fixture_check(&f, COUNT, before), OBJECTS_STANDS);
+        objects_fixture_reopen(&f);
+    }
+    free(tags);
     objects_fixture_free(&f);
 }
 
@@ -476,8 +516,8 @@ int main(void)
         cmocka_unit_test(objects_test_evict),        cmocka_unit_test(objects_test_damaged_record),
         cmocka_unit_test(objects_test_damaged_file), cmocka_unit_test(objects_test_purge),
         cmocka_unit_test(objects_test_purge_all),    cmocka_unit_test(objects_test_marks_bounded),
-        cmocka_unit_test(objects_test_passed_on),    cmocka_unit_test(objects_test_yield),
-        cmocka_unit_test(objects_test_threads),
+        cmocka_unit_test(objects_test_many_tags),    cmocka_unit_test(objects_test_passed_on),
+        cmocka_unit_test(objects_test_yield),        cmocka_unit_test(objects_test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
