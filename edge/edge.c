@@ -22,6 +22,7 @@
 #include "edge/warm.h"
 #include "store/objects.h"
 
+#define EDGE_ADMIN_DRAIN_MS   1000
 #define EDGE_DRAIN_MS         10000
 #define EDGE_ADMIN_BODY_MAX   (UINT64_C(4) << 20) /* a purge of ten thousand URLs */
 #define EDGE_UNSAFE_BODY_MAX  (UINT64_C(1) << 20) /* passed on to http upstreams */
@@ -354,6 +355,8 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
 void edge_yield(struct edge *e)
 {
     ASSERT(e->magic == EDGE_MAGIC);
+    /* Its calls wait for the new process, which can carry purges out. */
+    http_server_drain(e->admin, EDGE_ADMIN_DRAIN_MS);
     purge_stop(e->purge); /* the new process takes them; its marks are seen here, too */
     objects_yield(e->objects);
     store_yield(e->store);

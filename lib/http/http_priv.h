@@ -201,8 +201,9 @@ struct http_worker {
     bool guard_runs;
     struct loop_timer watch_timer;
     bool watch_runs;
-    _Atomic uint64_t body_bytes; /* of bodies that are here, or coming */
-    uint64_t flush_until_ms;     /* what is answered at the stop goes out until then */
+    _Atomic uint64_t body_bytes;    /* of bodies that are here, or coming */
+    _Atomic uint64_t h2_body_bytes; /* the same over HTTP/2 */
+    uint64_t flush_until_ms;        /* what is answered at the stop goes out until then */
     atomic_bool draining;
     atomic_uint busy; /* requests under way, as counted while draining */
     bool stopping;
@@ -380,7 +381,8 @@ void http__worker_tls(void *arg);   /* posted */
 
 /* http_guard.c: bodies on their way in. */
 void http__guard_refuse(struct http_conn *c, unsigned status, enum http_cut why); /* HTTP/1 */
-void http__guard_start(struct http_worker *w); /* with each connection */
+bool http__guard_is_full(const struct http_server *s);                            /* of bodies */
+void http__guard_see(struct http_conn *c); /* it may have become large */
 void http__guard_stop(struct http_worker *w);
 uint64_t http__guard_total(uint64_t total_max, uint64_t body_size_max);
 
