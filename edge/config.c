@@ -115,10 +115,10 @@ int edge_check(const void *config, struct err *err)
     if (r == 0)
         r = route_check(c->routes, c->routes_count, err);
     if (r == 0)
+        r = lease_config_check(c, err);
+    if (r == 0)
         r = edge_check_proxies(c, err);
     if (r == 0)
         r = edge_check_geo(c, err);
-    if (r == 0)
-        r = lease_config_check(c, err);
     return r < 0 ? r : edge_check_join(c, err);
 }

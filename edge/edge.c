@@ -11,10 +11,10 @@
 #include "edge/live.h"
 #include "edge/notice.h"
 #include "edge/ocsp.h"
+#include "edge/seen.h"
 #include "edge/lease.h"
 #include "edge/once.h"
 #include "edge/prefetch.h"
-#include "edge/seen.h"
 #include "edge/spread.h"
 #include "edge/upstream_fetch.h"
 #include "edge/upstream_health.h"
@@ -22,6 +22,7 @@
 #include "edge/warm.h"
 #include "store/objects.h"
 
+#define EDGE_ADMIN_DRAIN_MS   1000
 #define EDGE_DRAIN_MS         10000
 #define EDGE_ADMIN_BODY_MAX   (UINT64_C(4) << 20) /* a purge of ten thousand URLs */
 #define EDGE_UNSAFE_BODY_MAX  (UINT64_C(1) << 20) /* passed on to http upstreams */
@@ -49,8 +50,7 @@ static void edge_make_metrics(struct edge *e)
         ROW(ref_fetches, "ref_fetches_total", "", "Refs asked of the origin."),
         ROW(ref_stale, "ref_stale_total", "", "Refs used while the origin was away."),
         ROW(peer_requests, "peer_requests_total", "", "Blobs and refs that other edges asked for."),
-        ROW(refused_missing, "refused_total", "reason=\"missing\"",
-            "Requests refused by tokens and rules."),
+        ROW(refused_missing, "refused_total", "reason=\"missing\"", "Requests refused, by why."),
         ROW(refused_invalid, "refused_total", "reason=\"invalid\"", ""),
         ROW(refused_expired, "refused_total", "reason=\"expired\"", ""),
         ROW(refused_scope, "refused_total", "reason=\"scope\"", ""),
@@ -90,9 +90,9 @@ static void edge_worker_stop(void *arg, void *worker)
     struct edge_worker *w = worker;
     if (w == NULL)
         return;
+    warm_worker_stop(w->edge->warm, w);
     notices_free(w->notices);
     w->seat = spread_leave(w->edge->spread, w->seat);
-    warm_worker_stop(w->edge->warm, w);
     prefetch_worker_free(w->prefetch);
     if (w->store != NULL)
         fills_abandon(w);
@@ -110,9 +110,9 @@ static void edge_worker_stop(void *arg, void *worker)
     loop_unwatch(w->watch);
     store_worker_free(w->store);
     gate_free(w->gate);
-    live_unref(w->live);
     seen_worker_free(w->seen);
     lease_desk_free(w->leases);
+    live_unref(w->live);
     free(w);
 }
 
@@ -302,11 +302,11 @@ static int edge_open(struct edge *e, struct err *err)
     if (r == 0)
         r = fills_new(&e->fills);
     if (r == 0)
+        r = seen_new(e, &e->seen);
+    if (r == 0)
         r = once_new(&e->once);
     if (r == 0)
         r = spread_new(&e->spread);
-    if (r == 0)
-        r = seen_new(e, &e->seen);
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
@@ -355,6 +355,8 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
 void edge_yield(struct edge *e)
 {
     ASSERT(e->magic == EDGE_MAGIC);
+    /* Its calls wait for the new process, which can carry purges out. */
+    http_server_drain(e->admin, EDGE_ADMIN_DRAIN_MS);
     purge_stop(e->purge); /* the new process takes them; its marks are seen here, too */
     objects_yield(e->objects);
     store_yield(e->store);

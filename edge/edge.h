@@ -45,11 +45,11 @@ struct edge_config {
     unsigned upstreams_count;
     struct route_config *routes;
     unsigned routes_count;
-    char *geo_file;         /* MaxMind DB; NULL: no place is known */
-    char **trusted_proxies; /* prefixes: their X-Forwarded-For is believed */
-    unsigned trusted_proxies_count;
     struct bus_config bus;
-    struct lease_config *lease;       /* NULL: sessions are not looked at */
+    struct lease_config *lease; /* NULL: sessions are not looked at */
+    char *geo_file;             /* MaxMind DB; NULL: no place is known */
+    char **trusted_proxies;     /* prefixes: their X-Forwarded-For is believed */
+    unsigned trusted_proxies_count;
     struct prefetch_config *prefetch; /* NULL: nothing is fetched ahead */
     char *records_size;               /* of what is known of URLs, on disk; NULL: 1G */
     enum http_access_log access_log;
@@ -137,9 +137,9 @@ struct edge_worker {
     struct assets *assets;
     struct before *before;
     struct views *views;
+    struct seen_worker *seen;
     struct spread_seat *seat;
     struct notices *notices; /* the first worker's */
-    struct seen_worker *seen;
     struct cache_worker *cache;
     struct prefetch_worker *prefetch; /* NULL: not wanted */
     unsigned loads;                   /* under way: load.h. The worker stops when there are none */

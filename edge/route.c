@@ -220,7 +220,8 @@ unsigned routes_count(const struct routes *r)
 
 const struct route *routes_at(const struct routes *r, unsigned index)
 {
-    ASSERT(r->magic == ROUTES_MAGIC && index < r->count);
+    ASSERT(r->magic == ROUTES_MAGIC);
+    ASSERT(index < r->count);
     return &r->list[index];
 }
 

@@ -39,7 +39,7 @@ struct route_config {
 
 struct route {
     const struct route_config *config;
-    unsigned index; /* below routes_count */
+    unsigned index; /* below routes_count; of its key ring in struct live */
     struct upstream *upstream;
     struct rules *rules;
     struct route_pace {

@@ -203,13 +203,16 @@ static void daemon_resume(struct daemon *d)
 
 static int daemon_let_go(struct daemon *d, struct err *err)
 {
-    if (d->ops->yield != NULL)
-        return d->ops->yield(d->state, err);
-    http_inherit_keep(true);
-    d->ops->stop(d->state);
+    int r = 0;
+    http_inherit_keep(true); /* what waits at servers that end now is the new process's */
+    if (d->ops->yield != NULL) {
+        r = d->ops->yield(d->state, err);
+    } else {
+        d->ops->stop(d->state);
+        d->state = NULL;
+    }
     http_inherit_keep(false);
-    d->state = NULL;
-    return 0;
+    return r;
 }
 
 /* True: another process is in our place. */

@@ -76,10 +76,10 @@ struct http_options {
                                * 0: seven eighths of the descriptors that the process may have */
     uint32_t connections_per_address; /* beyond it new ones are refused; a /64 of IPv6 is one
                                        * address; 0: no limit */
-    const struct addr_net *proxies;   /* whose X-Forwarded-For is believed: http_req_peer is who
-                                       * they say then. Lent while the server lives; NULL: nobody's */
+    const struct addr_net *proxies; /* whose X-Forwarded-For is believed: http_req_peer is who they
+                                     * say then. Lent while the server lives; NULL: nobody's */
     unsigned proxies_count;
-    const char *server_name;          /* the Server header, and this hop's name in Cache-Status */
+    const char *server_name; /* the Server header, and this hop's name in Cache-Status */
     enum http_access_log access_log;
     uint32_t ocsp_look_ms;   /* how often OCSP files are looked at; 0: 60 s */
     struct metrics *metrics; /* NULL: none */

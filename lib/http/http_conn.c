@@ -245,6 +245,7 @@ static void http_conn_on_read(h2o_socket_t *sock, const char *error)
         http__guard_refuse(c, 431, HTTP_CUT_HEADERS);
         return;
     }
+    http__guard_see(c);
     w->reading = c;
     w->http1_read(sock, error);
     if (w->reading == c) /* it still is */
@@ -347,6 +348,7 @@ static void http_conn_serve(struct http_conn *c, bool is_h2)
 static void http_conn_on_handshake(h2o_socket_t *sock, const char *error)
 {
     struct http_conn *c = sock->data;
+    http__seen_handshake(c->worker->server, sock, error);
     if (error != NULL) {
         h2o_socket_close(sock);
         return;
@@ -402,7 +404,6 @@ void http__conn_open(struct http_accept *a, h2o_socket_t *sock)
     sock->on_close.cb = http_conn_on_close;
     sock->on_close.data = c;
     atomic_fetch_add_explicit(&s->connections, 1, memory_order_relaxed);
-    http__guard_start(w);
     http__watch_start(w);
     metric_change(s->figures.connections, 1);
     metric_add(s->figures.connections_total, 1);

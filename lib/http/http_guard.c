@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Request bodies on their way in. libh2o 2.2 reads a body to its end before any handler is asked,
  * and tells nobody meanwhile. So each worker looks at its connections' input buffers every few
- * milliseconds:
+ * milliseconds, from when one is found to be large until there is none:
  *
  *   - a body of more than HTTP_BODY_FREE needs the server's credential, if it has one;
  *   - all bodies of the process together stay under a limit: beyond it the largest goes.
  *
  * What is refused is answered on the socket past the library, which then meets the connection's
- * end. Bodies over HTTP/2 are not seen here: its streams keep them to themselves. */
+ * end. Bodies over HTTP/2 are in its streams: http_watch.c looks at those. */
 #include <stdlib.h>
 #include <sys/socket.h>
 #include "base/secret.h"
@@ -102,8 +102,14 @@ static uint64_t http_guard_total(const struct http_server *s)
 {
     uint64_t total = 0;
     for (unsigned i = 0; i < s->workers_count; i++)
-        total += atomic_load_explicit(&s->workers[i].body_bytes, memory_order_relaxed);
+        total += atomic_load_explicit(&s->workers[i].body_bytes, memory_order_relaxed) +
+                 atomic_load_explicit(&s->workers[i].h2_body_bytes, memory_order_relaxed);
     return total;
+}
+
+bool http__guard_is_full(const struct http_server *s)
+{
+    return http_guard_total(s) > s->options.body_total_max;
 }
 
 static void http_guard_look(struct http_worker *w)
@@ -124,8 +130,7 @@ static void http_guard_look(struct http_worker *w)
             largest = c;
     }
     atomic_store_explicit(&w->body_bytes, sum, memory_order_relaxed);
-    uint64_t max = w->server->options.body_total_max;
-    if (largest != NULL && http_guard_total(w->server) > max)
+    if (largest != NULL && http__guard_is_full(w->server))
         http__guard_refuse(largest, 503, HTTP_CUT_BODIES);
 }
 
@@ -141,18 +146,18 @@ static void http_guard_on_timer(void *arg)
     } else {
         atomic_store_explicit(&w->body_bytes, 0, memory_order_relaxed);
     }
-    w->guard_runs = w->conns != NULL && !w->stopping;
+    w->guard_runs = any && !w->stopping;
     if (w->guard_runs)
         loop_timer_start(w->loop, &w->guard_timer, HTTP_GUARD_TURN_MS, http_guard_on_timer, w);
 }
 
-void http__guard_start(struct http_worker *w)
+void http__guard_see(struct http_conn *c)
 {
-    /* Smaller bodies are bounded by the library: its buffers take no more. */
-    if (w->guard_runs || w->stopping || w->server->options.body_size_max <= HTTP_BODY_FREE)
+    struct http_worker *w = c->worker;
+    if (c->h2 != NULL || http_guard_input(c).size <= HTTP_BODY_FREE || w->guard_runs || w->stopping)
         return;
     w->guard_runs = true;
-    loop_timer_start(w->loop, &w->guard_timer, HTTP_GUARD_TURN_MS, http_guard_on_timer, w);
+    loop_timer_start(w->loop, &w->guard_timer, 0, http_guard_on_timer, w);
 }
 
 void http__guard_stop(struct http_worker *w)

@@ -81,6 +81,7 @@ struct http_figures {
     struct metric *refused_full, *refused_address;
     struct metric *first_byte;
     struct metric *handshakes[2][2]; /* TLS 1.2, 1.3; in full, resumed */
+    struct metric *handshakes_failed;
 };
 
 enum http_state { HTTP_STATE_NEW, HTTP_STATE_RUNNING, HTTP_STATE_DRAINED };
@@ -200,8 +201,9 @@ struct http_worker {
     bool guard_runs;
     struct loop_timer watch_timer;
     bool watch_runs;
-    _Atomic uint64_t body_bytes; /* of bodies that are here, or coming */
-    uint64_t flush_until_ms;     /* what is answered at the stop goes out until then */
+    _Atomic uint64_t body_bytes;    /* of bodies that are here, or coming */
+    _Atomic uint64_t h2_body_bytes; /* the same over HTTP/2 */
+    uint64_t flush_until_ms;        /* what is answered at the stop goes out until then */
     atomic_bool draining;
     atomic_uint busy; /* requests under way, as counted while draining */
     bool stopping;
@@ -255,11 +257,11 @@ struct http_req {
     struct http_conn *conn;       /* NULL as well then */
     bool answered;
     bool is_head;
-    bool failed;     /* the body ended before its end */
-    bool is_private; /* http_res_private */
-    bool is_reuse;   /* not the first on its connection */
-    bool is_cut;     /* http_cut.c: the body ends as soon as it may */
+    bool failed;   /* the body ended before its end */
+    bool is_reuse; /* not the first on its connection */
+    bool is_cut;   /* http_cut.c: the body ends as soon as it may */
     uint64_t mark;
+    bool is_private; /* http_res_private */
     unsigned method;
     uint64_t start_us;
     uint64_t first_us; /* when the first byte of the answer was handed on; 0: not yet */
@@ -349,6 +351,7 @@ void http__log_access(h2o_logger_t *self, h2o_req_t *h2o);
 
 /* http_seen.c: figures, and what they and the log want to know. */
 MUST_USE int http__figures_init(struct http_server *s);
+void http__seen_handshake(struct http_server *s, h2o_socket_t *sock, const char *error);
 void http__seen_begin(struct http_req *req);      /* it came */
 void http__seen_first_byte(struct http_req *req); /* of its answer; only the first call counts */
 void http__seen_end(struct http_server *s, struct http_req *req, const struct http_done *done);
@@ -378,7 +381,8 @@ void http__worker_tls(void *arg);   /* posted */
 
 /* http_guard.c: bodies on their way in. */
 void http__guard_refuse(struct http_conn *c, unsigned status, enum http_cut why); /* HTTP/1 */
-void http__guard_start(struct http_worker *w); /* with each connection */
+bool http__guard_is_full(const struct http_server *s);                            /* of bodies */
+void http__guard_see(struct http_conn *c); /* it may have become large */
 void http__guard_stop(struct http_worker *w);
 uint64_t http__guard_total(uint64_t total_max, uint64_t body_size_max);
 

@@ -139,6 +139,17 @@ static void http_req_set_peer(struct http_req *req)
         req->peer[0] = '\0'; /* a zone of that length: no address rather than half of one */
 }
 
+/* A system call for each would be a twentieth of a small request's time. */
+static void http_req_make_id(struct http_req *req)
+{
+    struct http_worker *w = req->worker;
+    if (w->ids_left == 0) {
+        id_random(w->ids, sizeof w->ids);
+        w->ids_left = HTTP_IDS_MAX;
+    }
+    enc_hex(w->ids[--w->ids_left], ID_SIZE, req->id);
+}
+
 /* Behind proxies of ours: the address that they tell. */
 static void http_req_set_client(struct http_req *req)
 {
@@ -162,17 +173,6 @@ static void http_req_set_client(struct http_req *req)
         http_client_of(peer, options->proxies, options->proxies_count, lines, count);
     if (memcmp(&client, &peer, sizeof peer) != 0)
         addr_format(&client, req->peer);
-}
-
-/* A system call for each would be a twentieth of a small request's time. */
-static void http_req_make_id(struct http_req *req)
-{
-    struct http_worker *w = req->worker;
-    if (w->ids_left == 0) {
-        id_random(w->ids, sizeof w->ids);
-        w->ids_left = HTTP_IDS_MAX;
-    }
-    enc_hex(w->ids[--w->ids_left], ID_SIZE, req->id);
 }
 
 /* RFC 9112 section 3.2.2: a server must take the absolute form; its authority then counts. */

@@ -89,6 +89,7 @@ static void http_watch_conn(struct http_conn *c, uint64_t now_ms)
             http__conn_cut_for(c, HTTP_CUT_HANDSHAKE);
         return;
     }
+    http__guard_see(c); /* behind a 100 (Continue) the library reads past us */
     http_watch_head(c, now_ms);
     if (c->h2 != NULL && c->cut_ms == 0)
         http_watch_idle(c, now_ms);
@@ -96,19 +97,45 @@ static void http_watch_conn(struct http_conn *c, uint64_t now_ms)
 
 /* --- bodies over HTTP/2 ----------------------------------------------------------------------- */
 
+struct http_receiving {
+    struct http_worker *worker;
+    uint64_t bytes;
+    struct http_conn *largest; /* the connection of the largest body */
+    size_t largest_size;
+};
+
 static int http_watch_receiving(h2o_req_t *h2o, void *arg)
 {
-    struct http_worker *w = arg;
+    struct http_receiving *all = arg;
+    struct http_worker *w = all->worker;
     size_t size;
     struct http_conn *c = http__h2_receiving(h2o, &size);
     const struct timeval *at = &h2o->timestamps.request_begin_at;
     const struct timeval *now = &w->ctx._timestamp_cache.tv_at;
     if (c == NULL || at->tv_sec == 0 || c->cut_ms != 0)
         return 0;
+    all->bytes += size;
+    if (size > all->largest_size) {
+        all->largest_size = size;
+        all->largest = c;
+    }
     int64_t age_ms = (now->tv_sec - at->tv_sec) * 1000 + (now->tv_usec - at->tv_usec) / 1000;
     if (age_ms > (int64_t)w->server->options.idle_ms)
         http__conn_cut_for(c, HTTP_CUT_SLOW_BODY);
     return 0;
+}
+
+/* Bodies over HTTP/2 are in the library's streams: all of them count with those over HTTP/1. */
+static void http_watch_bodies(struct http_worker *w, bool any)
+{
+    struct http_receiving all = {.worker = w};
+    if (any) {
+        (void)h2o_get_timestamp(&w->ctx, NULL, NULL); /* the time of now */
+        (void)w->server->conf.http2.callbacks.foreach_request(&w->ctx, http_watch_receiving, &all);
+    }
+    atomic_store_explicit(&w->h2_body_bytes, all.bytes, memory_order_relaxed);
+    if (all.largest != NULL && http__guard_is_full(w->server))
+        http__conn_cut_for(all.largest, HTTP_CUT_BODIES);
 }
 
 /* --- answers on their way out ----------------------------------------------------------------- */
@@ -170,10 +197,7 @@ static void http_watch_on_timer(void *arg)
         http_watch_conn(c, now_ms);
         receiving = receiving || (c->h2 != NULL && http__h2_is_receiving(c));
     }
-    if (receiving) {
-        h2o_get_timestamp(&w->ctx, NULL, NULL);
-        (void)w->server->conf.http2.callbacks.foreach_request(&w->ctx, http_watch_receiving, w);
-    }
+    http_watch_bodies(w, receiving);
     for (struct http_req *req = w->active, *next; req != NULL; req = next) {
         next = req->next;
         if (next != NULL)
