@@ -248,7 +248,9 @@ static void entry_confirm(struct assets_entry *e)
 
 static void entry_on_remembered(void *arg, int res)
 {
-    (void)arg;
+    struct edge_worker *w = arg;
+    ASSERT(w->loads > 0);
+    w->loads--;
     if (res < 0 && res != -ENOENT)
         log_warn("remembering a ref failed: %s", strerror(-res));
 }
@@ -266,8 +268,10 @@ static void entry_take_title(struct assets_entry *e, struct title *t)
     if (!same)
         e->sequence = 0; /* until it is confirmed */
     if (!same && !e->from_store) {
-        store_ref_put(e->table->worker->store, str_of(e->ref_name), &t->digest, STORE_REF_ANY,
-                      entry_on_remembered, NULL);
+        struct edge_worker *w = e->table->worker;
+        w->loads++; /* it does not stop before the store has answered */
+        store_ref_put(w->store, str_of(e->ref_name), &t->digest, STORE_REF_ANY, entry_on_remembered,
+                      w);
         before_remember(e->table->worker->before, e->upstream, str_of(e->name), &t->digest);
     }
 }
@@ -358,7 +362,9 @@ static void entry_forget(struct assets_entry *e)
     e->asset.stale = false;
     e->gone = true;
     entry_hold(e);
-    store_ref_delete(e->table->worker->store, str_of(e->ref_name), entry_on_remembered, NULL);
+    e->table->worker->loads++;
+    store_ref_delete(e->table->worker->store, str_of(e->ref_name), entry_on_remembered,
+                     e->table->worker);
     before_forget(e->table->worker->before, e->upstream, str_of(e->name));
     entry_settle(e, -ENOENT);
 }

@@ -75,7 +75,9 @@ static struct str before_name(const struct digest *key, unsigned slot, char out[
 
 static void before_on_stored(void *arg, int res)
 {
-    (void)arg;
+    struct edge_worker *w = arg;
+    ASSERT(w->loads > 0);
+    w->loads--;
     if (res < 0 && res != -ENOENT)
         log_warn("remembering what an asset showed failed: %s", strerror(-res));
 }
@@ -107,9 +109,10 @@ void before_remember(struct before *b, const struct upstream *u, struct str asse
     if (found == newest)
         return; /* by another worker, or in an earlier life */
     if (found < BEFORE_MAX)
-        slot = found; /* it is back: as young as any */
+        slot = found;   /* it is back: as young as any */
+    b->worker->loads++; /* it does not stop before the store has answered */
     store_ref_put(store, before_name(&key, slot, name), presentation, STORE_REF_ANY,
-                  before_on_stored, NULL);
+                  before_on_stored, b->worker);
 }
 
 void before_forget(struct before *b, const struct upstream *u, struct str asset)
@@ -118,9 +121,12 @@ void before_forget(struct before *b, const struct upstream *u, struct str asset)
     struct store_ref ref;
     const struct digest key = upstream_asset_key(u, asset);
     char name[BEFORE_NAME];
-    for (unsigned i = 0; i < BEFORE_MAX; i++)
-        if (store_ref_get(b->worker->store, before_name(&key, i, name), &ref) == 0)
-            store_ref_delete(b->worker->store, str_of(name), before_on_stored, NULL);
+    for (unsigned i = 0; i < BEFORE_MAX; i++) {
+        if (store_ref_get(b->worker->store, before_name(&key, i, name), &ref) < 0)
+            continue;
+        b->worker->loads++;
+        store_ref_delete(b->worker->store, str_of(name), before_on_stored, b->worker);
+    }
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */

@@ -142,8 +142,9 @@ struct edge_worker {
     struct notices *notices; /* the first worker's */
     struct cache_worker *cache;
     struct prefetch_worker *prefetch; /* NULL: not wanted */
-    unsigned loads;                   /* under way: load.h. The worker stops when there are none */
-    struct ocsp *ocsp;                /* of the first worker, where it is wanted */
+    unsigned loads;    /* under way: load.h, and refs on their way into the store. The
+                                       * worker stops when there are none */
+    struct ocsp *ocsp; /* of the first worker, where it is wanted */
 };
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);

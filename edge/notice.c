@@ -178,12 +178,16 @@ static void notice_start(void *arg)
     struct notices *n = s->notices;
     CLEAN_BUF struct buf url = BUF_EMPTY;
     buf_printf(&url, "%s/refs/watch", s->server);
-    const struct field last = {STR("last-event-id"), str_of(s->id)};
+    const struct field fields[] = {
+        {STR("cdn-loop"), str_of(upstreams_id(n->worker->edge->upstreams))},
+        {STR("last-event-id"), str_of(s->id)},
+    };
     const struct fetch_request request = {
         .method = "GET",
         .url = url.data,
         .bearer = upstream_bearer(s->upstream),
-        .fields = {&last, s->id[0] != 0 ? 1 : 0},
+        .fields = {fields, s->id[0] != 0 ? 2 : 1},
+        .shared = true,
         .on_head = notice_on_head,
         .on_data = notice_on_data,
         .on_done = notice_on_done,
@@ -206,7 +210,8 @@ static unsigned notices_plan(struct notices *n, struct notice_stream *streams)
     unsigned count = 0;
     for (unsigned i = 0; i < upstreams_count(all); i++) {
         const struct upstream *u = upstreams_at(all, i);
-        for (unsigned k = 0; k < u->config->servers_count && !upstream_is_http(u); k++) {
+        bool wanted = u->config->notices == NULL || *u->config->notices;
+        for (unsigned k = 0; k < u->config->servers_count && wanted && !upstream_is_http(u); k++) {
             if (streams != NULL)
                 streams[count] = (struct notice_stream){
                     .notices = n, .upstream = u, .server = u->config->servers[k]};
@@ -228,6 +233,10 @@ static int notices_open(struct notices *n)
         const struct upstream *u = n->streams[i].upstream;
         const struct fetch_options options = {
             .ca_file = u->config->ca_file,
+            .cert_file = u->config->cert_file,
+            .key_file = u->config->key_file,
+            .http2 = u->config->http2,
+            .connect_ms = u->config->connect_ms,
             .stall_ms = NOTICE_SILENCE_MS,
         };
         if (n->fetches[u->index] == NULL)

@@ -70,6 +70,8 @@ static const cyaml_schema_field_t upstream_fields[] = {
                      upstream_balances, ARRAY_LEN(upstream_balances)),
     CYAML_FIELD_MAPPING_PTR("health", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                             struct upstream_config, health, upstream_health_fields),
+    CYAML_FIELD_BOOL_PTR("notices", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                         struct upstream_config, notices),
     UINT_OPTIONAL("ref_ttl_ms", struct upstream_config, ref_ttl_ms),
     SERVERS_OPTIONAL("parents", parents),
     SERVERS_OPTIONAL("siblings", siblings),

@@ -45,6 +45,7 @@ struct upstream_config {
     unsigned *retries;     /* NULL: 2 */
     unsigned balance;      /* failover: in the servers' order; hash: by key */
     struct upstream_health_config *health;
+    bool *notices;       /* weir: refs are held true while the servers tell of moves; NULL: true */
     uint32_t ref_ttl_ms; /* weir: how long a ref counts as fresh; 0: 2 s */
 
     char **parents; /* URLs of edges nearer to the servers */

@@ -104,7 +104,8 @@ class Edge:
                        "workers": 2,
                        "store": {"path": str(self.folder / "store"), "volume_size": "64M", "hot_size": "64M",
                                  "disk_size": "256M"},
-                       "upstreams": upstreams, "routes": routes, **more}
+                       "upstreams": [{"notices": False, **u} for u in upstreams],  # they would be requests that nobody here made
+                       "routes": routes, **more}
         self.process = None
 
     def start(self, wait=True):

@@ -196,7 +196,7 @@ class Notices(unittest.TestCase):
             self.assertIn("max-age=2,", answer.headers["Cache-Control"])
             self.assertEqual(answer.headers["Age"], "0")
         finally:
-            self.assertEqual(edge.stop(), 0)
+            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
 
     def test_an_asset_that_comes_and_goes(self):
         """Also that there is none is remembered until a notice says otherwise."""
@@ -218,7 +218,7 @@ class Notices(unittest.TestCase):
             self.wait(lambda: 404 not in {self.title(edge) for _ in range(8)})
             self.assertIn(b'"asset":"film"', text)
         finally:
-            self.assertEqual(edge.stop(), 0)
+            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
 
     def test_a_broken_stream_falls_back_to_the_short_time(self):
         self.move(self.film)
@@ -244,7 +244,7 @@ class Notices(unittest.TestCase):
             self.assertEqual(edge.metric("weir_edge_notice_breaks_total"), 1)
         finally:
             self.proxy.shut = False
-            self.assertEqual(edge.stop(), 0)
+            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
 
     def test_what_was_missed_is_made_up_for(self):
         """Moved while the stream was down: seen when it is back, though the edge never asks by itself."""
@@ -263,7 +263,7 @@ class Notices(unittest.TestCase):
             self.wait(lambda: all(self.title(edge) == "Another title" for _ in range(8)), 30)
         finally:
             self.proxy.shut = False
-            self.assertEqual(edge.stop(), 0)
+            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
 
     # --- the origin --------------------------------------------------------------------------------
 

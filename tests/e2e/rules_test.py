@@ -110,7 +110,7 @@ class Rules(unittest.TestCase):
             self.assertEqual(edge.get("/v/film/master.m3u8", {"Host": "inside.test", "X-Forwarded-For": "10.1.2.3"}).status, 403)
             self.assertEqual(edge.get("/v/film/master.m3u8", {"Host": "de.test", "X-Forwarded-For": "192.0.2.7"}).status, 451)
         finally:
-            self.assertEqual(edge.stop(), 0)
+            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
 
     def test_pages(self):
         for referer, status in ((None, 200), ("https://www.example.org/page", 200), ("http://www.example.org", 200),
@@ -259,7 +259,7 @@ class Rules(unittest.TestCase):
             cookie = self.set_cookie(answer)
             self.assertEqual((cookie["secure"], cookie["samesite"], cookie["httponly"]), (True, "None", True))
         finally:
-            self.assertEqual(edge.stop(), 0)
+            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
 
     def test_keys_rotate_under_requests(self):
         """A new key first, the old one behind it, then the old one gone: no request fails that should not."""
@@ -302,7 +302,7 @@ class Rules(unittest.TestCase):
             self.assertEqual({get(by_new).status for _ in range(10)}, {200})
         finally:
             stop.set()
-            self.assertEqual(edge.stop(), 0)
+            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
 
     def test_geo_file_is_read_again(self):
         geo = self.path / "moving.mmdb"
@@ -316,7 +316,7 @@ class Rules(unittest.TestCase):
             edge.reload()
             self.assertEqual({get() for _ in range(10)}, {200})
         finally:
-            self.assertEqual(edge.stop(), 0)
+            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
 
     # --- the tier cap ------------------------------------------------------------------------------
 
