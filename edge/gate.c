@@ -137,7 +137,7 @@ static int gate_check(struct gate *g, const struct gate_slot *slot, const struct
         return r;
     if (c->clients_text != NULL && (!pass->has_client || !addr_net_has(&c->clients, &pass->client)))
         return -EPERM;
-    if (c->id == NULL)
+    if (c->id == NULL || pass->again)
         return 0;
     CLEAN_BUF struct buf uri = BUF_EMPTY;
     r = gate_uri(req, pass, &uri);
@@ -240,7 +240,7 @@ bool gate_admit(struct gate *g, const struct live *live, const struct route *rou
         return true;
     int r = 0;
     struct gate_slot *slot = gate_find(g, live, route, req, pass, &r);
-    if (slot != NULL && slot->claims.renew_for_s > 0) {
+    if (slot != NULL && slot->claims.renew_for_s > 0 && !pass->again) {
         gate__renew(g, live, route, req, pass, slot);
         slot = gate__verify(g, live, route, pass->token, &r);
     }
@@ -249,7 +249,8 @@ bool gate_admit(struct gate *g, const struct live *live, const struct route *rou
         return false;
     }
     pass->claims = &slot->claims;
-    if (slot->claims.clients_text != NULL || slot->claims.id != NULL)
+    if (slot->claims.clients_text != NULL || slot->claims.id != NULL ||
+        (pass->again && slot->claims.renew_for_s > 0))
         pass->by_cookie = true;
     return true;
 }

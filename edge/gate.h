@@ -24,6 +24,7 @@ struct gate_pass {
     struct str token;                  /* of path or query; borrows from the request */
     int token_error;                   /* 0: there is one; -ENOENT: none; -EBADMSG */
     struct addr client;                /* whom the answer goes to */
+    bool again;                        /* it was admitted before, and its cookie is set */
     bool has_client;                   /* false: its address is not known */
     bool by_cookie;                    /* the URL alone does not open it: a cookie came with it or
                                         * goes with the answer, or who asks counts */

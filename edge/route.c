@@ -17,6 +17,20 @@ struct routes {
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct route_config,     \
                            member, 1, 4096)
 
+static const cyaml_strval_t route_pace_names[] = {
+    {"connection", HTTP_PACE_CONNECTION},
+    {"address", HTTP_PACE_ADDRESS},
+};
+
+static const cyaml_schema_field_t route_pace_fields[] = {
+    CYAML_FIELD_STRING_PTR("rate", CYAML_FLAG_POINTER, struct route_pace_config, rate, 1, 32),
+    CYAML_FIELD_STRING_PTR("burst", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct route_pace_config, burst, 1, 32),
+    CYAML_FIELD_ENUM("by", CYAML_FLAG_OPTIONAL, struct route_pace_config, by, route_pace_names,
+                     ARRAY_LEN(route_pace_names)),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t route_fields[] = {
     TEXT_OPTIONAL("name", name),
     TEXT_OPTIONAL("host", host),
@@ -26,6 +40,8 @@ static const cyaml_schema_field_t route_fields[] = {
     RULES_LIST_FIELD("token_audience", struct route_config, token_audience),
     TEXT_OPTIONAL("cookie_domain", cookie_domain),
     RULES_FIELDS(struct route_config, rules),
+    CYAML_FIELD_MAPPING_PTR("pace", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct route_config,
+                            pace, route_pace_fields),
     CYAML_FIELD_MAPPING("cache", CYAML_FLAG_OPTIONAL, struct route_config, cache,
                         cache_config_fields),
     CYAML_FIELD_END,
@@ -49,6 +65,21 @@ void route_label(const struct route_config *c, char out[ROUTE_LABEL_SIZE])
                        STR_ARG(route_prefix(c)));
 }
 
+static int route_pace_of(const struct route_pace_config *c, struct route_pace *ret, struct err *err)
+{
+    *ret = (struct route_pace){0};
+    if (c == NULL)
+        return 0;
+    struct route_pace pace = {.by = (enum http_pace_by)c->by};
+    if (str_to_size(str_of(c->rate), &pace.rate) < 0 || pace.rate == 0)
+        return err_set(err, -EINVAL, "routes: pace: rate: '%s' is not a size above 0", c->rate);
+    pace.burst = pace.rate;
+    if (c->burst != NULL && str_to_size(str_of(c->burst), &pace.burst) < 0)
+        return err_set(err, -EINVAL, "routes: pace: burst: '%s' is not a size", c->burst);
+    *ret = pace;
+    return 0;
+}
+
 static int route_check_one(const struct route_config *c, struct err *err)
 {
     if (!str_starts(route_prefix(c), STR("/")))
@@ -70,6 +101,9 @@ static int route_check_one(const struct route_config *c, struct err *err)
     if (r < 0)
         return r;
     r = rules_check(&c->rules, err);
+    struct route_pace pace;
+    if (r == 0)
+        r = route_pace_of(c->pace, &pace, err);
     CLEAN(token_ring_free) struct token_ring *ring = NULL;
     if (r == 0 && c->token_ring_file != NULL)
         r = token_ring_load(c->token_ring_file, &ring, err);
@@ -140,7 +174,8 @@ static int routes_add(struct routes *r, const struct route_config *c, struct ups
     int error = cache_rules_of(&c->cache, &one->cache, err);
     if (error < 0)
         return error;
-    return rules_open(&c->rules, err, &one->rules);
+    error = route_pace_of(c->pace, &one->pace, err);
+    return error < 0 ? error : rules_open(&c->rules, err, &one->rules);
 }
 
 int routes_open(const struct route_config *c, unsigned count, struct upstreams *upstreams,

@@ -17,6 +17,12 @@
 
 #define ROUTES_MAX 256
 
+struct route_pace_config {
+    char *rate;  /* bytes a second */
+    char *burst; /* NULL: as much as a second's */
+    unsigned by; /* enum http_pace_by */
+};
+
 struct route_config {
     char *name;            /* what metrics call it; NULL: its host and prefix */
     char *host;            /* NULL: any; "*.example.org": all below */
@@ -27,6 +33,7 @@ struct route_config {
     unsigned token_audience_count;
     char *cookie_domain; /* of renewed tokens' cookies; NULL: the host that was asked */
     struct rules_config rules;
+    struct route_pace_config *pace; /* NULL: as fast as it goes */
     struct cache_config cache;
 };
 
@@ -35,6 +42,11 @@ struct route {
     unsigned index; /* below routes_count; of its key ring in struct live */
     struct upstream *upstream;
     struct rules *rules;
+    struct route_pace {
+        uint64_t rate; /* 0: none */
+        uint64_t burst;
+        enum http_pace_by by;
+    } pace;
     struct cache_rules cache;
 };
 

@@ -42,12 +42,21 @@ static bool serve_by_rules(struct http_req *req, const struct edge *e, const str
     }
 }
 
-static void serve_http(struct http_req *req, const struct route *route,
-                       const struct gate_pass *pass)
+static void serve_admitted(struct http_req *req, const struct route *route,
+                           const struct gate_pass *pass, bool is_peer)
 {
-    if (pass->by_cookie)
-        http_res_private(req);
-    cache_serve(req, route, pass);
+    const struct route_pace *pace = &route->pace;
+    if (pace->rate > 0 && !is_peer)
+        http_res_pace(req, pace->rate, pace->burst, pace->by);
+    if (upstream_is_http(route->upstream)) {
+        if (pass->by_cookie)
+            http_res_private(req);
+        cache_serve(req, route, pass);
+    } else if (http_req_method(req) == HTTP_GET) {
+        serve_weir(req, route, pass);
+    } else {
+        http_reply_error(req, 405, "METHOD_NOT_ALLOWED", "This path does not take this method");
+    }
 }
 
 static void serve_again(struct http_req *req);
@@ -65,6 +74,7 @@ static void serve_routed(struct http_req *req, struct edge_worker *w, struct gat
                          "nothing is served under this host and path");
         return;
     }
+    bool is_peer = peer_is(req, route->upstream);
     if (!again) {
         seen_route(req, route, buf_str(&pass->path));
         rules_cors(route->rules, req);
@@ -73,19 +83,14 @@ static void serve_routed(struct http_req *req, struct edge_worker *w, struct gat
         rules_preflight(route->rules, req);
         return;
     }
-    bool is_peer = peer_is(req, route->upstream);
     if (!is_peer && !serve_by_rules(req, w->edge, live, route, pass))
-        return;
+        return; /* also a second time: it says what the answer depends on */
     if (!is_peer && !gate_admit(w->gate, live, route, req, pass, &why))
         serve_refuse(req, why.code, why.message);
     else if (!lease_admit(w->leases, req, pass->claims, serve_again))
         return; /* refused, or it comes again */
-    else if (upstream_is_http(route->upstream))
-        serve_http(req, route, pass);
-    else if (http_req_method(req) == HTTP_GET)
-        serve_weir(req, route, pass);
     else
-        http_reply_error(req, 405, "METHOD_NOT_ALLOWED", "This path does not take this method");
+        serve_admitted(req, route, pass, is_peer);
 }
 
 static void serve_one(struct http_req *req, bool again)
@@ -93,6 +98,7 @@ static void serve_one(struct http_req *req, bool again)
     struct gate_pass pass;
     struct edge_worker *w = http_req_worker(req);
     int r = gate_read(req, &pass);
+    pass.again = again;
     if (r == 0 && !peer_serve(req, w, &pass))
         serve_routed(req, w, &pass, again);
     else if (r < 0)

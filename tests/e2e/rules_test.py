@@ -374,6 +374,8 @@ class Rules(unittest.TestCase):
                                ("'https://a.example'", "a.example", "allow_origin"), ("cookie_domain: video.test", "cookie_domain: 'a;b'", "cookie_domain"),
                                (f"geo_file: {self.geo}\n", "", "geo_file"), (str(self.geo), str(path), "geo_file"),
                                ("'*.example.org'", "'https://example.org'", "referers_allow"), ("geo_unknown: allow", "geo_unknown: maybe", "geo_unknown"),
+                               ("geo_unknown: allow", "pace: {rate: 0}", "pace"), ("geo_unknown: allow", "pace: {rate: fast}", "pace"),
+                               ("geo_unknown: allow", "pace: {rate: 1M, burst: much}", "burst"),
                                ("allow_origin: ['https://a.example', 'https://*.b.example']", "allow_origin: ['*']", "allow_credentials")):
             self.assertIn(was, good)
             result = check(good.replace(was, now))
@@ -447,6 +449,17 @@ class HttpRules(unittest.TestCase):
         self.assertIsNone(first.get("cdn-cache-control"))
         second = self.edge.get("/vod/a.m3u8", {"Cookie": f"{PACKAGE}={cookie.value}"})
         self.assertEqual((second.status, second.how, second.get("set-cookie")), (200, "hit", None))
+
+    def test_pace(self):
+        """A slow host makes it slower, nothing makes it faster."""
+        self.open("  pace: {rate: 128K, burst: 64K, by: address}\n")
+        body = bytes(range(256)) * 768
+        self.origin.pages["/vod/a.ts"] = Page(body)
+        for _ in range(2):  # from the origin, then from the cache, with what was saved up since
+            begun = time.monotonic()
+            answer = self.edge.get("/vod/a.ts")
+            self.assertEqual((answer.status, answer.body == body), (200, True))
+            self.assertGreater(time.monotonic() - begun, 0.6)
 
     def test_places(self):
         self.open("  countries_allow: [DE]\n", f"geo_file: {self.path}/geo.mmdb\ntrusted_proxies: [127.0.0.0/8]\n")
