@@ -200,13 +200,18 @@ static void notice_start(void *arg)
 
 /* --- all of them ------------------------------------------------------------------------------ */
 
+static bool notice_is_wanted(const struct upstream *u)
+{
+    return !upstream_is_http(u) && u->config->notices == UPSTREAM_NOTICES_ON;
+}
+
 static unsigned notices_plan(struct notices *n, struct notice_stream *streams)
 {
     struct upstreams *all = n->worker->edge->upstreams;
     unsigned count = 0;
     for (unsigned i = 0; i < upstreams_count(all); i++) {
         const struct upstream *u = upstreams_at(all, i);
-        for (unsigned k = 0; k < u->config->servers_count && !upstream_is_http(u); k++) {
+        for (unsigned k = 0; notice_is_wanted(u) && k < u->config->servers_count; k++) {
             if (streams != NULL)
                 streams[count] = (struct notice_stream){
                     .notices = n, .upstream = u, .server = u->config->servers[k]};
@@ -228,6 +233,9 @@ static int notices_open(struct notices *n)
         const struct upstream *u = n->streams[i].upstream;
         const struct fetch_options options = {
             .ca_file = u->config->ca_file,
+            .cert_file = u->config->cert_file,
+            .key_file = u->config->key_file,
+            .http2 = u->config->http2,
             .stall_ms = NOTICE_SILENCE_MS,
         };
         if (n->fetches[u->index] == NULL)

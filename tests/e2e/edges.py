@@ -45,6 +45,11 @@ class Origin:
                 pass
 
             def do_GET(self):
+                if self.path == "/refs/watch":  # it has no notices; an edge asks now and then
+                    self.send_response(404)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 name = self.path.split("?")[0].rsplit("/", 1)[1]
                 with origin.lock:
                     origin.asked.append(self.path)
