@@ -163,7 +163,7 @@ def case_h1(b):
 def case_signed(b):
     b.start((Nginx, {"secret": SECRET}), (TrafficServer, {"secret": SECRET}), edge_peers.WeirLeased)
     size = 64 << 10
-    path = f"/o/signed/{size}"
+    path = f"/v/signed/{size}"
     urls = {p.name: p.signed(path) for p in b.peers}
     samples = b.rounds(lambda p: h2load(p, urls[p.name], 2000 if QUICK else 20000, size))
     b.row("RAM hit, h2 over TLS 1.3, 64 KiB, signed (and a lease)", "CPU s/GB", samples, lambda s: s.per_gb, "at most 0.6x",

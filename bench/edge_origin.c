@@ -3,7 +3,7 @@
  * own for each name, cacheable for a day.
  *
  *   usage: edge-origin PORT
- *   GET /o/NAME/SIZE   SIZE bytes that no other NAME has
+ *   GET /o/NAME/SIZE   SIZE bytes that no other NAME has; /v/NAME/SIZE is the same
  *   GET /count         {"requests": ..., "bytes": ...} of /o/ since the last /reset
  *   GET /reset         counts from 0 again */
 #include <errno.h>
@@ -131,6 +131,8 @@ static int origin_serve(uint16_t port, struct err *err)
     int r = http_server_new(&options, err, &s);
     if (r == 0)
         r = http_route(s, HTTP_GET, "/o/", origin_on_object, NULL);
+    if (r == 0)
+        r = http_route(s, HTTP_GET, "/v/", origin_on_object, NULL);
     if (r == 0)
         r = http_route(s, HTTP_GET, "/count", origin_on_count, NULL);
     if (r == 0)

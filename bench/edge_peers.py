@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The caches of the edge benchmark, each set up to do its best in front of one origin, on one core."""
+import base64
+import hashlib
+import hmac
+import json
 import os
 import pathlib
 import shutil
@@ -12,6 +16,7 @@ import urllib.request
 from bench import BUILD, TICK
 
 SERVER_CORE, LOAD_CORE = "0", "1"
+ASSET_CONTAINER = r"regex:[^:]+://[^/]+/(v/ASSET/[^?]*|b/[0-9a-f]{32}\.[0-9a-z]+)(\?.*)?"
 MIB = 1 << 20
 
 
@@ -53,7 +58,6 @@ class Origin:
 
     def count(self):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/count") as answer:
-            import json
             return json.load(answer)
 
     def reset(self):
@@ -186,8 +190,6 @@ http {{
         return ["/usr/sbin/nginx", "-c", self.folder / "nginx.conf", "-g", "daemon off;"]
 
     def signed(self, path):
-        import base64
-        import hashlib
         expires = int(time.time()) + 86400
         digest = hashlib.md5(f"{expires}{path} {self.options['secret']}".encode()).digest()
         return f"{path}?md5={base64.urlsafe_b64encode(digest).decode().rstrip('=')}&expires={expires}"
@@ -263,8 +265,6 @@ CONFIG proxy.config.diags.debug.enabled INT 0
         time.sleep(4)  # the cache opens after the ports
 
     def signed(self, path):
-        import hashlib
-        import hmac
         expires = int(time.time()) + 86400
         query = f"E={expires}&A=1&K=3&P=1&S="
         host = f"localhost:{self.tls}"
@@ -306,3 +306,34 @@ routes: [{{upstream: origin{extra}}}]
 {self.options.get("top", "")}
 """)
         return [BUILD / "edge/weir-edge", "--config", self.folder / "edge.yaml"]
+
+
+class WeirLeased(Weir):
+    """With a token of RFC 9246 on every request, and a session in it whose lease Redis keeps."""
+    ring = {"keys": [{"kty": "oct", "kid": "bench", "alg": "HS256", "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}]}
+
+    def __init__(self, folder, origin, **options):
+        ring = pathlib.Path(folder) / "ring.json"
+        ring.write_text(json.dumps(self.ring))
+        redis_port = free_port()
+        self.redis = subprocess.Popen(["taskset", "-c", LOAD_CORE, "redis-server", "--bind", "127.0.0.1", "--port", str(redis_port),
+                                       "--save", "", "--appendonly", "no", "--dir", str(folder)],
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(redis_port, self.redis, "redis-server")
+        super().__init__(folder, origin, route=f", token_ring_file: {ring}",
+                         top=f"redis: redis://127.0.0.1:{redis_port}\nlease: {{backend: redis}}\n", **options)
+
+    def signed(self, path):
+        def text(value):
+            return base64.urlsafe_b64encode(value).decode().rstrip("=")
+        asset = path.split("/")[2]
+        claims = {"iss": "bench", "sub": "viewer", "exp": int(time.time()) + 86400, "cdniv": 1, "weir_asset": asset,
+                  "weir_session": "session-1", "cdniuc": ASSET_CONTAINER.replace("ASSET", asset)}
+        head = text(json.dumps({"alg": "HS256", "kid": "bench"}).encode()) + "." + text(json.dumps(claims).encode())
+        key = base64.urlsafe_b64decode(self.ring["keys"][0]["k"] + "=")
+        return f"/;URISigningPackage={head}.{text(hmac.new(key, head.encode(), hashlib.sha256).digest())}{path}"
+
+    def stop(self):
+        super().stop()
+        self.redis.terminate()
+        self.redis.wait()

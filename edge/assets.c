@@ -8,6 +8,7 @@
 #include "edge/before.h"
 #include "edge/edition.h"
 #include "edge/load.h"
+#include "edge/notice.h"
 #include "edge/upstream_fetch.h"
 
 #define ASSETS_BUCKETS      1024
@@ -32,6 +33,12 @@ struct assets_entry {
     uint64_t asked_ms;
     bool asking; /* the origin, or the presentation's bytes */
     bool from_store;
+    bool gone;          /* the origin has said that there is none */
+    bool outdated;      /* it has told of another presentation, which is not here yet */
+    bool moved;         /* it has told of a move while it was asked: what comes may be older */
+    unsigned pins;      /* whoever still touches it; it stays in the table */
+    uint64_t asked_era; /* the notices' when it was asked; 0: none yet */
+    uint64_t true_era;  /* while these come without a gap, it holds; 0: until its time is over */
     bool is_told_stale; /* by another edge, whose origin was away */
     struct digest tags[EDITION_TAGS];
     uint64_t sequence;       /* of purges, when the origin was asked what `now` is */
@@ -49,6 +56,10 @@ struct assets {
     struct edge_worker *worker;
     uint64_t clock;
     unsigned count;
+    struct assets_feed {
+        bool live;    /* notices come */
+        uint64_t era; /* the present or the last one */
+    } feeds[UPSTREAMS_MAX];
     struct assets_entry *buckets[ASSETS_BUCKETS];
 };
 
@@ -124,7 +135,7 @@ static void assets_make_room(struct assets *a)
     struct assets_entry *oldest = NULL;
     for (unsigned i = 0; i < ASSETS_BUCKETS; i++) {
         for (struct assets_entry *e = a->buckets[i]; e != NULL; e = e->next) {
-            bool idle = !e->asking && e->waiters == NULL;
+            bool idle = !e->asking && e->waiters == NULL && e->pins == 0;
             if (idle && (oldest == NULL || e->used < oldest->used))
                 oldest = e;
         }
@@ -133,14 +144,23 @@ static void assets_make_room(struct assets *a)
         assets_remove(a, oldest);
 }
 
-static struct assets_entry *assets_find(struct assets *a, const struct upstream *u, struct str name)
+static struct assets_entry *assets_known(struct assets *a, const struct upstream *u,
+                                         struct str name)
 {
     const struct digest key = upstream_asset_key(u, name);
-    struct assets_entry **bucket = assets_bucket(a, &key);
-    for (struct assets_entry *e = *bucket; e != NULL; e = e->next) {
+    for (struct assets_entry *e = *assets_bucket(a, &key); e != NULL; e = e->next) {
         if (e->upstream == u && str_eq(str_of(e->name), name))
             return e;
     }
+    return NULL;
+}
+
+static struct assets_entry *assets_find(struct assets *a, const struct upstream *u, struct str name)
+{
+    struct assets_entry *known = assets_known(a, u, name);
+    if (known != NULL)
+        return known;
+    const struct digest key = upstream_asset_key(u, name);
     if (a->count >= ASSETS_MAX)
         assets_make_room(a);
     struct assets_entry *e = a->count < ASSETS_MAX ? calloc(1, sizeof *e) : NULL;
@@ -155,6 +175,7 @@ static struct assets_entry *assets_find(struct assets *a, const struct upstream 
     e->upstream = u;
     e->key = key;
     edition_tags(u, name, e->tags);
+    struct assets_entry **bucket = assets_bucket(a, &key);
     e->next = *bucket;
     *bucket = e;
     a->count++;
@@ -163,6 +184,24 @@ static struct assets_entry *assets_find(struct assets *a, const struct upstream 
 
 static void entry_fall_back(struct assets_entry *e, int error);
 static void entry_ask_again(struct assets_entry *e);
+
+/* The end of asking; res goes to who waits. */
+static void entry_settle(struct assets_entry *e, int res)
+{
+    e->asking = false;
+    e->pins++;
+    entry_answer(e, res);
+    e->pins--;
+    if (e->moved && !e->asking)
+        entry_ask_again(e);
+}
+
+/* The origin has said it, or its presentation has come: it holds from when it was asked on. */
+static void entry_hold(struct assets_entry *e)
+{
+    e->true_era = e->is_told_stale ? 0 : e->asked_era;
+    e->outdated = false;
+}
 
 /* What was purged since the origin was asked for it is gone, or stale. */
 static enum objects_mark entry_check(struct assets_entry *e)
@@ -177,6 +216,7 @@ static enum objects_mark entry_check(struct assets_entry *e)
     e->asset.before = title_unref(e->asset.before);
     e->asset.checked_ms = 0;
     e->asset.stale = false;
+    e->true_era = 0;
     return mark;
 }
 
@@ -203,6 +243,7 @@ static void entry_confirm(struct assets_entry *e)
                      e->asked_sequence);
     e->sequence = e->asked_sequence;
     e->asset.checked_ms = clock_mono_ms();
+    entry_hold(e);
 }
 
 static void entry_on_remembered(void *arg, int res)
@@ -216,6 +257,7 @@ static void entry_take_title(struct assets_entry *e, struct title *t)
 {
     (void)entry_check(e); /* what was purged does not become what was before */
     bool same = e->asset.now != NULL && digest_eq(&e->asset.now->digest, &t->digest);
+    e->gone = false;
     if (!same) {
         title_unref(e->asset.before);
         e->asset.before = e->asset.now;
@@ -256,14 +298,13 @@ static void entry_on_presentation(void *arg, int res, struct rbuf *blob)
     }
     entry_take_title(e, t);
     title_unref(t);
-    e->asking = false;
     e->asset.stale = e->from_store || e->is_told_stale;
     if (e->from_store)
         e->sequence = edition_sequence(e->table->worker->edge, e->upstream, str_of(e->name),
                                        &e->asset.now->digest);
     else
         entry_confirm(e);
-    entry_answer(e, 0);
+    entry_settle(e, 0);
 }
 
 /* The origin could not tell: what is known goes on, else what was known before the restart. */
@@ -272,11 +313,12 @@ static void entry_fall_back(struct assets_entry *e, int error)
     struct edge_worker *w = e->table->worker;
     struct store_ref ref;
     (void)entry_check(e);
+    e->true_era = 0;
+    e->gone = false;
     if (e->asset.now != NULL) {
         metric_add(w->edge->metrics.ref_stale, 1);
-        e->asking = false;
         e->asset.stale = true;
-        entry_answer(e, 0);
+        entry_settle(e, 0);
     } else if (!e->from_store && store_ref_get(w->store, str_of(e->ref_name), &ref) == 0 &&
                !edition_is_gone(w->edge, e->upstream, str_of(e->name), &ref.presentation)) {
         metric_add(w->edge->metrics.ref_stale, 1);
@@ -284,8 +326,7 @@ static void entry_fall_back(struct assets_entry *e, int error)
         e->wanted = ref.presentation;
         load_blob(w, e->upstream, &e->wanted, false, entry_on_presentation, e);
     } else {
-        e->asking = false;
-        entry_answer(e, error);
+        entry_settle(e, error);
     }
 }
 
@@ -314,10 +355,12 @@ static void entry_forget(struct assets_entry *e)
 {
     e->asset.now = title_unref(e->asset.now);
     e->asset.before = title_unref(e->asset.before);
-    e->asking = false;
+    e->asset.stale = false;
+    e->gone = true;
+    entry_hold(e);
     store_ref_delete(e->table->worker->store, str_of(e->ref_name), entry_on_remembered, NULL);
     before_forget(e->table->worker->before, e->upstream, str_of(e->name));
-    entry_answer(e, -ENOENT);
+    entry_settle(e, -ENOENT);
 }
 
 static void entry_on_ref(void *arg, int res, unsigned status)
@@ -340,10 +383,9 @@ static void entry_on_ref(void *arg, int res, unsigned status)
         return;
     }
     if (e->asset.now != NULL && digest_eq(&e->asset.now->digest, &e->wanted)) {
-        e->asking = false;
         e->asset.stale = e->is_told_stale;
         entry_confirm(e);
-        entry_answer(e, 0);
+        entry_settle(e, 0);
         return;
     }
     load_blob(e->table->worker, e->upstream, &e->wanted, true, entry_on_presentation, e);
@@ -356,7 +398,8 @@ static void entry_ask_for(struct assets_entry *e, const struct fields *came, boo
     const struct upstream *u = e->upstream;
     ASSERT(!e->asking);
     e->asking = true;
-    e->from_store = e->is_told_stale = false;
+    e->from_store = e->is_told_stale = e->moved = false;
+    e->asked_era = e->table->feeds[u->index].era;
     e->asked_ms = clock_mono_ms();
     e->asked_sequence = objects_sequence(w->edge->objects);
     buf_clear(&e->answer);
@@ -388,9 +431,10 @@ static void entry_ask_for(struct assets_entry *e, const struct fields *came, boo
         entry_fall_back(e, r);
 }
 
+/* Where notices come, what is asked for is held true for long: the servers alone are asked then. */
 static void entry_ask(struct assets_entry *e, const struct fields *came)
 {
-    entry_ask_for(e, came, false);
+    entry_ask_for(e, came, e->table->feeds[e->upstream->index].live);
 }
 
 static void entry_ask_again(struct assets_entry *e)
@@ -399,6 +443,78 @@ static void entry_ask_again(struct assets_entry *e)
     e->asking = false;
     entry_ask_for(e, &(struct fields){NULL, 0}, true);
 }
+
+/* --- notices ---------------------------------------------------------------------------------- */
+
+/* Whether it still is as the origin has said: no notice has said otherwise since, and none can have
+ * been missed. Purges are the caller's: entry_check. */
+static bool entry_is_true(const struct assets_entry *e)
+{
+    const struct assets_feed *feed = &e->table->feeds[e->upstream->index];
+    return feed->live && e->true_era != 0 && e->true_era == feed->era &&
+           (e->gone || e->asset.now != NULL);
+}
+
+static void entry_answer_true(struct assets_entry *e)
+{
+    e->asset.checked_ms = clock_mono_ms();
+    entry_answer(e, e->gone ? -ENOENT : 0);
+}
+
+static void entry_notice(struct assets_entry *e, const struct notice *notice)
+{
+    if (e->asking) {
+        e->moved = true;
+        return;
+    }
+    bool stands = entry_check(e) == OBJECTS_STANDS;
+    e->asked_ms = clock_mono_ms();
+    if (stands && entry_is_true(e))
+        e->asset.checked_ms = e->asked_ms;
+    e->asked_era = e->table->feeds[notice->upstream].era;
+    e->asked_sequence = objects_sequence(e->table->worker->edge->objects);
+    e->from_store = e->is_told_stale = false;
+    if (notice->kind == NOTICE_GONE) {
+        entry_forget(e);
+        return;
+    }
+    if (e->asset.now != NULL && digest_eq(&e->asset.now->digest, &notice->presentation)) {
+        e->asset.stale = false;
+        entry_confirm(e);
+        return;
+    }
+    e->asking = true;
+    e->outdated = true;
+    e->true_era = 0;
+    e->wanted = notice->presentation;
+    load_blob(e->table->worker, e->upstream, &e->wanted, true, entry_on_presentation, e);
+}
+
+void assets_notice(struct assets *a, const struct notice *notice)
+{
+    ASSERT(a->magic == ASSETS_MAGIC);
+    ASSERT(notice->upstream < UPSTREAMS_MAX);
+    struct assets_feed *feed = &a->feeds[notice->upstream];
+    const struct upstream *u = upstreams_at(a->worker->edge->upstreams, notice->upstream);
+    struct assets_entry *e;
+    switch (notice->kind) {
+    case NOTICE_LIVE:
+        feed->era = notice->era;
+        feed->live = true;
+        return;
+    case NOTICE_DOWN:
+        feed->live = false;
+        return;
+    case NOTICE_MOVED:
+    case NOTICE_GONE:
+        e = assets_known(a, u, str_of(notice->asset));
+        if (e != NULL)
+            entry_notice(e, notice);
+        return;
+    }
+}
+
+/* --- asking ----------------------------------------------------------------------------------- */
 
 static struct assets_entry *assets_wait(struct assets *a, const struct upstream *u, struct str name,
                                         assets_cb *cb, void *arg)
@@ -432,7 +548,10 @@ void assets_want_for_peer(struct assets *a, const struct upstream *u, struct str
     uint64_t now_ms = clock_mono_ms();
     uint64_t known_ms = MAX(e->asset.checked_ms, e->asked_ms);
     bool stands = entry_check(e) == OBJECTS_STANDS;
-    if (stands && e->asset.now != NULL && known_ms != 0 && now_ms - known_ms < ASSETS_RECENT_MS)
+    if (stands && entry_is_true(e))
+        entry_answer_true(e);
+    else if (stands && e->asset.now != NULL && known_ms != 0 &&
+             now_ms - known_ms < ASSETS_RECENT_MS)
         entry_answer(e, 0);
     else
         entry_ask(e, came);
@@ -449,10 +568,15 @@ void assets_want(struct assets *a, const struct upstream *u, struct str name, as
         ttl_ms = ASSETS_TTL_MS_DEFAULT;
     uint64_t now_ms = clock_mono_ms();
     bool stands = entry_check(e) == OBJECTS_STANDS;
+    if (stands && entry_is_true(e)) {
+        entry_answer_true(e);
+        return;
+    }
     /* What was purged softly is served until one of us has the new one. */
     bool known = e->asset.now != NULL && (stands || !entry_is_overtaken(e));
-    bool fresh =
-        stands && known && e->asset.checked_ms != 0 && now_ms - e->asset.checked_ms < ttl_ms;
+    /* While notices come, asking once more makes it true for long. */
+    bool timed = !e->outdated && !e->table->feeds[u->index].live && e->asset.checked_ms != 0;
+    bool fresh = stands && known && timed && now_ms - e->asset.checked_ms < ttl_ms;
     bool usable = known && e->asset.checked_ms != 0 &&
                   now_ms - e->asset.checked_ms < ttl_ms + ASSETS_STALE_MS;
     /* While the origin is away, one question a second is enough; nobody waits for it. */

@@ -9,9 +9,12 @@
  *          cache could tell.
  * Units:   milliseconds.
  *
- * A ref is fresh for ref_ttl_ms; then it is served once more while it is asked for again
- * (stale-while-revalidate), up to ASSETS_STALE_MS; older ones wait for the origin, and count if the
- * origin is away (stale-if-error). The last one seen is in the store, for after a restart. */
+ * While the origin's notices come (notice.h), a ref that was asked for since they do is true until
+ * one says otherwise; then its next presentation is loaded and the former one served until it is
+ * here. Without notices a ref is fresh for ref_ttl_ms; then it is served once more while it is
+ * asked for again (stale-while-revalidate), up to ASSETS_STALE_MS; older ones wait for the origin,
+ * and count if the origin is away (stale-if-error). The last one seen is in the store, for after a
+ * restart. */
 #pragma once
 #include "edge/edge.h"
 
@@ -20,12 +23,17 @@
 #define ASSETS_RECENT_MS      250
 #define ASSETS_TTL_MS_DEFAULT 2000
 
+struct notice;
+
 struct asset {
     struct title *now;
     struct title *before; /* the one it replaced, at hand; older ones: before.h. May be NULL */
     uint64_t checked_ms;  /* clock_mono_ms when the origin last said so; 0: not since start */
     bool stale;           /* the origin was away when last asked */
 };
+
+/* What an origin has told; in the order of the notices. */
+void assets_notice(struct assets *a, const struct notice *notice);
 
 MUST_USE int assets_new(struct edge_worker *w, struct assets **ret);
 struct assets *assets_free(struct assets *a);

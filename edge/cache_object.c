@@ -21,6 +21,7 @@ static bool cache_is_of_message(struct str name)
 bool cache_is_of_rules(struct str name)
 {
     return str_eq(name, STR("access-control-allow-origin")) ||
+           str_eq(name, STR("access-control-allow-credentials")) ||
            str_eq(name, STR("access-control-expose-headers")) ||
            str_eq(name, STR("timing-allow-origin"));
 }

@@ -2,6 +2,7 @@
 #include "edge/cache_request.h"
 #include <errno.h>
 #include <stdlib.h>
+#include "base/enc.h"
 #include "http/http_route.h"
 #include "edge/peer.h"
 #include "edge/purge.h"
@@ -30,6 +31,19 @@ static void cache_target(const struct gate_pass *pass, struct buf *out)
     }
 }
 
+/* False: it is left out. A cookie loses its token, which goes no further than to us; with spaces
+ * behind its semicolons it has less than twice its size. */
+static bool cache_value(const struct field *f, struct buf *space, struct str *ret)
+{
+    *ret = f->value;
+    if (!str_eq(f->name, STR("cookie")))
+        return true;
+    buf_clear(space);
+    token_strip_cookie(f->value, space);
+    *ret = buf_str(space);
+    return buf_error(space) == 0 && ret->size > 0;
+}
+
 int cache_request_make(const struct cache_request_parts *p, struct cache_request **ret)
 {
     if (p->fields.count > CACHE_REQUEST_FIELDS_MAX)
@@ -39,7 +53,8 @@ int cache_request_make(const struct cache_request_parts *p, struct cache_request
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         size += cache_room(texts[i]);
     for (unsigned i = 0; i < p->fields.count; i++)
-        size += cache_room(p->fields.at[i].name) + cache_room(p->fields.at[i].value);
+        size += cache_room(p->fields.at[i].name) +
+                2 * cache_room(p->fields.at[i].value); /* see cache_value */
     struct cache_request *r = calloc(1, size);
     if (r == NULL)
         return -ENOMEM;
@@ -48,14 +63,18 @@ int cache_request_make(const struct cache_request_parts *p, struct cache_request
     struct str *const members[] = {&r->target, &r->key, &r->host, &r->peer, &r->scheme, &r->id};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         *members[i] = cache_copy(&at, texts[i]);
+    CLEAN_BUF struct buf space = BUF_EMPTY;
     unsigned count = 0;
     for (unsigned i = 0; i < p->fields.count; i++) {
         const struct field *f = &p->fields.at[i];
         if ((p->drop.size > 0 && str_eq(f->name, p->drop)) ||
             str_eq(f->name, STR(PURGE_DEMAND_FIELD)))
             continue;
+        struct str value;
+        if (!cache_value(f, &space, &value))
+            continue;
         list[count].name = cache_copy(&at, f->name);
-        list[count++].value = cache_copy(&at, f->value);
+        list[count++].value = cache_copy(&at, value);
     }
     r->magic = CACHE_REQUEST_MAGIC;
     atomic_init(&r->refs, 1);
@@ -249,6 +268,17 @@ static void cache_out_range(struct cache_out *o, const struct cache_ask_how *how
     cache_out_add(o, STR("if-range"), strong ? etag : fields_get(how->valid, STR("last-modified")));
 }
 
+/* A blocking playlist reload (LL-HLS, _HLS_msn) is answered when the segment is there: the silence
+ * until then is no stall. */
+static uint32_t cache_patience_ms(const struct cache_request *r)
+{
+    struct str query, value;
+    (void)str_cut(r->target, '?', &query);
+    if (!enc_query_find(query, STR("_HLS_msn"), &value))
+        return 0;
+    return MAX(r->route->upstream->config->stall_ms, CACHE_BLOCKING_MS);
+}
+
 int cache_request_send(struct cache_worker *w, const struct cache_request *r,
                        const struct cache_ask_how *how, struct fetch_request *callbacks,
                        struct upstream_fetch **ret)
@@ -264,6 +294,7 @@ int cache_request_send(struct cache_worker *w, const struct cache_request *r,
         error = buf_error(&o.text[i]);
     callbacks->method = how->method;
     callbacks->trace_id = r->id.data;
+    callbacks->stall_ms = cache_patience_ms(r);
     callbacks->body = r->body;
     callbacks->fields = (struct fields){o.list, o.count};
     const struct upstream_ask ask = {

@@ -12,6 +12,7 @@
 #include "edge/upstream_fetch.h"
 
 #define CACHE_REQUEST_FIELDS_MAX 128u
+#define CACHE_BLOCKING_MS        60000u /* how long a blocking reload may be held by an upstream */
 
 struct cache_request {
     uint32_t magic;

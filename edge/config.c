@@ -22,6 +22,9 @@ static const cyaml_schema_field_t edge_fields[] = {
                          &upstream_schema, 1, UPSTREAMS_MAX),
     CYAML_FIELD_SEQUENCE("routes", CYAML_FLAG_POINTER, struct edge_config, routes, &route_schema, 1,
                          ROUTES_MAX),
+    CYAML_FIELD_STRING_PTR("geo_file", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct edge_config,
+                           geo_file, 1, 4096),
+    RULES_LIST_FIELD("trusted_proxies", struct edge_config, trusted_proxies),
     CYAML_FIELD_MAPPING_PTR("prefetch", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                             struct edge_config, prefetch, prefetch_fields),
     BUS_CONFIG_FIELDS(struct edge_config, bus),
@@ -35,6 +38,34 @@ static const cyaml_schema_field_t edge_fields[] = {
 
 const cyaml_schema_value_t edge_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct edge_config, edge_fields)};
+
+static int edge_check_proxies(const struct edge_config *c, struct err *err)
+{
+    for (unsigned i = 0; i < c->trusted_proxies_count; i++) {
+        struct addr_net net;
+        if (addr_net_parse(str_of(c->trusted_proxies[i]), &net) < 0)
+            return err_set(err, -EINVAL, "trusted_proxies: '%s' is neither an address nor a prefix",
+                           c->trusted_proxies[i]);
+    }
+    return 0;
+}
+
+/* Rules about places are nothing without a file that knows them. */
+static int edge_check_geo(const struct edge_config *c, struct err *err)
+{
+    struct geo *geo = NULL;
+    int r = c->geo_file == NULL ? 0 : geo_open(c->geo_file, &geo, err);
+    geo_free(geo);
+    for (unsigned i = 0; i < c->routes_count && r == 0 && c->geo_file == NULL; i++) {
+        struct rules *rules = NULL;
+        r = rules_open(&c->routes[i].rules, err, &rules);
+        if (r == 0 && rules_needs_geo(rules))
+            r = err_set(err, -EINVAL,
+                        "routes: countries and continents need geo_file, which is missing");
+        rules_free(rules);
+    }
+    return r;
+}
 
 /* That the routes' upstreams are there, and what each kind of them needs. */
 static int edge_check_join(const struct edge_config *c, struct err *err)
@@ -85,5 +116,9 @@ int edge_check(const void *config, struct err *err)
         r = route_check(c->routes, c->routes_count, err);
     if (r == 0)
         r = lease_config_check(c, err);
+    if (r == 0)
+        r = edge_check_proxies(c, err);
+    if (r == 0)
+        r = edge_check_geo(c, err);
     return r < 0 ? r : edge_check_join(c, err);
 }

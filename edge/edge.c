@@ -8,10 +8,14 @@
 #include "edge/cache.h"
 #include "edge/fill.h"
 #include "edge/gate.h"
-#include "edge/prefetch.h"
+#include "edge/live.h"
+#include "edge/notice.h"
 #include "edge/ocsp.h"
 #include "edge/seen.h"
 #include "edge/lease.h"
+#include "edge/once.h"
+#include "edge/prefetch.h"
+#include "edge/spread.h"
 #include "edge/upstream_fetch.h"
 #include "edge/upstream_health.h"
 #include "edge/views.h"
@@ -46,10 +50,19 @@ static void edge_make_metrics(struct edge *e)
         ROW(ref_fetches, "ref_fetches_total", "", "Refs asked of the origin."),
         ROW(ref_stale, "ref_stale_total", "", "Refs used while the origin was away."),
         ROW(peer_requests, "peer_requests_total", "", "Blobs and refs that other edges asked for."),
-        ROW(refused_missing, "refused_total", "reason=\"missing\"", "Requests refused by token."),
+        ROW(refused_missing, "refused_total", "reason=\"missing\"", "Requests refused, by why."),
         ROW(refused_invalid, "refused_total", "reason=\"invalid\"", ""),
         ROW(refused_expired, "refused_total", "reason=\"expired\"", ""),
         ROW(refused_scope, "refused_total", "reason=\"scope\"", ""),
+        ROW(refused_used, "refused_total", "reason=\"used\"", ""),
+        ROW(refused_geo, "refused_total", "reason=\"geo\"", ""),
+        ROW(refused_client, "refused_total", "reason=\"client\"", ""),
+        ROW(refused_referer, "refused_total", "reason=\"referer\"", ""),
+        ROW(tokens_renewed, "tokens_renewed_total", "", "Tokens issued for ones in use."),
+        ROW(notices, "notices_total", "", "Moved refs that an origin told us of."),
+        ROW(notice_breaks, "notice_breaks_total", "", "Streams of notices that broke off."),
+        ROW(renewals_failed, "token_renewals_failed_total", "",
+            "Tokens that could not be renewed."),
         ROW(ocsp_good, "ocsp_answers_total", "result=\"good\"", "OCSP answers asked for."),
         ROW(ocsp_failed, "ocsp_answers_total", "result=\"failed\"", ""),
 #undef ROW
@@ -58,6 +71,9 @@ static void edge_make_metrics(struct edge *e)
         struct metric **at = (struct metric **)(void *)((char *)&e->metrics + rows[i].offset);
         *at = metrics_counter(e->registry, rows[i].name, rows[i].help, rows[i].labels);
     }
+    e->metrics.notices_live =
+        metrics_gauge(e->registry, "weir_edge_notices_live",
+                      "Upstreams whose notices come, so that refs are not asked for.", "");
     e->metrics.fill_seconds = metrics_latency(e->registry, "weir_edge_fill_seconds",
                                               "Time to fetch a blob from the origin.", "");
 }
@@ -75,6 +91,8 @@ static void edge_worker_stop(void *arg, void *worker)
     if (w == NULL)
         return;
     warm_worker_stop(w->edge->warm, w);
+    notices_free(w->notices);
+    w->seat = spread_leave(w->edge->spread, w->seat);
     prefetch_worker_free(w->prefetch);
     if (w->store != NULL)
         fills_abandon(w);
@@ -94,7 +112,23 @@ static void edge_worker_stop(void *arg, void *worker)
     gate_free(w->gate);
     seen_worker_free(w->seen);
     lease_desk_free(w->leases);
+    live_unref(w->live);
     free(w);
+}
+
+const struct live *edge_live(struct edge_worker *w)
+{
+    struct edge *e = w->edge;
+    unsigned generation = atomic_load_explicit(&e->live_generation, memory_order_acquire);
+    if (w->live != NULL && w->live_generation == generation)
+        return w->live;
+    gate_forget(w->gate); /* what it holds was verified with the former rings */
+    live_unref(w->live);
+    (void)pthread_mutex_lock(&e->live_lock);
+    w->live = live_ref(e->live);
+    (void)pthread_mutex_unlock(&e->live_lock);
+    w->live_generation = generation;
+    return w->live;
 }
 
 static int edge_worker_open(struct edge_worker *w)
@@ -120,6 +154,8 @@ static int edge_worker_open(struct edge_worker *w)
         r = prefetch_worker_new(w, w->edge->prefetch, &w->prefetch);
     if (r == 0)
         r = cache_worker_new(w, &w->cache);
+    if (r == 0)
+        r = spread_join(w->edge->spread, w, &w->seat);
     return r;
 }
 
@@ -133,6 +169,8 @@ static void *edge_worker_start(void *arg, struct loop *loop, unsigned index, int
     w->edge = arg;
     w->loop = loop;
     int r = edge_worker_open(w);
+    if (r == 0 && index == 0)
+        r = notices_new(w, &w->notices);
     if (r == 0 && index == 0)
         r = upstream_health_new(w->edge, loop, &w->health);
     if (r == 0 && index == 0 && w->edge->config->ocsp) {
@@ -215,6 +253,8 @@ static int edge_open_server(struct edge *e, struct err *err)
         .workers = config->workers,
         .body_size_max = EDGE_UNSAFE_BODY_MAX,
         .server_name = "weir-edge",
+        .proxies = e->proxies,
+        .proxies_count = config->trusted_proxies_count,
         .access_log = config->access_log,
         .metrics = e->registry,
         .metric_prefix = "weir_edge",
@@ -234,12 +274,28 @@ static int edge_open_server(struct edge *e, struct err *err)
     return http_server_start(e->server, err);
 }
 
+static int edge_open_proxies(struct edge *e, struct err *err)
+{
+    unsigned count = e->config->trusted_proxies_count;
+    e->proxies = calloc(count + 1u, sizeof *e->proxies);
+    if (e->proxies == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    int r = 0;
+    for (unsigned i = 0; i < count && r == 0; i++)
+        r = addr_net_parse(str_of(e->config->trusted_proxies[i]), &e->proxies[i]);
+    return r < 0 ? err_set(err, r, "trusted_proxies: one is not a prefix") : 0;
+}
+
 static int edge_open(struct edge *e, struct err *err)
 {
     const struct edge_config *config = e->config;
     int r = upstreams_open(config->upstreams, config->upstreams_count, err, &e->upstreams);
     if (r == 0)
         r = routes_open(config->routes, config->routes_count, e->upstreams, err, &e->routes);
+    if (r == 0)
+        r = live_open(e->routes, config->geo_file, err, &e->live);
+    if (r == 0)
+        r = edge_open_proxies(e, err);
     if (r < 0)
         return r;
     r = metrics_new(&e->registry);
@@ -247,6 +303,10 @@ static int edge_open(struct edge *e, struct err *err)
         r = fills_new(&e->fills);
     if (r == 0)
         r = seen_new(e, &e->seen);
+    if (r == 0)
+        r = once_new(&e->once);
+    if (r == 0)
+        r = spread_new(&e->spread);
     if (r < 0)
         return err_errno(err, r, "starting");
     edge_make_metrics(e);
@@ -280,6 +340,7 @@ int edge_start(const struct edge_config *config, struct err *err, struct edge **
         return err_set(err, -ENOMEM, "out of memory");
     e->magic = EDGE_MAGIC;
     e->config = config;
+    (void)pthread_mutex_init(&e->live_lock, NULL);
     int r = edge_open(e, err);
     if (r < 0) {
         edge_stop(e);
@@ -306,14 +367,28 @@ uint16_t edge_port(const struct edge *e)
     return http_server_port(e->server, 0);
 }
 
+/* Everything is read before anything is replaced. */
 int edge_reload(struct edge *e, const struct edge_config *config, struct err *err)
 {
     ASSERT(e->magic == EDGE_MAGIC);
     struct http_listen listens[EDGE_LISTENS_MAX];
-    int r = http_server_set_tls(e->server, listens, edge_listens(config, listens), err);
-    if (r == 0 && e->ocsp_worker != NULL)
-        r = loop_post(e->ocsp_worker->loop, ocsp_look, e->ocsp_worker->ocsp);
-    return r;
+    struct live *live = NULL;
+    int r = live_open(e->routes, e->config->geo_file, err, &live);
+    if (r == 0)
+        r = http_server_set_tls(e->server, listens, edge_listens(config, listens), err);
+    if (r < 0) {
+        live_unref(live);
+        return r;
+    }
+    (void)pthread_mutex_lock(&e->live_lock);
+    struct live *former = e->live;
+    e->live = live;
+    atomic_fetch_add_explicit(&e->live_generation, 1, memory_order_release);
+    (void)pthread_mutex_unlock(&e->live_lock);
+    live_unref(former);
+    return e->ocsp_worker == NULL
+               ? 0
+               : loop_post(e->ocsp_worker->loop, ocsp_look, e->ocsp_worker->ocsp);
 }
 
 void edge_stop(struct edge *e)
@@ -336,6 +411,11 @@ void edge_stop(struct edge *e)
     objects_close(e->objects);
     store_close(e->store);
     metrics_free(e->registry);
+    once_free(e->once);
+    spread_free(e->spread);
+    live_unref(e->live);
+    (void)pthread_mutex_destroy(&e->live_lock);
+    free(e->proxies);
     routes_free(e->routes);
     upstreams_free(e->upstreams);
     MAGIC_CLEAR(e);

@@ -4,10 +4,14 @@
  *
  * Life:    edge_start -> serving -> edge_stop.
  * Owner:   main.
- * Threads: struct edge is read-only while serving, its fills apart (fill.h); each worker thread has
- * a struct edge_worker of its own. Errors:  0 or -errno with a sentence in err. Units:   bytes,
- * milliseconds. */
+ * Threads: struct edge is read-only while serving, its fills (fill.h), its once and its live apart;
+ *          each worker thread has a struct edge_worker of its own.
+ * Errors:  0 or -errno with a sentence in err.
+ * Units:   bytes, milliseconds. */
 #pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+#include "base/addr.h"
 #include "base/config.h"
 #include "base/metrics.h"
 #include "edge/purge.h"
@@ -42,7 +46,10 @@ struct edge_config {
     struct route_config *routes;
     unsigned routes_count;
     struct bus_config bus;
-    struct lease_config *lease;       /* NULL: sessions are not looked at */
+    struct lease_config *lease; /* NULL: sessions are not looked at */
+    char *geo_file;             /* MaxMind DB; NULL: no place is known */
+    char **trusted_proxies;     /* prefixes: their X-Forwarded-For is believed */
+    unsigned trusted_proxies_count;
     struct prefetch_config *prefetch; /* NULL: nothing is fetched ahead */
     char *records_size;               /* of what is known of URLs, on disk; NULL: 1G */
     enum http_access_log access_log;
@@ -56,6 +63,9 @@ struct edge_metrics {
     struct metric *hits_ram, *hits_disk, *misses, *collapsed;
     struct metric *views, *fill_bytes, *fills_failed, *ref_fetches, *ref_stale;
     struct metric *refused_missing, *refused_invalid, *refused_expired, *refused_scope;
+    struct metric *refused_used, *refused_geo, *refused_client, *refused_referer;
+    struct metric *tokens_renewed, *renewals_failed;
+    struct metric *notices, *notice_breaks, *notices_live;
     struct metric *peer_requests;
     struct metric *ocsp_good, *ocsp_failed;
     struct metric *fill_seconds;
@@ -69,6 +79,11 @@ struct assets;
 struct before;
 struct views;
 struct gate;
+struct live;
+struct notices;
+struct once;
+struct spread;
+struct spread_seat;
 struct prefetch;
 struct prefetch_worker;
 struct upstream_health;
@@ -86,6 +101,12 @@ struct edge {
     const struct edge_config *config; /* main's; valid while the edge is */
     struct upstreams *upstreams;
     struct routes *routes;
+    struct addr_net *proxies; /* config's trusted_proxies */
+    struct once *once;
+    struct spread *spread;
+    pthread_mutex_t live_lock;        /* covers live */
+    struct live *live;                /* replaced at reload: edge_live */
+    _Atomic unsigned live_generation; /* tells the workers of it */
     struct metrics *registry;
     struct edge_metrics metrics;
     struct store *store;
@@ -108,6 +129,8 @@ struct edge_worker {
     struct store_worker *store;
     struct loop_watch *watch;
     struct upstream_worker *upstreams;
+    struct live *live; /* as of the last request; a reference */
+    unsigned live_generation;
     struct upstream_health *health; /* the first worker's */
     struct gate *gate;
     struct lease_desk *leases;
@@ -115,6 +138,8 @@ struct edge_worker {
     struct before *before;
     struct views *views;
     struct seen_worker *seen;
+    struct spread_seat *seat;
+    struct notices *notices; /* the first worker's */
     struct cache_worker *cache;
     struct prefetch_worker *prefetch; /* NULL: not wanted */
     unsigned loads;                   /* under way: load.h. The worker stops when there are none */
@@ -122,12 +147,16 @@ struct edge_worker {
 };
 
 MUST_USE int edge_start(const struct edge_config *config, struct err *err, struct edge **ret);
-/* Certificates and their like as config has them now; the rest needs a restart. */
+/* Certificates and their like as config has them now, and anew what is in the key rings and in the
+ * geo file; the rest needs a restart. On an error all stays as it was. */
 MUST_USE int edge_reload(struct edge *e, const struct edge_config *config, struct err *err);
 void edge_stop(struct edge *e);
 /* Another process is to have the store: this one only reads it, and fetches what it lacks. */
 void edge_yield(struct edge *e);
 uint16_t edge_port(const struct edge *e);
+
+/* What the last reload has read, for this turn of the worker's loop. */
+const struct live *edge_live(struct edge_worker *w);
 
 /* serve.c: every request, by its route. */
 http_handler edge_serve;

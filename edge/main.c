@@ -13,7 +13,7 @@ static int main_start(const void *config, struct err *err, void **ret_state)
 
 static int main_reload(void *state, const void *config, struct err *err)
 {
-    return edge_reload(state, config, err); /* certificates: the rest needs a restart */
+    return edge_reload(state, config, err); /* what its files hold; the rest needs a restart */
 }
 
 static int main_yield(void *state, struct err *err)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/route.h"
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,9 @@ static const cyaml_schema_field_t route_fields[] = {
     TEXT_OPTIONAL("prefix", prefix),
     CYAML_FIELD_STRING_PTR("upstream", CYAML_FLAG_POINTER, struct route_config, upstream, 1, 64),
     TEXT_OPTIONAL("token_ring_file", token_ring_file),
-    TEXT_OPTIONAL("allow_origin", allow_origin),
+    RULES_LIST_FIELD("token_audience", struct route_config, token_audience),
+    TEXT_OPTIONAL("cookie_domain", cookie_domain),
+    RULES_FIELDS(struct route_config, rules),
     CYAML_FIELD_MAPPING("cache", CYAML_FLAG_OPTIONAL, struct route_config, cache,
                         cache_config_fields),
     CYAML_FIELD_END,
@@ -57,12 +60,20 @@ static int route_check_one(const struct route_config *c, struct err *err)
     if (star != NULL && (star != c->host || star[1] != '.'))
         return err_set(err, -EINVAL, "routes: host: '%s' has a '*' other than in a leading '*.'",
                        c->host);
+    for (const char *at = c->cookie_domain; at != NULL && *at != 0; at++) {
+        if (!isalnum((unsigned char)*at) && *at != '.' && *at != '-')
+            return err_set(err, -EINVAL, "routes: cookie_domain: '%s' is not a host's name",
+                           c->cookie_domain);
+    }
     struct cache_rules rules;
     int r = cache_rules_of(&c->cache, &rules, err);
     if (r < 0)
         return r;
+    r = rules_check(&c->rules, err);
     CLEAN(token_ring_free) struct token_ring *ring = NULL;
-    return c->token_ring_file == NULL ? 0 : token_ring_load(c->token_ring_file, &ring, err);
+    if (r == 0 && c->token_ring_file != NULL)
+        r = token_ring_load(c->token_ring_file, &ring, err);
+    return r;
 }
 
 static bool route_is_same(const struct route_config *a, const struct route_config *b)
@@ -129,7 +140,7 @@ static int routes_add(struct routes *r, const struct route_config *c, struct ups
     int error = cache_rules_of(&c->cache, &one->cache, err);
     if (error < 0)
         return error;
-    return c->token_ring_file == NULL ? 0 : token_ring_load(c->token_ring_file, &one->ring, err);
+    return rules_open(&c->rules, err, &one->rules);
 }
 
 int routes_open(const struct route_config *c, unsigned count, struct upstreams *upstreams,
@@ -160,7 +171,7 @@ struct routes *routes_free(struct routes *r)
         return NULL;
     ASSERT(r->magic == ROUTES_MAGIC);
     for (unsigned i = 0; i < r->count; i++)
-        token_ring_free(r->list[i].ring);
+        rules_free(r->list[i].rules);
     MAGIC_CLEAR(r);
     free(r);
     return NULL;
@@ -174,7 +185,8 @@ unsigned routes_count(const struct routes *r)
 
 const struct route *routes_at(const struct routes *r, unsigned index)
 {
-    ASSERT(r->magic == ROUTES_MAGIC && index < r->count);
+    ASSERT(r->magic == ROUTES_MAGIC);
+    ASSERT(index < r->count);
     return &r->list[index];
 }
 

@@ -11,6 +11,7 @@
  * longest prefix. */
 #pragma once
 #include "edge/cache_config.h"
+#include "edge/rules.h"
 #include "edge/upstream.h"
 #include "token/token.h"
 
@@ -22,15 +23,18 @@ struct route_config {
     char *prefix;          /* of the path; NULL: "/" */
     char *upstream;        /* its name */
     char *token_ring_file; /* JWK Set; NULL: no token is asked for */
-    char *allow_origin;    /* Access-Control-Allow-Origin; NULL: "*" */
+    char **token_audience; /* who we are to issuers: aud must name one of them */
+    unsigned token_audience_count;
+    char *cookie_domain; /* of renewed tokens' cookies; NULL: the host that was asked */
+    struct rules_config rules;
     struct cache_config cache;
 };
 
 struct route {
     const struct route_config *config;
-    unsigned index; /* below routes_count */
+    unsigned index; /* below routes_count; of its key ring in struct live */
     struct upstream *upstream;
-    struct token_ring *ring; /* NULL: open to all */
+    struct rules *rules;
     struct cache_rules cache;
 };
 

@@ -3,34 +3,51 @@
  * rules, its token. */
 #include "edge/serve.h"
 #include "edge/cache.h"
+#include "edge/live.h"
 #include "edge/peer.h"
 #include "edge/seen.h"
 #include "edge/lease.h"
-
-static void serve_cors(struct http_req *req, const struct route *route)
-{
-    const char *allow = route->config->allow_origin;
-    http_res_header(req, "access-control-allow-origin", "%s", allow != NULL ? allow : "*");
-    http_res_header(req, "access-control-expose-headers",
-                    "cache-status, server-timing, content-length, content-range, age");
-    http_res_header(req, "timing-allow-origin", "*");
-}
-
-static void serve_preflight(struct http_req *req)
-{
-    http_res_header(req, "access-control-allow-methods", "GET, HEAD, OPTIONS");
-    http_res_header(req, "access-control-allow-headers",
-                    "range, if-none-match, if-range, cmcd-object, "
-                    "cmcd-request, cmcd-session, cmcd-status");
-    http_res_header(req, "access-control-max-age", "86400");
-    http_reply(req, 204, NULL, STR_NONE);
-}
 
 /* A refusal may be wrong a moment later: nobody may keep it. */
 void serve_refuse(struct http_req *req, const char *code, const char *message)
 {
     http_res_header(req, "cache-control", "no-store");
     http_reply_error(req, 403, code, "%s", message);
+}
+
+/* False after answering for a route whose rules are against it. */
+static bool serve_by_rules(struct http_req *req, const struct edge *e, const struct live *live,
+                           const struct route *route, struct gate_pass *pass)
+{
+    if (rules_needs_client(route->rules))
+        pass->by_cookie = true;
+    switch (rules_admit(route->rules, pass->has_client ? &pass->client : NULL, live->geo,
+                        http_req_header(req, "referer"))) {
+    case RULES_ADMIT:
+        return true;
+    case RULES_GEO:
+        metric_add(e->metrics.refused_geo, 1);
+        http_res_header(req, "cache-control", "no-store");
+        http_reply_error(req, 451, "GEO_BLOCKED", "this is not available where you are");
+        return false;
+    case RULES_CLIENT:
+        metric_add(e->metrics.refused_client, 1);
+        serve_refuse(req, "CLIENT_BLOCKED", "this is not available from your address");
+        return false;
+    case RULES_REFERER:
+    default:
+        metric_add(e->metrics.refused_referer, 1);
+        serve_refuse(req, "REFERER_BLOCKED", "this is not available from that page");
+        return false;
+    }
+}
+
+static void serve_http(struct http_req *req, const struct route *route,
+                       const struct gate_pass *pass)
+{
+    if (pass->by_cookie)
+        http_res_private(req);
+    cache_serve(req, route, pass);
 }
 
 static void serve_again(struct http_req *req);
@@ -40,6 +57,7 @@ static void serve_routed(struct http_req *req, struct edge_worker *w, struct gat
                          bool again)
 {
     struct gate_refusal why;
+    const struct live *live = edge_live(w);
     const struct route *route =
         route_find(w->edge->routes, http_req_authority(req), buf_str(&pass->path));
     if (route == NULL) {
@@ -49,16 +67,21 @@ static void serve_routed(struct http_req *req, struct edge_worker *w, struct gat
     }
     if (!again) {
         seen_route(req, route, buf_str(&pass->path));
-        serve_cors(req, route);
+        rules_cors(route->rules, req);
     }
-    if (http_req_method(req) == HTTP_OPTIONS)
-        serve_preflight(req);
-    else if (!peer_is(req, route->upstream) && !gate_admit(w->gate, route, req, pass, &why))
+    if (http_req_method(req) == HTTP_OPTIONS) {
+        rules_preflight(route->rules, req);
+        return;
+    }
+    bool is_peer = peer_is(req, route->upstream);
+    if (!is_peer && !serve_by_rules(req, w->edge, live, route, pass))
+        return;
+    if (!is_peer && !gate_admit(w->gate, live, route, req, pass, &why))
         serve_refuse(req, why.code, why.message);
     else if (!lease_admit(w->leases, req, pass->claims, serve_again))
         return; /* refused, or it comes again */
     else if (upstream_is_http(route->upstream))
-        cache_serve(req, route, pass);
+        serve_http(req, route, pass);
     else if (http_req_method(req) == HTTP_GET)
         serve_weir(req, route, pass);
     else

@@ -232,7 +232,7 @@ static int warm_start_text(struct warm_run *run, struct edge_worker *w, struct s
     struct str path = str_cut(text, '?', &query);
     CLEAN_BUF struct buf plain = BUF_EMPTY; /* without its token */
     CLEAN_BUF struct buf plain_query = BUF_EMPTY;
-    int r = token_extract(path, query, STR_NONE, &token, &plain);
+    int r = token_extract(path, query, &token, &plain);
     token_strip_query(query, &plain_query);
     if (r == -EBADMSG || r == -ENOMEM || buf_error(&plain_query) < 0)
         return r == -EBADMSG ? -EINVAL : -ENOMEM;

@@ -98,7 +98,7 @@ static int origin_add_routes(struct origin *o)
         {HTTP_GET, "/b/", origin_get_named_blob},  {HTTP_POST, "/missing", origin_post_missing},
         {HTTP_PUT, "/ref/", origin_put_ref},       {HTTP_GET, "/ref/", origin_get_ref},
         {HTTP_DELETE, "/ref/", origin_delete_ref}, {HTTP_GET, "/refs", origin_list_refs},
-        {HTTP_GET, "/v/", origin_get_view},
+        {HTTP_GET, "/v/", origin_get_view},        {HTTP_GET, "/refs/watch", origin_watch_refs},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         int r = http_route(o->server, rows[i].method, rows[i].pattern, rows[i].handler, o);
@@ -177,6 +177,13 @@ int origin_start(const struct origin_config *config, struct err *err, struct ori
     if (r == 0) {
         o->published = metrics_counter(o->metrics, "weir_origin_refs_moved_total",
                                        "Refs moved to a presentation.", "");
+        o->ref_reads =
+            metrics_counter(o->metrics, "weir_origin_ref_reads_total", "Refs asked for.", "");
+        r = watch_new(o->metrics, &o->watch);
+        if (r < 0)
+            (void)err_errno(err, r, "making the watch");
+    }
+    if (r == 0) {
         r = origin_open_store(o, config, err);
     }
     if (r == 0)
@@ -201,9 +208,12 @@ void origin_stop(struct origin *o)
     if (o == NULL)
         return;
     ASSERT(o->magic == ORIGIN_MAGIC);
+    if (o->watch != NULL)
+        watch_close(o->watch);
     if (o->server != NULL)
         http_server_drain(o->server, ORIGIN_DRAIN_MS);
     http_server_free(o->server);
+    watch_free(o->watch);
     store_close(o->store);
     if (o->bucket != NULL)
         o->bucket->ops->free(o->bucket);

@@ -13,6 +13,7 @@
 #include "fetch/tier_config.h"
 #include "http/http_config.h"
 #include "media/title.h"
+#include "origin/watch.h"
 #include "store/store_config.h"
 
 #define ORIGIN_MISSING_MAX     10000 /* digests in one POST /missing */
@@ -42,7 +43,8 @@ struct origin {
     struct store_tier *bucket, *siblings; /* outlive the store */
     struct store *store;
     struct http_server *server;
-    struct metric *published;
+    struct watch *watch;
+    struct metric *published, *ref_reads;
 };
 
 struct origin_worker {
@@ -66,4 +68,5 @@ void origin_reply_store_error(struct http_req *req, int error);
 /* Handlers, by file: blob_api.c, ref_api.c, view_api.c. */
 http_handler origin_put_blob, origin_get_blob, origin_get_named_blob, origin_post_missing;
 http_handler origin_put_ref, origin_get_ref, origin_delete_ref, origin_list_refs;
+http_handler origin_watch_refs;
 http_handler origin_get_view;

@@ -76,8 +76,18 @@ static void ref_reply(struct http_req *req, struct str asset)
 void origin_get_ref(struct http_req *req, void *arg)
 {
     struct str asset;
-    if (origin_may_read(arg, req) && ref_asset(req, &asset))
-        ref_reply(req, asset);
+    struct origin *o = arg;
+    if (!origin_may_read(o, req) || !ref_asset(req, &asset))
+        return;
+    metric_add(o->ref_reads, 1);
+    ref_reply(req, asset);
+}
+
+void origin_watch_refs(struct http_req *req, void *arg)
+{
+    struct origin *o = arg;
+    if (origin_may_read(o, req))
+        watch_serve(o->watch, req);
 }
 
 static bool ref_list_one(void *arg, struct str name, const struct store_ref *ref)
@@ -112,6 +122,7 @@ static void ref_on_moved(void *arg, int res)
         origin_reply_store_error(op->req, res);
     } else {
         metric_add(w->origin->published, 1);
+        watch_moved(w->origin->watch, str_of(op->asset));
         log_info("ref %s moved", op->asset);
         ref_reply(op->req, str_of(op->asset));
     }
@@ -213,6 +224,9 @@ void origin_put_ref(struct http_req *req, void *arg)
 static void ref_on_deleted(void *arg, int res)
 {
     struct ref_op *op = arg;
+    const struct origin_worker *w = http_req_worker(op->req);
+    if (res == 0)
+        watch_moved(w->origin->watch, str_of(op->asset));
     if (res == -ENOENT)
         http_reply_error(op->req, 404, "REF_NOT_FOUND", "there is no asset %s", op->asset);
     else if (res < 0)

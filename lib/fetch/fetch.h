@@ -62,6 +62,7 @@ struct fetch_request {
     const char *unix_socket; /* NULL: TCP */
     struct rbuf *body;       /* NULL: none */
     struct fields fields;    /* further ones, sent as they are; see below */
+    uint32_t stall_ms;       /* of this one; 0: the fetch's */
     bool shared;             /* may have an HTTP/2 connection with others; is never paused then */
     /* NULL where not wanted. on_data may return -errno to end the request with it. */
     int (*on_head)(void *arg, const struct fetch_head *head);

@@ -135,13 +135,13 @@ static void fetch_op_on_stall_timer(void *arg)
         op->moved_ms = now;
     }
     uint64_t idle = now - op->moved_ms;
-    if (idle < f->options.stall_ms) {
-        uint64_t turn = MIN(f->options.stall_ms - idle, f->options.stall_ms / 4 + 1);
+    if (idle < op->stall_ms) {
+        uint64_t turn = MIN(op->stall_ms - idle, op->stall_ms / 4 + 1);
         loop_timer_start(f->loop, &op->timer, turn, fetch_op_on_stall_timer, op);
         return;
     }
     (void)snprintf(op->error_text, sizeof op->error_text, "no byte for %u ms",
-                   (unsigned)f->options.stall_ms);
+                   (unsigned)op->stall_ms);
     fetch_op_ended(op, -ETIMEDOUT);
     fetch__settle(f);
 }
@@ -150,8 +150,8 @@ static void fetch_op_watch(struct fetch_op *op)
 {
     op->moved_ms = clock_mono_ms();
     if (!op->is_paused)
-        loop_timer_start(op->fetch->loop, &op->timer, op->fetch->options.stall_ms / 4 + 1,
-                         fetch_op_on_stall_timer, op);
+        loop_timer_start(op->fetch->loop, &op->timer, op->stall_ms / 4 + 1, fetch_op_on_stall_timer,
+                         op);
 }
 
 static int fetch_op_run(struct fetch_op *op)
@@ -296,6 +296,7 @@ static int fetch_op_init(struct fetch_op *op, const struct fetch_request *q)
         return r;
     op->body = q->body != NULL ? rbuf_ref(q->body) : NULL;
     op->is_idempotent = fetch_is_idempotent(str_of(q->method));
+    op->stall_ms = q->stall_ms != 0 ? q->stall_ms : op->fetch->options.stall_ms;
     op->is_head = str_eq(str_of(q->method), STR("HEAD"));
     bool is_https = str_starts(str_of(q->url), STR("https:"));
     op->is_shared = q->shared && is_https && op->fetch->options.http2;

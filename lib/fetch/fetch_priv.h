@@ -83,6 +83,7 @@ struct fetch_op {
     struct loop_timer timer; /* waiting: begin; running: stall, or going on after a pause */
     uint64_t moved;          /* bytes in either direction, when last looked at */
     uint64_t moved_ms;
+    uint32_t stall_ms;
     unsigned tries;          /* attempts made */
     uint64_t waits_until_ms; /* for another's probe; 0: has not waited */
     bool is_idempotent, is_head, is_shared, may_pause;

@@ -15,6 +15,7 @@
  * Source:  RFC 9110 (semantics, conditional requests, ranges), RFC 9112, RFC 9113. */
 #pragma once
 #include <jansson.h>
+#include "base/addr.h"
 #include "base/err.h"
 #include "base/field.h"
 #include "base/metrics.h"
@@ -75,7 +76,10 @@ struct http_options {
                                * 0: seven eighths of the descriptors that the process may have */
     uint32_t connections_per_address; /* beyond it new ones are refused; a /64 of IPv6 is one
                                        * address; 0: no limit */
-    const char *server_name;          /* the Server header, and this hop's name in Cache-Status */
+    const struct addr_net *proxies; /* whose X-Forwarded-For is believed: http_req_peer is who they
+                                     * say then. Lent while the server lives; NULL: nobody's */
+    unsigned proxies_count;
+    const char *server_name; /* the Server header, and this hop's name in Cache-Status */
     enum http_access_log access_log;
     uint32_t ocsp_look_ms;   /* how often OCSP files are looked at; 0: 60 s */
     struct metrics *metrics; /* NULL: none */
@@ -163,7 +167,8 @@ struct str http_req_header(const struct http_req *req, const char *name); /* low
 /* All header fields as they came, without Host; valid as long as the request is not gone. */
 struct fields http_req_fields(const struct http_req *req);
 struct str http_req_body(const struct http_req *req);
-struct str http_req_peer(const struct http_req *req); /* the client's address, no port */
+struct str http_req_peer(const struct http_req *req); /* the client's address, no port; behind
+                                                       * proxies of ours the one they tell */
 struct str http_req_id(const struct http_req *req);   /* 32 hex: traceparent's trace-id, or new */
 struct loop *http_req_loop(const struct http_req *req);
 void *http_req_worker(const struct http_req *req);
@@ -189,6 +194,10 @@ void http_res_header(struct http_req *req, const char *name, const char *format,
 
 /* The same for a field whose name is not known beforehand; both are copied. */
 void http_res_field(struct http_req *req, struct str name, struct str value);
+
+/* The answer is for this client alone: it says so to caches, and what else is said to shared ones,
+ * by whoever has made the answer, is left out. Before any header of the reply. */
+void http_res_private(struct http_req *req);
 
 /* A small body, copied. type may be NULL (no Content-Type). */
 void http_reply(struct http_req *req, unsigned status, const char *type, struct str body);

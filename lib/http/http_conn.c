@@ -348,6 +348,7 @@ static void http_conn_serve(struct http_conn *c, bool is_h2)
 static void http_conn_on_handshake(h2o_socket_t *sock, const char *error)
 {
     struct http_conn *c = sock->data;
+    http__seen_handshake(c->worker->server, sock, error);
     if (error != NULL) {
         h2o_socket_close(sock);
         return;

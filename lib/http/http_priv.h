@@ -81,6 +81,7 @@ struct http_figures {
     struct metric *refused_full, *refused_address;
     struct metric *first_byte;
     struct metric *handshakes[2][2]; /* TLS 1.2, 1.3; in full, resumed */
+    struct metric *handshakes_failed;
 };
 
 enum http_state { HTTP_STATE_NEW, HTTP_STATE_RUNNING, HTTP_STATE_DRAINED };
@@ -260,6 +261,7 @@ struct http_req {
     bool is_reuse; /* not the first on its connection */
     bool is_cut;   /* http_cut.c: the body ends as soon as it may */
     uint64_t mark;
+    bool is_private; /* http_res_private */
     unsigned method;
     uint64_t start_us;
     uint64_t first_us; /* when the first byte of the answer was handed on; 0: not yet */
@@ -349,6 +351,7 @@ void http__log_access(h2o_logger_t *self, h2o_req_t *h2o);
 
 /* http_seen.c: figures, and what they and the log want to know. */
 MUST_USE int http__figures_init(struct http_server *s);
+void http__seen_handshake(struct http_server *s, h2o_socket_t *sock, const char *error);
 void http__seen_begin(struct http_req *req);      /* it came */
 void http__seen_first_byte(struct http_req *req); /* of its answer; only the first call counts */
 void http__seen_end(struct http_server *s, struct http_req *req, const struct http_done *done);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/http_priv.h"
+#include "http/http_private.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@ static const struct {
     {416, "Range Not Satisfiable"},
     {422, "Unprocessable Content"},
     {429, "Too Many Requests"},
+    {451, "Unavailable For Legal Reasons"},
     {500, "Internal Server Error"},
     {502, "Bad Gateway"},
     {503, "Service Unavailable"},
@@ -73,8 +75,35 @@ static void http_clean(char *bytes, size_t size)
             bytes[i] = ' ';
 }
 
+/* True: the field is not to be sent as it is. */
+static bool http_private_took(struct http_req *req, struct str name, struct str value)
+{
+    if (!req->is_private || http_private_hides(name))
+        return req->is_private;
+    if (!str_eq(name, STR("cache-control")))
+        return false;
+    CLEAN_BUF struct buf rest = BUF_EMPTY;
+    http_private_rest(value, &rest);
+    if (rest.size > 0 && buf_error(&rest) == 0) {
+        req->is_private = false;
+        http__add_header(req, "cache-control", buf_str(&rest));
+        req->is_private = true;
+    }
+    return true;
+}
+
+void http_res_private(struct http_req *req)
+{
+    if (!http__can_reply(req) || req->is_private)
+        return;
+    http__add_header(req, "cache-control", STR("private"));
+    req->is_private = true;
+}
+
 void http__add_header(struct http_req *req, const char *name, struct str value)
 {
+    if (http_private_took(req, str_of(name), value))
+        return;
     struct str copy = http__pool_copy(req, value);
     http_clean((char *)(uintptr_t)copy.data, copy.size); /* ours: just made */
     h2o_add_header_by_str(&req->h2o->pool, &req->h2o->res.headers, name, strlen(name), 1, NULL,
@@ -83,6 +112,8 @@ void http__add_header(struct http_req *req, const char *name, struct str value)
 
 void http__lend_header(struct http_req *req, const struct field *f)
 {
+    if (http_private_took(req, f->name, f->value))
+        return;
     if (str_eq(f->name, STR("date"))) {
         req->date = f->value; /* the library writes one in any case: http__send */
         return;

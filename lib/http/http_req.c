@@ -12,8 +12,11 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/enc.h"
+#include "http/http_client.h"
 #include "http/http_strict.h"
 #include "http/http_text.h"
+
+#define HTTP_FORWARDED_MAX 8 /* X-Forwarded-For fields that are read, the last ones */
 
 #define HTTP_ENV_NAME "weir" /* h2o_req_t has no room for a pointer of ours but its environment */
 
@@ -147,6 +150,31 @@ static void http_req_make_id(struct http_req *req)
     enc_hex(w->ids[--w->ids_left], ID_SIZE, req->id);
 }
 
+/* Behind proxies of ours: the address that they tell. */
+static void http_req_set_client(struct http_req *req)
+{
+    const struct http_options *options = &req->worker->server->options;
+    struct addr peer;
+    if (options->proxies_count == 0 || addr_parse(str_of(req->peer), &peer) < 0)
+        return;
+    struct str lines[HTTP_FORWARDED_MAX];
+    unsigned count = 0;
+    const h2o_headers_t *headers = &req->h2o->headers;
+    for (size_t i = 0; i < headers->size; i++) {
+        const h2o_iovec_t *name = headers->entries[i].name;
+        if (!str_eq((struct str){name->base, name->len}, STR("x-forwarded-for")))
+            continue;
+        if (count == ARRAY_LEN(lines)) /* the last ones count */
+            memmove(lines, lines + 1, --count * sizeof lines[0]);
+        const h2o_iovec_t *value = &headers->entries[i].value;
+        lines[count++] = (struct str){value->base, value->len};
+    }
+    struct addr client =
+        http_client_of(peer, options->proxies, options->proxies_count, lines, count);
+    if (memcmp(&client, &peer, sizeof peer) != 0)
+        addr_format(&client, req->peer);
+}
+
 /* RFC 9112 section 3.2.2: a server must take the absolute form; its authority then counts. */
 static void http_req_set_target(struct http_req *req)
 {
@@ -190,6 +218,7 @@ static struct http_req *http_req_new(struct http_worker *w, h2o_req_t *h2o)
     req->method = http_method_of(method);
     http_req_set_target(req);
     http_req_set_peer(req);
+    http_req_set_client(req);
     if (http_traceparent_parse(http_req_header(req, "traceparent"), req->id) < 0)
         http_req_make_id(req);
     http__seen_begin(req);

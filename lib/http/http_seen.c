@@ -37,17 +37,21 @@ int http__figures_init(struct http_server *s)
         (void)snprintf(labels, sizeof labels, "version=\"%s\",resumed=\"%s\"",
                        i / 2 == 0 ? "TLSv1.2" : "TLSv1.3", i % 2 == 0 ? "false" : "true");
         f->handshakes[i / 2][i % 2] =
-            metrics_counter(m, name, "TLS connections that have made a request", labels);
+            metrics_counter(m, name, "TLS handshakes, by version and resumption", labels);
     }
+    (void)snprintf(name, sizeof name, "%s_tls_handshakes_failed_total", prefix);
+    f->handshakes_failed =
+        metrics_counter(m, name, "TLS handshakes that failed, or that the client left", "");
     return 0;
 }
 
-/* A connection's first request: its handshake is over by then. */
-static void http_seen_connection(const struct http_server *s, h2o_socket_t *sock)
+void http__seen_handshake(struct http_server *s, h2o_socket_t *sock, const char *error)
 {
     const char *version = h2o_socket_get_ssl_protocol_version(sock);
-    if (version == NULL)
-        return; /* clear text */
+    if (error != NULL || version == NULL) {
+        metric_add(s->figures.handshakes_failed, 1);
+        return;
+    }
     bool is_13 = strcmp(version, "TLSv1.3") == 0;
     bool resumed = h2o_socket_get_ssl_session_reused(sock) == 1;
     metric_add(s->figures.handshakes[is_13][resumed], 1);
@@ -59,8 +63,6 @@ void http__seen_begin(struct http_req *req)
     if (c == NULL)
         return;
     req->is_reuse = c->is_asked;
-    if (!c->is_asked)
-        http_seen_connection(req->worker->server, c->sock);
     c->is_asked = true;
 }
 

@@ -101,8 +101,10 @@ static int tls_cert_load_key(struct tls_cert *c, const char *file, struct err *e
     BIO_free(b);
     if (text.size > 0)
         explicit_bzero(text.data, text.size);
-    if (r == 0 && X509_check_private_key(c->leaf, c->key) != 1)
-        r = tls_cert_error(err, "the key does not belong to certificate", c->cert_file);
+    if (r == 0 && X509_check_private_key(c->leaf, c->key) != 1) {
+        ERR_clear_error();
+        r = err_set(err, -EINVAL, "key %s does not belong to certificate %s", file, c->cert_file);
+    }
     return r;
 }
 

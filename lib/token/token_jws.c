@@ -168,7 +168,8 @@ static int token_check_signature(const struct token_key *k, struct str input, st
     return token_es256_verify(k, input, buf_str(&signature));
 }
 
-int token__jws_verify(const struct token_ring *ring, struct str token, struct buf *ret_payload)
+int token__jws_verify(const struct token_ring *ring, struct str token, struct buf *ret_payload,
+                      const struct token_key **ret_key)
 {
     token__ring_check(ring);
     if (token.size == 0 || token.size > TOKEN_SIZE_MAX)
@@ -190,5 +191,7 @@ int token__jws_verify(const struct token_ring *ring, struct str token, struct bu
     if (r < 0)
         return r;
     r = enc_unbase64url(payload, ret_payload);
+    if (r == 0)
+        *ret_key = k;
     return r == -EINVAL ? -EBADMSG : r;
 }

@@ -23,6 +23,7 @@ enum token_alg { TOKEN_HS256, TOKEN_ES256 };
 /* The algorithm belongs to the key: a token's own "alg" is only compared with it. */
 struct token_key {
     char *kid;
+    char *issuer; /* that it is good for; NULL: any */
     enum token_alg alg;
     uint8_t secret[TOKEN_SECRET_MAX]; /* HS256 */
     size_t secret_size;
@@ -42,6 +43,11 @@ void token__ring_check(const struct token_ring *ring);
 /* Appends "header.payload.signature", signed by the first key: -ENOKEY when it cannot sign. */
 MUST_USE int token__jws_sign(const struct token_ring *ring, struct str payload, struct buf *out);
 
-/* Checks a compact JWS; *ret_payload gets the decoded payload appended. */
+/* Checks a compact JWS; *ret_payload gets the decoded payload appended, *ret_key is the ring's key
+ * that has signed it. */
 MUST_USE int token__jws_verify(const struct token_ring *ring, struct str token,
-                               struct buf *ret_payload);
+                               struct buf *ret_payload, const struct token_key **ret_key);
+
+/* The compiled form of a regular expression's container; others leave *ret as it is. */
+MUST_USE int token__matcher_new(const char *container, struct token_matcher **ret);
+struct token_matcher *token__matcher_free(struct token_matcher *m);

@@ -30,6 +30,7 @@ struct token_ring *token_ring_free(struct token_ring *ring)
         OPENSSL_cleanse(k->secret, sizeof k->secret);
         EVP_PKEY_free(k->pkey);
         free(k->kid);
+        free(k->issuer);
     }
     free(ring->keys);
     MAGIC_CLEAR(ring);
@@ -159,6 +160,14 @@ static int token_load_key(const char *path, const json_t *j, struct token_ring *
     if (k->kid == NULL)
         return -ENOMEM;
     ring->keys_count++; /* from here on token_ring_free cleans it up */
+    const json_t *issuer = json_object_get(j, "iss");
+    if (issuer != NULL) {
+        if (!json_is_string(issuer) || json_string_length(issuer) == 0)
+            return err_set(err, -EINVAL, "key %s: iss is not a text", k->kid);
+        k->issuer = str_dup((struct str){json_string_value(issuer), json_string_length(issuer)});
+        if (k->issuer == NULL)
+            return -ENOMEM;
+    }
     bool is_hs = kty != NULL && alg != NULL && strcmp(kty, "oct") == 0 && strcmp(alg, "HS256") == 0;
     bool is_es = kty != NULL && alg != NULL && strcmp(kty, "EC") == 0 && strcmp(alg, "ES256") == 0;
     if (is_hs) {

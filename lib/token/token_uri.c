@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "token/token.h"
+#include <ctype.h>
 #include <errno.h>
 #include <openssl/evp.h>
 #include <regex.h>
+#include <stdlib.h>
 #include "base/enc.h"
+#include "token/token_priv.h"
 
 #define TOKEN_URI_MAX       8192
 #define TOKEN_CONTAINER_MAX 1024 /* a regular expression grows when compiled */
@@ -94,28 +96,71 @@ static bool token_asset_covers(struct str asset, struct str uri)
     return ok;
 }
 
-/* RFC 9246: a POSIX extended regular expression that matches the whole URI. Matches are leftmost
- * and longest, so if any match is the whole, the first is. */
-static int token_regex_covers(struct str expression, struct str uri)
+/* ---- containers ---- */
+
+struct token_matcher {
+    regex_t regex;
+};
+
+struct token_matcher *token__matcher_free(struct token_matcher *m)
+{
+    if (m == NULL)
+        return NULL;
+    regfree(&m->regex);
+    free(m);
+    return NULL;
+}
+
+static int token_compile(struct str expression, struct token_matcher **ret)
 {
     char pattern[TOKEN_CONTAINER_MAX];
-    char text[TOKEN_URI_MAX];
     if (memchr(expression.data, 0, expression.size) != NULL ||
-        str_copy(expression, pattern, sizeof pattern) < 0 || str_copy(uri, text, sizeof text) < 0)
+        str_copy(expression, pattern, sizeof pattern) < 0)
         return -EACCES;
-    regex_t re;
-    int e = regcomp(&re, pattern, REG_EXTENDED);
-    if (e != 0)
+    struct token_matcher *m = calloc(1, sizeof *m);
+    if (m == NULL)
+        return -ENOMEM;
+    int e = regcomp(&m->regex, pattern, REG_EXTENDED);
+    if (e != 0) {
+        free(m);
         return e == REG_ESPACE ? -ENOMEM : -EACCES;
+    }
+    *ret = m;
+    return 0;
+}
+
+int token__matcher_new(const char *container, struct token_matcher **ret)
+{
+    struct str text = str_of(container);
+    struct str asset;
+    if (!str_starts(text, STR("regex:")) || token_asset_of(text, &asset))
+        return 0;
+    int r = token_compile(str_skip(text, 6), ret);
+    return r == -EACCES ? 0
+                        : r; /* one that is no expression covers nothing: token_covers says it */
+}
+
+/* RFC 9246 section 2.1.15.2: a POSIX extended regular expression that matches the whole URI.
+ * Matches are leftmost and longest, so if any match is the whole, the first is. */
+static int token_regex_covers(const struct token_claims *claims, struct str uri)
+{
+    struct token_matcher *own = NULL;
+    if (claims->matcher == NULL) {
+        int r = token_compile(str_skip(str_of(claims->container), 6), &own);
+        if (r < 0)
+            return r;
+    }
+    const struct token_matcher *m = own != NULL ? own : claims->matcher;
     regmatch_t match;
-    e = regexec(&re, text, 1, &match, 0);
-    regfree(&re);
+    int e = regexec(&m->regex, uri.data, 1, &match, 0);
+    token__matcher_free(own);
     if (e == REG_ESPACE)
         return -ENOMEM;
     return e == 0 && match.rm_so == 0 && (size_t)match.rm_eo == uri.size ? 0 : -EACCES;
 }
 
-/* RFC 9246: a hash of the URI in the form of RFC 6920 section 5, "sha-256;BASE64URL". */
+/* RFC 9246 section 2.1.15.1: a hash of the URI in the form of RFC 6920 section 5,
+ * "sha-256;BASE64URL". */
 static int token_hash_covers(struct str hash, struct str uri)
 {
     struct str value;
@@ -133,30 +178,99 @@ static int token_hash_covers(struct str hash, struct str uri)
     return str_eq(buf_str(&text), value) ? 0 : -EACCES;
 }
 
-static bool token_is_dot(struct str s, size_t at, size_t *ret_size)
+/* ---- the normal form of a URI ---- */
+
+static bool token_is_unreserved(unsigned char c)
 {
-    struct str rest = str_skip(s, at);
-    *ret_size = str_starts(rest, STR(".")) ? 1 : 3;
-    return str_starts(rest, STR(".")) ||
-           (rest.size >= 3 && str_eq_nocase((struct str){rest.data, 3}, STR("%2e")));
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
-/* "." and ".." as path segments, in any spelling: a server behind us may resolve them, and then the
- * URI is not the one that the container was asked about. */
+static int token_hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    char low = (char)(c | 0x20);
+    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+}
+
+/* Percent codes of unreserved characters become these, others have upper-case digits. out is no
+ * shorter than in; gives what was written. */
+static size_t token_normal_codes(struct str in, char *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t size = 0;
+    for (size_t i = 0; i < in.size; i++) {
+        int high = in.data[i] == '%' && i + 2 < in.size ? token_hex_value(in.data[i + 1]) : -1;
+        int low = high >= 0 ? token_hex_value(in.data[i + 2]) : -1;
+        if (low < 0) {
+            out[size++] = in.data[i];
+            continue;
+        }
+        unsigned char c = (unsigned char)(high << 4 | low);
+        i += 2;
+        if (token_is_unreserved(c)) {
+            out[size++] = (char)c;
+        } else {
+            out[size++] = '%';
+            out[size++] = digits[high];
+            out[size++] = digits[low];
+        }
+    }
+    return size;
+}
+
+/* Scheme and host in lower case, no default port, no empty path. */
+static size_t token_normal_start(struct str scheme, struct str authority, char *out)
+{
+    bool is_https = str_eq_nocase(scheme, STR("https"));
+    struct str port = is_https ? STR(":443") : STR(":80");
+    if (str_ends(authority, STR(":")))
+        authority.size--;
+    else if ((is_https || str_eq_nocase(scheme, STR("http"))) && str_ends(authority, port))
+        authority.size -= port.size;
+    size_t size = 0;
+    for (size_t i = 0; i < scheme.size; i++)
+        out[size++] = (char)tolower((unsigned char)scheme.data[i]);
+    memcpy(out + size, "://", 3);
+    size += 3;
+    for (size_t i = 0; i < authority.size; i++)
+        out[size++] = (char)tolower((unsigned char)authority.data[i]);
+    return size;
+}
+
+/* RFC 3986 sections 6.2.2 and 6.2.3; out has two bytes more than uri. What has no authority is left
+ * as it is but for its codes. */
+static struct str token_normal(struct str uri, char *out)
+{
+    size_t size = 0;
+    struct str rest;
+    struct str scheme = str_cut(uri, ':', &rest);
+    if (scheme.size > 0 && str_starts(rest, STR("//"))) {
+        rest = str_skip(rest, 2);
+        size_t end = 0;
+        while (end < rest.size && rest.data[end] != '/' && rest.data[end] != '?')
+            end++;
+        size = token_normal_start(scheme, (struct str){rest.data, end}, out);
+        rest = str_skip(rest, end);
+        if (!str_starts(rest, STR("/")))
+            out[size++] = '/';
+    } else {
+        rest = uri;
+    }
+    size += token_normal_codes(rest, out + size);
+    out[size] = 0;
+    return (struct str){out, size};
+}
+
+/* "." and ".." as path segments of a URI in its normal form. */
 static bool token_has_dots(struct str uri)
 {
     struct str query;
     struct str path = str_cut(uri, '?', &query);
     while (path.data != NULL) {
         struct str segment = str_cut(path, '/', &path);
-        size_t at = 0;
-        size_t size = 0;
-        unsigned dots = 0;
-        while (at < segment.size && dots < 3 && token_is_dot(segment, at, &size)) {
-            at += size;
-            dots++;
-        }
-        if (at == segment.size && (dots == 1 || dots == 2))
+        if (str_eq(segment, STR(".")) || str_eq(segment, STR("..")))
             return true;
     }
     return false;
@@ -166,130 +280,20 @@ int token_covers(const struct token_claims *claims, struct str uri)
 {
     ASSERT(claims != NULL);
     struct str container = str_of(claims->container);
-    if (uri.size == 0 || uri.size >= TOKEN_URI_MAX || memchr(uri.data, 0, uri.size) != NULL ||
-        token_has_dots(uri))
+    char space[TOKEN_URI_MAX + 2];
+    if (uri.size == 0 || uri.size >= TOKEN_URI_MAX || memchr(uri.data, 0, uri.size) != NULL)
+        return -EACCES;
+    struct str normal = token_normal(uri, space);
+    if (token_has_dots(normal))
         return -EACCES;
     struct str asset;
     if (token_asset_of(container, &asset))
-        return token_asset_covers(asset, uri) ? 0 : -EACCES;
+        return token_asset_covers(asset, normal) ? 0 : -EACCES;
     if (str_starts(container, STR("regex:")))
-        return token_regex_covers(str_skip(container, 6), uri);
-    if (str_starts(container, STR("hash:")))
-        return token_hash_covers(str_skip(container, 5), uri);
-    return -EACCES;
-}
-
-/* ---- extract ---- */
-
-#define TOKEN_PACKAGE "URISigningPackage="
-
-/* Keeps the first package and counts all. */
-static void token_found(struct str value, struct str *first, unsigned *count)
-{
-    if ((*count)++ == 0)
-        *first = value;
-}
-
-/* One path segment without its package parameters: "v;x=1;URISigningPackage=T" -> "v;x=1". */
-static void token_strip_segment(struct str segment, struct str *first, unsigned *count,
-                                struct buf *out)
-{
-    struct str rest;
-    buf_put_str(out, str_cut(segment, ';', &rest));
-    while (rest.data != NULL) {
-        struct str parameter = str_cut(rest, ';', &rest);
-        if (str_starts(parameter, STR(TOKEN_PACKAGE))) {
-            token_found(str_skip(parameter, sizeof TOKEN_PACKAGE - 1), first, count);
-        } else {
-            buf_putc(out, ';');
-            buf_put_str(out, parameter);
-        }
-    }
-}
-
-static void token_strip_path(struct str path, struct str *first, unsigned *count, struct buf *out)
-{
-    bool is_first = true;
-    bool has_slash = false; /* a slash stands before this segment in path */
-    while (is_first || path.data != NULL) {
-        size_t before = out->size;
-        unsigned found = *count;
-        struct str segment = str_cut(path, '/', &path);
-        if (has_slash)
-            buf_putc(out, '/');
-        size_t begin = out->size;
-        token_strip_segment(segment, first, count, out);
-        /* Nothing but the package: the segment goes, and the slash before it. */
-        if (*count > found && out->size == begin && buf_error(out) == 0) {
-            out->size = before;
-            if (out->data != NULL)
-                out->data[before] = 0;
-        }
-        has_slash = true;
-        is_first = false;
-    }
-}
-
-static void token_find_query(struct str query, struct str *first, unsigned *count)
-{
-    while (query.data != NULL) {
-        struct str parameter = str_cut(query, '&', &query);
-        if (str_starts(parameter, STR(TOKEN_PACKAGE)))
-            token_found(str_skip(parameter, sizeof TOKEN_PACKAGE - 1), first, count);
-    }
-}
-
-void token_strip_query(struct str query, struct buf *out)
-{
-    bool any = false;
-    while (query.data != NULL) {
-        struct str parameter = str_cut(query, '&', &query);
-        if (str_starts(parameter, STR(TOKEN_PACKAGE)))
-            continue;
-        if (any)
-            buf_putc(out, '&');
-        buf_put_str(out, parameter);
-        any = true;
-    }
-}
-
-static void token_find_cookie(struct str cookie, struct str *first, unsigned *count)
-{
-    while (cookie.data != NULL) {
-        struct str pair = str_trim(str_cut(cookie, ';', &cookie));
-        if (!str_starts(pair, STR(TOKEN_PACKAGE)))
-            continue;
-        struct str value = str_skip(pair, sizeof TOKEN_PACKAGE - 1);
-        if (value.size >= 2 && value.data[0] == '"' && value.data[value.size - 1] == '"')
-            value = (struct str){value.data + 1, value.size - 2}; /* RFC 6265 section 4.1.1 */
-        token_found(value, first, count);
-    }
-}
-
-int token_extract(struct str path, struct str query, struct str cookie, struct str *ret_token,
-                  struct buf *ret_path)
-{
-    ASSERT(ret_token != NULL);
-    ASSERT(ret_path != NULL);
-    struct str token = STR_NONE;
-    unsigned count = 0;
-    CLEAN_BUF struct buf stripped = BUF_EMPTY;
-    token_strip_path(path, &token, &count, &stripped);
-    if (count > 0 && stripped.size == 0)
-        buf_putc(&stripped, '/');
-    if (count == 0)
-        token_find_query(query, &token, &count);
-    if (count == 0)
-        token_find_cookie(cookie, &token, &count);
-    if (buf_error(&stripped) != 0)
-        return buf_error(&stripped);
-    if (count > 1 || (count == 1 && (token.size == 0 || token.size > TOKEN_SIZE_MAX)))
-        return -EBADMSG;
-    buf_put_str(ret_path, buf_str(&stripped));
-    if (buf_error(ret_path) != 0)
-        return buf_error(ret_path);
-    if (count == 0)
-        return -ENOENT;
-    *ret_token = token;
-    return 0;
+        return token_regex_covers(claims, normal);
+    if (!str_starts(container, STR("hash:")))
+        return -EACCES;
+    /* An issuer may have hashed another spelling: then the client must use just that one. */
+    int r = token_hash_covers(str_skip(container, 5), normal);
+    return r == -EACCES ? token_hash_covers(str_skip(container, 5), uri) : r;
 }

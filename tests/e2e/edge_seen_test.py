@@ -162,6 +162,12 @@ class EdgeSeen(unittest.TestCase):
             now = samples(self.edge.metrics(), name)
             return {(dict(k)["version"], dict(k)["resumed"]): now[k] - before[k] for k in now if now[k] != before[k]}
         self.assertEqual(grown(), {("TLSv1.3", "false"): 1, ("TLSv1.3", "true"): 1, ("TLSv1.2", "false"): 1})
+        failed = self.count("weir_edge_tls_handshakes_failed_total")
+        with socket.create_connection(("127.0.0.1", self.edge.tls_port), timeout=30) as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\n\r\n")  # not TLS
+            while plain.recv(4096):
+                pass
+        until(lambda: self.count("weir_edge_tls_handshakes_failed_total") == failed + 1)
         until(lambda: len([x for x in self.edge.lines("/film/") if "tls" in x]) >= 4)
         logged = [x for x in self.edge.lines("/film/") if "tls" in x][-4:]
         self.assertEqual([(x["tls"], x["resumed"], x.get("reused", False)) for x in logged],

@@ -24,11 +24,34 @@ static struct token_ring *token_verify_ring(void)
     return ring;
 }
 
-static int token_verify_once(struct str token)
+/* What is renewed is good, lives as long as cdniets says and is for the same URIs. */
+static void token_verify_renewed(struct str token, const struct token_rules *rules,
+                                 const struct token_claims *old)
+{
+    CLEAN_BUF struct buf text = BUF_EMPTY;
+    int r = token_renew(token_verify_ring(), token, 1500, &text);
+    if (old->renew_for_s == 0)
+        ASSERT(r == -EINVAL);
+    ASSERT(r == 0 || r == -EINVAL || r == -EMSGSIZE);
+    if (r < 0)
+        return;
+    struct token_claims new;
+    ASSERT(token_verify(token_verify_ring(), buf_str(&text), 1500, rules, &new) == 0);
+    ASSERT(new.expires_s == 1500 + old->renew_for_s);
+    ASSERT(strcmp(new.container, old->container) == 0);
+    ASSERT(new.height_max == old->height_max);
+    token_claims_clear(&new);
+}
+
+static int token_verify_once(struct str token, const struct token_rules *rules)
 {
     struct token_claims claims;
-    int r = token_verify(token_verify_ring(), token, 1500, &claims);
+    int r = token_verify(token_verify_ring(), token, 1500, rules, &claims);
     if (r == 0) {
+        token_verify_renewed(token, rules, &claims);
+        r = token_covers(&claims, STR("https://edge.example/v/a/master.m3u8"));
+        ASSERT(r == 0 || r == -EACCES);
+        r = 0;
         ASSERT(claims.container != NULL);
         ASSERT(claims.expires_s > 1500);
         ASSERT(claims.not_before_s <= 1500);
@@ -44,14 +67,18 @@ static int token_verify_once(struct str token)
 /* The input as a token, and as the claims of one that is signed well. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    (void)token_verify_once(fuzz_str(data, size)); /* its promises are asserted within */
+    static char *const audiences[] = {(char *)(uintptr_t) "edge"};
+    static const struct token_rules rules = {audiences, 1, true, true};
+    (void)token_verify_once(fuzz_str(data, size), NULL); /* its promises are asserted within */
     CLEAN_BUF struct buf token = BUF_EMPTY;
     int r = token__jws_sign(token_verify_ring(), fuzz_str(data, size), &token);
     ASSERT(r == 0 || r == -EMSGSIZE);
     if (r == 0) {
-        r = token_verify_once(buf_str(&token));
+        r = token_verify_once(buf_str(&token), &rules);
         ASSERT(r != -ENOKEY);
         ASSERT(r != -EKEYREJECTED);
+        if (token_verify_once(buf_str(&token), NULL) == 0)
+            ASSERT(r == 0 || r == -EACCES);
     }
     return 0;
 }

@@ -99,6 +99,21 @@ static void token_uri_test_containers(void **state)
         {"", "x", -EACCES},
         {"uri:http://a/b", "http://a/b", -EACCES},
         {NULL, "http://a/b", -EACCES},
+        /* case, codes and ports in their normal form (RFC 3986 sections 6.2.2 and 6.2.3) */
+        {"regex:https://a\\.example/~b", "HTTPS://A.Example:443/%7eb", 0},
+        {"regex:https://a\\.example/", "https://a.example", 0},
+        {"regex:https://a\\.example/\\?x", "https://a.example?x", 0},
+        {"regex:http://a\\.example:443/", "http://a.example:443/", 0},
+        {"regex:http://a\\.example/", "http://a.example:/", 0},
+        {"regex:http://a/%2F%C3", "http://a/%2f%c3", 0},
+        {"regex:http://a/b", "http://a/B", -EACCES},
+        {"regex:http://a/b%", "http://a/b%", 0},
+        {"regex:http://a/b%4", "http://a/b%4", 0},
+        {"regex:http://a/b%zz", "http://a/b%zz", 0},
+        {"regex:http://a/.*", "http://a/x/%2E./b", -EACCES},
+        {"regex:http://a/.*", "http://a/x/..%2fb", 0}, /* one segment, not two */
+        {"hash:sha-256;2tderfWPa86Ku7YnzW51YUp7dGUjBS_3SW3ELx4hmWY",
+         "HTTP://CDNI.example:80/%66oo/bar", 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct token_claims claims = {.container = (char *)(uintptr_t)cases[i].container};
@@ -118,46 +133,40 @@ static void token_uri_test_extract(void **state)
 {
     (void)state;
     static const struct {
-        const char *path, *query, *cookie;
+        const char *path, *query;
         int r;
         const char *token, *stripped;
     } cases[] = {
-        {"/;" P "T.a-b_c/v/a/master.m3u8", NULL, NULL, 0, "T.a-b_c", "/v/a/master.m3u8"},
-        {"/v/a;" P "T/master.m3u8", NULL, NULL, 0, "T", "/v/a/master.m3u8"},
-        {"/v/a/master.m3u8;" P "T", NULL, NULL, 0, "T", "/v/a/master.m3u8"},
-        {"/v/a;x=1;" P "T;y=2/m", NULL, NULL, 0, "T", "/v/a;x=1;y=2/m"},
-        {"/v/;" P "T;y=2/m", NULL, NULL, 0, "T", "/v/;y=2/m"},
-        {"/v/;" P "T/a", NULL, NULL, 0, "T", "/v/a"},
-        {"/;" P "T", NULL, NULL, 0, "T", "/"},
-        {";" P "T", NULL, NULL, 0, "T", "/"},
-        {"/;" P "T/", NULL, NULL, 0, "T", "/"},
-        {"//a;" P "T//b/", NULL, NULL, 0, "T", "//a//b/"},
-        {"/v/a", "x=1&" P "T&y=2", NULL, 0, "T", "/v/a"},
-        {"/v/a", "", P "T", 0, "T", "/v/a"},
-        {"/v/a", NULL, "a=b; " P "T; c=d", 0, "T", "/v/a"},
-        {"/v/a", NULL, "a=b; " P "\"T\"", 0, "T", "/v/a"},
-        /* the path before the query before the cookie */
-        {"/;" P "T/v", P "U", P "V", 0, "T", "/v"},
-        {"/v", P "U", P "V", 0, "U", "/v"},
+        {"/;" P "T.a-b_c/v/a/master.m3u8", NULL, 0, "T.a-b_c", "/v/a/master.m3u8"},
+        {"/v/a;" P "T/master.m3u8", NULL, 0, "T", "/v/a/master.m3u8"},
+        {"/v/a/master.m3u8;" P "T", NULL, 0, "T", "/v/a/master.m3u8"},
+        {"/v/a;x=1;" P "T;y=2/m", NULL, 0, "T", "/v/a;x=1;y=2/m"},
+        {"/v/;" P "T;y=2/m", NULL, 0, "T", "/v/;y=2/m"},
+        {"/v/;" P "T/a", NULL, 0, "T", "/v/a"},
+        {"/;" P "T", NULL, 0, "T", "/"},
+        {";" P "T", NULL, 0, "T", "/"},
+        {"/;" P "T/", NULL, 0, "T", "/"},
+        {"//a;" P "T//b/", NULL, 0, "T", "//a//b/"},
+        {"/v/a", "x=1&" P "T&y=2", 0, "T", "/v/a"},
+        {"/v/a", P "T", 0, "T", "/v/a"},
+        {"/;" P "T/v", P "U", 0, "T", "/v"}, /* the path before the query */
         /* none */
-        {"/v/a;x=1/b;;c", "q=1", "c=2", -ENOENT, NULL, "/v/a;x=1/b;;c"},
-        {"/" P "T/v", "x" P "T", "x" P "T", -ENOENT, NULL, "/" P "T/v"},
-        {"/v;uRISigningPackage=T", NULL, NULL, -ENOENT, NULL, "/v;uRISigningPackage=T"},
-        {"", NULL, NULL, -ENOENT, NULL, ""},
-        {NULL, NULL, NULL, -ENOENT, NULL, ""},
+        {"/v/a;x=1/b;;c", "q=1", -ENOENT, NULL, "/v/a;x=1/b;;c"},
+        {"/" P "T/v", "x" P "T", -ENOENT, NULL, "/" P "T/v"},
+        {"/v;uRISigningPackage=T", NULL, -ENOENT, NULL, "/v;uRISigningPackage=T"},
+        {"", NULL, -ENOENT, NULL, ""},
+        {NULL, NULL, -ENOENT, NULL, ""},
         /* more than one, and nothing */
-        {"/;" P "T/v/;" P "T/a", NULL, NULL, -EBADMSG, NULL, NULL},
-        {"/;" P "T;" P "U/v", NULL, NULL, -EBADMSG, NULL, NULL},
-        {"/v", P "T&" P "U", NULL, -EBADMSG, NULL, NULL},
-        {"/v", NULL, P "T; " P "U", -EBADMSG, NULL, NULL},
-        {"/;" P "/v", NULL, NULL, -EBADMSG, NULL, NULL},
-        {"/v", P, NULL, -EBADMSG, NULL, NULL},
+        {"/;" P "T/v/;" P "T/a", NULL, -EBADMSG, NULL, NULL},
+        {"/;" P "T;" P "U/v", NULL, -EBADMSG, NULL, NULL},
+        {"/v", P "T&" P "U", -EBADMSG, NULL, NULL},
+        {"/;" P "/v", NULL, -EBADMSG, NULL, NULL},
+        {"/v", P, -EBADMSG, NULL, NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct str token = STR("untouched");
         CLEAN_BUF struct buf path = BUF_EMPTY;
-        int r = token_extract(str_of(cases[i].path), str_of(cases[i].query),
-                              str_of(cases[i].cookie), &token, &path);
+        int r = token_extract(str_of(cases[i].path), str_of(cases[i].query), &token, &path);
         if (r != cases[i].r)
             fail_msg("case %zu: %d", i, r);
         assert_true(str_eq(token, str_of(r == 0 ? cases[i].token : "untouched")));
@@ -165,6 +174,77 @@ static void token_uri_test_extract(void **state)
             fail_msg("case %zu: path " STR_FMT, i, STR_ARG(buf_str(&path)));
         if (r == -EBADMSG)
             assert_int_equal(path.size, 0);
+    }
+}
+
+static void token_uri_test_cookies(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *cookie, *tokens, *stripped;
+    } cases[] = {
+        {NULL, "", ""},
+        {"", "", ""},
+        {P "T", "T ", ""},
+        {"a=b; " P "T; c=d", "T ", "a=b; c=d"},
+        {"a=b;" P "\"T\"", "T ", "a=b"},
+        {P "T; " P "U;c", "T U ", "c"},
+        {P "; " P "U", "U ", ""},
+        {"x" P "T; uRISigningPackage=U", "", "x" P "T; uRISigningPackage=U"},
+        {";;a=b; ;", "", "a=b"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct str rest = str_of(cases[i].cookie);
+        struct str token;
+        CLEAN_BUF struct buf all = BUF_EMPTY;
+        CLEAN_BUF struct buf stripped = BUF_EMPTY;
+        while (token_next_cookie(&rest, &token))
+            buf_printf(&all, STR_FMT " ", STR_ARG(token));
+        token_strip_cookie(str_of(cases[i].cookie), &stripped);
+        if (!str_eq(buf_str(&all), str_of(cases[i].tokens)) ||
+            !str_eq(buf_str(&stripped), str_of(cases[i].stripped)))
+            fail_msg("case %zu: %s, %s", i, all.data, stripped.data);
+    }
+    static const char *const queries[][2] = {
+        {"", ""},           {"a=1&b", "a=1&b"},
+        {P "T", ""},        {"a=1&" P "T&b&" P "U", "a=1&b"},
+        {P "T&a=1", "a=1"}, {"a=1&" P "T&b", "a=1&b"},
+        {"&a&&", "&a&&"},   {"&", "&"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(queries); i++) {
+        CLEAN_BUF struct buf stripped = BUF_EMPTY;
+        token_strip_query(str_of(queries[i][0]), &stripped);
+        assert_true(str_eq(buf_str(&stripped), str_of(queries[i][1])));
+    }
+}
+
+static void token_uri_test_cookie_paths(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        uint32_t depth;
+        const char *expected;
+    } cases[] = {
+        {"/a/b/c.mpd", 0, "/"},
+        {"/a/b/c.mpd", 1, "/a"},
+        {"/a/b/c.mpd", 2, "/a/b"},
+        {"/a/b/c.mpd", 3, "/a/b/c.mpd"},
+        {"/a/b/c.mpd", UINT32_MAX, "/a/b/c.mpd"},
+        {"/", 2, "/"},
+        {"", 2, "/"},
+        {"*", 2, "/"},
+        {"/;" P "T/a/b", 2, "/"},
+        {"/a;x/b", 2, "/"},
+        {"/a/b;" P "T/c", 2, "/a"},
+        {"//b", 2, "/"},
+        {"/a/\x01/c", 3, "/a"},
+        {"/a,b/c", 3, "/"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CLEAN_BUF struct buf path = BUF_EMPTY;
+        token_cookie_path(str_of(cases[i].path), cases[i].depth, &path);
+        assert_string_equal(path.data, cases[i].expected);
     }
 }
 
@@ -179,36 +259,19 @@ static void token_uri_test_sizes(void **state)
             buf_putc(&path, 'x');
         buf_puts(&path, "/v");
         struct str token;
-        int r = token_extract(buf_str(&path), STR_NONE, STR_NONE, &token, &stripped);
+        int r = token_extract(buf_str(&path), STR_NONE, &token, &stripped);
         assert_int_equal(r, over == 0 ? 0 : -EBADMSG);
         if (r == 0)
             assert_int_equal(token.size, TOKEN_SIZE_MAX);
     }
 }
 
-static void token_uri_test_query(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *query, *stripped;
-    } cases[] = {
-        {NULL, ""}, {"", ""},           {P "T", ""},           {"a=1", "a=1"},
-        {"&", "&"}, {P "T&a=1", "a=1"}, {"a=1&" P "T", "a=1"}, {"a=1&" P "T&b&" P "U", "a=1&b"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        CLEAN_BUF struct buf out = BUF_EMPTY;
-        token_strip_query(str_of(cases[i].query), &out);
-        if (!str_eq(buf_str(&out), str_of(cases[i].stripped)))
-            fail_msg("case %zu: " STR_FMT, i, STR_ARG(buf_str(&out)));
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(token_uri_test_asset),   cmocka_unit_test(token_uri_test_containers),
-        cmocka_unit_test(token_uri_test_extract), cmocka_unit_test(token_uri_test_sizes),
-        cmocka_unit_test(token_uri_test_query),
+        cmocka_unit_test(token_uri_test_asset),        cmocka_unit_test(token_uri_test_containers),
+        cmocka_unit_test(token_uri_test_extract),      cmocka_unit_test(token_uri_test_cookies),
+        cmocka_unit_test(token_uri_test_cookie_paths), cmocka_unit_test(token_uri_test_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
