@@ -484,6 +484,7 @@ class Rules(unittest.TestCase):
 
     def test_a_token_goes_nowhere(self):
         folder = tempfile.mkdtemp(prefix="weir-e2e-")
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         secret = secrets.token_bytes(32)
         b64 = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()
         ring = pathlib.Path(folder) / "ring.json"
@@ -503,7 +504,6 @@ class Rules(unittest.TestCase):
         signature = token.rsplit(".", 1)[1]
         self.assertNotIn(signature, str([a.fields for a in self.origin.asks]))
         self.assertNotIn(signature, self.edge.log())
-        shutil.rmtree(folder)
 
 
 class Vary(CacheCase):
