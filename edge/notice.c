@@ -204,14 +204,18 @@ static void notice_start(void *arg)
 
 /* --- all of them ------------------------------------------------------------------------------ */
 
+static bool notice_is_wanted(const struct upstream *u)
+{
+    return !upstream_is_http(u) && u->config->notices == UPSTREAM_NOTICES_ON;
+}
+
 static unsigned notices_plan(struct notices *n, struct notice_stream *streams)
 {
     struct upstreams *all = n->worker->edge->upstreams;
     unsigned count = 0;
     for (unsigned i = 0; i < upstreams_count(all); i++) {
         const struct upstream *u = upstreams_at(all, i);
-        bool wanted = u->config->notices == NULL || *u->config->notices;
-        for (unsigned k = 0; k < u->config->servers_count && wanted && !upstream_is_http(u); k++) {
+        for (unsigned k = 0; notice_is_wanted(u) && k < u->config->servers_count; k++) {
             if (streams != NULL)
                 streams[count] = (struct notice_stream){
                     .notices = n, .upstream = u, .server = u->config->servers[k]};

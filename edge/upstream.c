@@ -42,6 +42,11 @@ static const cyaml_schema_value_t upstream_server = {
     CYAML_FIELD_SEQUENCE(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct upstream_config,    \
                          member, &upstream_server, 0, UPSTREAM_SERVERS_MAX)
 
+static const cyaml_strval_t upstream_notices[] = {
+    {"on", UPSTREAM_NOTICES_ON},
+    {"off", UPSTREAM_NOTICES_OFF},
+};
+
 static const cyaml_schema_field_t upstream_health_fields[] = {
     TEXT_OPTIONAL("path", struct upstream_health_config, path),
     UINT_OPTIONAL("interval_ms", struct upstream_health_config, interval_ms),
@@ -70,8 +75,8 @@ static const cyaml_schema_field_t upstream_fields[] = {
                      upstream_balances, ARRAY_LEN(upstream_balances)),
     CYAML_FIELD_MAPPING_PTR("health", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                             struct upstream_config, health, upstream_health_fields),
-    CYAML_FIELD_BOOL_PTR("notices", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                         struct upstream_config, notices),
+    CYAML_FIELD_ENUM("notices", CYAML_FLAG_OPTIONAL, struct upstream_config, notices,
+                     upstream_notices, ARRAY_LEN(upstream_notices)),
     UINT_OPTIONAL("ref_ttl_ms", struct upstream_config, ref_ttl_ms),
     SERVERS_OPTIONAL("parents", parents),
     SERVERS_OPTIONAL("siblings", siblings),

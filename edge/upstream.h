@@ -30,6 +30,8 @@ struct upstream_health_config {
     unsigned successes;   /* this many checks in a row take it back; 0: 2 */
 };
 
+enum { UPSTREAM_NOTICES_ON, UPSTREAM_NOTICES_OFF };
+
 struct upstream_config {
     char *name;
     unsigned kind;  /* weir: blobs and refs of a Weir origin; http: any HLS or DASH origin */
@@ -45,8 +47,8 @@ struct upstream_config {
     unsigned *retries;     /* NULL: 2 */
     unsigned balance;      /* failover: in the servers' order; hash: by key */
     struct upstream_health_config *health;
-    bool *notices;       /* weir: refs are held true while the servers tell of moves; NULL: true */
     uint32_t ref_ttl_ms; /* weir: how long a ref counts as fresh; 0: 2 s */
+    unsigned notices;    /* weir: UPSTREAM_NOTICES_*: whether the servers tell of moved refs */
 
     char **parents; /* URLs of edges nearer to the servers */
     unsigned parents_count;

@@ -7,9 +7,9 @@
 
 #define ID_STOCK 512u
 
-/* Every request has an id, and a system call for each would be a twentieth of a small answer's cost:
- * so each thread fetches some at a time. What is given out is wiped here. No process of ours goes on
- * after a fork without an exec, so no two give out the same. */
+/* Every request has an id, and a system call for each would be a twentieth of a small answer's
+ * cost: so each thread fetches some at a time. What is given out is wiped here. No process of ours
+ * goes on after a fork without an exec, so no two give out the same. */
 static _Thread_local struct {
     uint8_t bytes[ID_STOCK];
     size_t left;

@@ -24,7 +24,6 @@
 #define HTTP_PIECE_PLAIN                                                                           \
     (512 << 10)               /* HTTP/1 in clear: the kernel copies straight from our buffer */
 #define HTTP_REQ_FREE_MAX 256 /* requests kept for reuse, a worker */
-#define HTTP_IDS_MAX      32  /* made by one system call */
 #define HTTP_LISTENS_MAX  16
 #define HTTP_WORKERS_MAX  256
 #define HTTP_SOCKETS_MAX  512 /* of a listener */
@@ -192,9 +191,7 @@ struct http_worker {
     struct http_req *active;  /* those the library still knows */
     struct http_req *free;
     unsigned free_count;
-    unsigned live;     /* requests with references */
-    unsigned ids_left; /* of ids, for requests that bring none */
-    uint8_t ids[HTTP_IDS_MAX][ID_SIZE];
+    unsigned live; /* requests with references */
     struct loop_timer drain_timer;
     struct loop_timer guard_timer;
     struct loop_timer tls_timer;

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "base/clock.h"
-#include "base/enc.h"
 #include "http/http_client.h"
 #include "http/http_strict.h"
 #include "http/http_text.h"
@@ -139,17 +138,6 @@ static void http_req_set_peer(struct http_req *req)
         req->peer[0] = '\0'; /* a zone of that length: no address rather than half of one */
 }
 
-/* A system call for each would be a twentieth of a small request's time. */
-static void http_req_make_id(struct http_req *req)
-{
-    struct http_worker *w = req->worker;
-    if (w->ids_left == 0) {
-        id_random(w->ids, sizeof w->ids);
-        w->ids_left = HTTP_IDS_MAX;
-    }
-    enc_hex(w->ids[--w->ids_left], ID_SIZE, req->id);
-}
-
 /* Behind proxies of ours: the address that they tell. */
 static void http_req_set_client(struct http_req *req)
 {
@@ -220,7 +208,7 @@ static struct http_req *http_req_new(struct http_worker *w, h2o_req_t *h2o)
     http_req_set_peer(req);
     http_req_set_client(req);
     if (http_traceparent_parse(http_req_header(req, "traceparent"), req->id) < 0)
-        http_req_make_id(req);
+        id_text(req->id);
     http__seen_begin(req);
     return req;
 }

@@ -128,8 +128,8 @@ MUST_USE int store_links_of(store_links *links, void *arg, const struct rbuf *pr
 /* A blob that was in RAM alone was asked for again. */
 void store_put_admitted(struct store_worker *w, const struct digest *d, struct rbuf *blob);
 
-/* store_record.c: a record of the blob for op, in the blob's own buffer where that has the room; and
- * back again. */
+/* store_record.c: a record of the blob for op, in the blob's own buffer where that has the room;
+ * and back again. */
 MUST_USE int store_record_make(struct commit_op *op, struct rbuf *blob);
 void store_record_drop(struct commit_op *op);
 

@@ -67,7 +67,7 @@ class Flood(unittest.TestCase):
         print(f"\n    {name}: p99 {self.alone * 1000:.1f} ms alone, {beside * 1000:.1f} ms under attack; "
               f"{result['connections']} connections, {result['cut']} cut; {grown / (1 << 20):+.1f} MiB", end=" ")
         self.assertTrue(quick or SLOW, f"{beside} s instead of {self.alone} s")
-        self.assertLess(grown, MEMORY_MAX)
+        self.assertTrue(SLOW or grown < MEMORY_MAX, grown)  # a sanitizer keeps what is freed
         if cut:
             self.assertGreater(result["cut"], 0)
         if reason:

@@ -192,7 +192,9 @@ class BrokenDisk(unittest.TestCase):
                 origin.pages[f"/{n}"] = Page(body, cache="max-age=600", etag='"1"', ranges=True)
                 for _ in range(2):
                     answer = edge.get(f"/{n}")
-                    self.assertEqual((answer.status, answer.body == body), (200, True))
+                    self.assertEqual((answer.status, answer.body == body), (200, True),
+                                     (n, answer.fields, len(answer.body), edge.log()[-1500:],
+                                      [(a.target, a.fields) for a in origin.asks]))
                 self.assertEqual((n, answer.how), (n, "hit"))
             code = edge.stop()
             self.assertEqual(code, 0, edge.log()[-3000:])

@@ -484,7 +484,7 @@ class Rules(unittest.TestCase):
 
     def test_a_token_goes_nowhere(self):
         folder = tempfile.mkdtemp(prefix="weir-e2e-")
-        self.addCleanup(shutil.rmtree, folder)  # behind the edge's end
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         secret = secrets.token_bytes(32)
         b64 = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()
         ring = pathlib.Path(folder) / "ring.json"

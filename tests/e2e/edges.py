@@ -45,6 +45,11 @@ class Origin:
                 pass
 
             def do_GET(self):
+                if self.path == "/refs/watch":  # it has no notices; an edge asks now and then
+                    self.send_response(404)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 name = self.path.split("?")[0].rsplit("/", 1)[1]
                 with origin.lock:
                     origin.asked.append(self.path)
@@ -104,8 +109,7 @@ class Edge:
                        "workers": 2,
                        "store": {"path": str(self.folder / "store"), "volume_size": "64M", "hot_size": "64M",
                                  "disk_size": "256M"},
-                       "upstreams": [{"notices": False, **u} for u in upstreams],  # they would be requests that nobody here made
-                       "routes": routes, **more}
+                       "upstreams": upstreams, "routes": routes, **more}
         self.process = None
 
     def start(self, wait=True):

@@ -182,7 +182,7 @@ class Purges(unittest.TestCase):
             f'admin_credential_file: "{credential}"\n'
             f'edges: {{urls: ["http://127.0.0.1:{ports[1]}", "http://127.0.0.1:{ports[3]}"], catch_up: 2s}}\n'
             f'upstreams:\n'
-            f'- {{name: films, notices: false, ref_ttl_ms: 86400000, servers: ["{cls.weir.url("origin")}"], credential_file: "{read}"}}\n'
+            f'- {{name: films, notices: off, ref_ttl_ms: 86400000, servers: ["{cls.weir.url("origin")}"], credential_file: "{read}"}}\n'
             f'- {{name: other, kind: http, servers: ["http://127.0.0.1:{cls.origin.server_address[1]}"], '
             f'siblings: ["http://127.0.0.1:{ports[0]}", "http://127.0.0.1:{ports[2]}"], '
             f'peer_credential_file: "{credential}", self: "http://127.0.0.1:%u"}}\n'

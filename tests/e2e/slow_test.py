@@ -278,8 +278,9 @@ class Many(unittest.TestCase):
         p = [t[int(len(t) * 0.99)] * 1000 for t in (alone, beside)]
         print(f"\n    {self.COUNT} idle TLS connections: {each / 1024:.1f} KiB each; p99 {p[0]:.1f} ms alone, {p[1]:.1f} ms beside")
         self.assertEqual(other.failures, [])
-        self.assertLess(each, 64 << 10)
-        self.assertLess(p[1], max(2 * p[0], 50))
+        if not os.environ.get("WEIR_BUILD", "").rstrip("/").endswith(("asan", "tsan")):
+            self.assertLess(each, 32 << 10)
+            self.assertLess(p[1], max(2 * p[0], 50))
         for s in kept:
             s.close()
 

@@ -105,6 +105,9 @@ class TakeOver(unittest.TestCase):
             if is_alive(pid):
                 os.kill(pid, signal.SIGTERM)
                 wait_for(f"the end of {pid}", lambda p=pid: not is_alive(p))
+        self.edge.stop()
+        for name in ("origin", "edge"):  # also of those whose exit code nobody here sees
+            self.assertNotRegex(self.edge.log(name), "Sanitizer|runtime error|assert")
         self.edge.close()
 
     def take_over(self, name="edge", seen=0, pid=None):

@@ -432,7 +432,8 @@ class Store:
                 continue
             if record.ref != Ref(name, row.presentation, row.generation, row.changed):
                 self.say(f"{what}: the record at {row.volume}:{row.page * PAGE} says {record.ref}")
-            if self.refs[name] != record and not self.is_behind(self.refs[name]):
+            # A copy that a compaction has made, beside the one that it was made from, says the same.
+            if self.refs[name].ref != record.ref and not self.is_behind(self.refs[name]):
                 self.say(f"{what}: generation {self.refs[name].ref.generation} is at {self.refs[name].volume}:{self.refs[name].offset}")
         for name, record in self.refs.items():
             row = self.index.refs.get(name)

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include "base/file.h"
@@ -214,12 +215,57 @@ static void a_request_under_way_survives_sigterm(void **state)
     run_end(&d);
 }
 
+/* What a notification says that starts with text. */
+static long run_expect_number(struct demo_run *d, const char *text)
+{
+    char message[512];
+    do {
+        struct pollfd p = {.fd = d->notify_fd, .events = POLLIN};
+        assert_int_equal(poll(&p, 1, 20000), 1);
+        ssize_t n = recv(d->notify_fd, message, sizeof message - 1, 0);
+        assert_true(n > 0);
+        message[n] = '\0';
+    } while (strncmp(message, text, strlen(text)) != 0);
+    return strtol(message + strlen(text), NULL, 10);
+}
+
+static void a_new_process_takes_over(void **state)
+{
+    (void)state;
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); /* the new one becomes ours */
+    struct demo_run d = run_new();
+    run_config(&d, "first");
+    run_start(&d, (char *[]){NULL, (char[]){"--config"}, d.config, NULL});
+    run_expect(&d, "READY=1");
+    uint16_t port = run_port(&d);
+    run_config(&d, "forbidden"); /* the new one says so and ends; nothing has changed */
+    assert_int_equal(kill(d.pid, SIGUSR2), 0);
+    for (unsigned i = 0; i < 2000 && !run_log_has(&d, "not taken over"); i++)
+        (void)usleep(10000);
+    assert_true(run_log_has(&d, "could not start: text: this text is forbidden"));
+    check_text(port, "first");
+    run_config(&d, "second");
+    assert_int_equal(kill(d.pid, SIGUSR2), 0);
+    long pid = run_expect_number(&d, "MAINPID=");
+    assert_true(pid > 1);
+    assert_int_equal(run_wait(&d), 0);
+    assert_int_equal(run_port(&d), port); /* chosen by the kernel, and kept */
+    check_text(port, "second");
+    run_expect(&d, "WATCHDOG=1"); /* it is the new one's by now */
+    d.pid = (pid_t)pid;
+    assert_int_equal(kill(d.pid, SIGTERM), 0);
+    run_expect(&d, "STOPPING=1");
+    assert_int_equal(run_wait(&d), 0);
+    run_end(&d);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_daemon_starts_reloads_and_stops),
         cmocka_unit_test(exit_codes_tell_what_was_wrong),
         cmocka_unit_test(a_request_under_way_survives_sigterm),
+        cmocka_unit_test(a_new_process_takes_over),
     };
     if (argc < 2) {
         (void)fprintf(stderr, "usage: %s DEMO-DAEMON\n", argv[0]);
