@@ -443,7 +443,7 @@ static void only_a_trusted_certificate_will_do(void **state)
     assert_int_equal(file_write(r.folder.key, text, 0600), 0);
     struct err err = {{0}};
     assert_int_equal(http_server_reload_tls(r.server, &err), -EINVAL); /* half swapped: refused */
-    assert_non_null(strstr(err.text, "the key does not belong"));
+    assert_non_null(strstr(err.text, "does not belong to certificate"));
     struct got again = got_get(r.loop, r.fetch, url_of("https", r.tls, "/echo"));
     assert_int_equal(again.res, 0); /* and the old one goes on */
     buf_free(&again.body);
