@@ -2,7 +2,8 @@
 /* edge-load: load on a cache; prints one JSON object.
  *
  *   usage: edge-load MODE port=N [key=value]...
- *   paced    connections, period_ms, seconds, path, count: each connection asks once a period
+ *   paced    connections, period_ms, seconds, path, count: each connection asks once a period; a
+ *            line more, first, once all stand
  *   burst    connections, path: all at once for the same
  *   idle     connections: holds them, prints a line, ends with its input
  *   spread   connections, path, count, requests, [sequential=1] [from=N]: as fast as answered
@@ -130,8 +131,6 @@ static void load_burst(struct load *l)
 
 static void load_idle(struct load *l)
 {
-    printf("{\"connections\": %u}\n", l->options.connections);
-    (void)fflush(stdout);
     char byte;
     (void)!read(STDIN_FILENO, &byte, 1); /* its end is what we wait for */
     client_poll(l->client, 0);
@@ -267,6 +266,10 @@ int main(int argc, char **argv)
     if (r < 0) {
         (void)fprintf(stderr, "edge-load: %s\n", strerror(-r));
     } else {
+        if (run == load_idle || run == load_paced) {
+            printf("{\"connections\": %u}\n", l.options.connections); /* they stand */
+            (void)fflush(stdout);
+        }
         l.began_us = clock_mono_us();
         run(&l);
         if (run != load_idle)

@@ -80,6 +80,27 @@ def wait_for(port, process, name):
     raise RuntimeError(f"{name} does not listen")
 
 
+class MemoryLimit:
+    """A control group whose processes have so many bytes, page cache included."""
+
+    def __init__(self, name, size):
+        old = pathlib.Path("/sys/fs/cgroup/memory")
+        self.folder = (old if old.is_dir() else old.parent) / f"weir-bench-{name}-{os.getpid()}"
+        self.folder.mkdir()
+        (self.folder / ("memory.limit_in_bytes" if old.is_dir() else "memory.max")).write_text(str(size))
+
+    def join(self):
+        (self.folder / "cgroup.procs").write_text(str(os.getpid()))
+
+    def remove(self):
+        for _ in range(50):
+            try:
+                self.folder.rmdir()
+                return
+            except OSError:  # its last process is still ending
+                time.sleep(0.1)
+
+
 class Peer:
     """One cache: plain and tls are its ports; options: ram and disk in bytes, direct (disk reads past the page cache)."""
     name = ""
@@ -93,8 +114,9 @@ class Peer:
         self.cert, self.key = make_certificate(self.folder.parent)
         self.plain, self.tls = free_port(), free_port()
         self.log = open(self.folder / "log", "wb")
+        self.limit = MemoryLimit(self.name, options["memory"]) if "memory" in options else None
         self.process = subprocess.Popen(["taskset", "-c", SERVER_CORE, *map(str, self.command())], stdout=self.log, stderr=self.log,
-                                        cwd=self.folder)
+                                        cwd=self.folder, preexec_fn=self.limit.join if self.limit else None)
         try:
             wait_for(self.plain, self.process, self.name)
             self.ready()
@@ -145,6 +167,8 @@ class Peer:
                     os.kill(pid, signal.SIGKILL)
                 self.process.wait()
         self.log.close()
+        if self.limit:
+            self.limit.remove()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -408,6 +408,9 @@ static void fill_on_done(void *arg, int res, unsigned status)
     cache_fill_ref(f);
     if (res == 0 && f->state == CACHE_FILL_FILLING && f->object != NULL)
         res = fill_finish(f);
+    if (res == 0 && f->state == CACHE_FILL_FILLING)
+        metric_observe(f->worker->worker->edge->metrics.fill_seconds,
+                       (double)(clock_mono_us() - f->began_us) / 1e6);
     if (f->state == CACHE_FILL_PASSING)
         f->taker->done(f->taker_arg, res);
     else if (f->state == CACHE_FILL_HEAD && f->kind == CACHE_FILL_PASS)
@@ -459,6 +462,7 @@ static int fill_send(struct cache_fill *f)
         .arg = f,
     };
     f->request_s = clock_real_s();
+    f->began_us = clock_mono_us();
     return cache_request_send(f->worker, f->request, &how, &callbacks, &f->op);
 }
 

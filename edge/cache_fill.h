@@ -83,6 +83,7 @@ struct cache_fill {
     bool validate, stale_may, ranged, plain; /* plain: asked as the client asked */
     uint64_t first, last;
     int64_t request_s;
+    uint64_t began_us;
     struct upstream_fetch *op; /* NULL: it has ended */
     const struct cache_taker *taker;
     void *taker_arg;

@@ -74,8 +74,9 @@ static void edge_make_metrics(struct edge *e)
     e->metrics.notices_live =
         metrics_gauge(e->registry, "weir_edge_notices_live",
                       "Upstreams whose notices come, so that refs are not asked for.", "");
-    e->metrics.fill_seconds = metrics_latency(e->registry, "weir_edge_fill_seconds",
-                                              "Time to fetch a blob from the origin.", "");
+    e->metrics.fill_seconds =
+        metrics_latency(e->registry, "weir_edge_fill_seconds",
+                        "Time to fetch a blob, or the bytes of a URL, that were to be kept.", "");
 }
 
 static void edge_on_store_event(void *arg)

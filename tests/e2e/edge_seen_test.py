@@ -141,6 +141,13 @@ class EdgeSeen(unittest.TestCase):
         self.assertGreaterEqual(self.count("weir_edge_http_first_byte_seconds_count"), 5)
         self.assertGreaterEqual(self.count(name, route="films", tier="miss"), 4)
 
+    def test_fills_are_timed(self):
+        before = self.count("weir_edge_fill_seconds_count")
+        self.origin.pages["/timed/a.m4s"] = Page(b"timed", etag='"t"')
+        for _ in range(3):
+            self.assertEqual(self.edge.get("/timed/a.m4s").body, b"timed")
+        until(lambda: self.count("weir_edge_fill_seconds_count") == before + 1)  # it ends behind the answer
+
     def test_server_timing_says_tier_and_time(self):
         self.origin.pages["/timing/a.m4s"] = Page(b"timing", head_gate=None, etag='"t"')
         miss = self.edge.get("/timing/a.m4s").get("server-timing")
