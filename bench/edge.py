@@ -275,7 +275,7 @@ def case_paced(b):
 def case_ratio(b):
     """All get the same RAM and the same disk; RAM is a tenth of the disk, the disk a quarter of the trace's footprint."""
     families = subprocess.run([BUILD / "bench/evict", "--families"], capture_output=True, text=True, check=True).stdout.split()
-    requests = 5000 if QUICK else 30000
+    requests = 3000 if QUICK else 10000
     for family in families[:2] if QUICK else families:
         about = json.loads(subprocess.run([BUILD / "bench/evict", "--family", family, "--requests", str(requests), "--policies", "LRU",
                                            "--shares", "0.1"], capture_output=True, text=True, check=True).stdout.splitlines()[0])
