@@ -8,7 +8,7 @@
 #include "edge/upstream_server.h"
 
 #define UPSTREAM_RETRIES         2
-#define UPSTREAM_BACKOFF_MS      50 /* doubled each time, half of it at random */
+#define UPSTREAM_BACKOFF_MS      UINT64_C(50) /* doubled each time, half of it at random */
 #define UPSTREAM_PEER_CONNECT_MS 1000
 #define UPSTREAM_PEER_FAILURES   2 /* open an edge's circuit on a worker */
 
