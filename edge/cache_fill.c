@@ -286,7 +286,7 @@ static int fill_buffer(struct cache_fill *f, uint32_t cap)
     int r = store_blob_new(cap, &fresh, &space);
     if (r < 0)
         return r;
-    if (f->block != NULL)
+    if (f->block != NULL && f->space != NULL) /* both or none */
         memcpy(space, f->space, f->block_used);
     else
         f->block_used = 0;
@@ -330,6 +330,7 @@ static int fill_take(struct cache_fill *f, const uint8_t *data, size_t size)
         int r = fill_room(f);
         if (r < 0)
             return r;
+        ASSERT(f->space != NULL);
         size_t n = MIN(size, (size_t)(f->block_cap - f->block_used));
         memcpy(f->space + f->block_used, data, n);
         f->block_used += (uint32_t)n;

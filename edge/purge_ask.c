@@ -84,7 +84,7 @@ static int ask_asset(struct ask_reader *x, struct str name)
 static int ask_name(struct ask_reader *x, struct str name)
 {
     for (size_t i = 0; i < name.size; i++) {
-        if (memchr(" \t,", name.data[i], 3) != NULL)
+        if (name.data[i] == ' ' || name.data[i] == '\t' || name.data[i] == ',')
             return err_set(x->err, -EINVAL, "tag: '" STR_FMT "' has a space or a comma in it",
                            STR_ARG(name));
     }

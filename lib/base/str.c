@@ -98,6 +98,19 @@ int str_to_u64(struct str s, uint64_t *ret)
     return 0;
 }
 
+int str_to_i64(struct str s, int64_t *ret)
+{
+    uint64_t size = 0;
+    bool is_negative = str_starts(s, STR("-"));
+    int r = str_to_u64(is_negative ? str_skip(s, 1) : s, &size);
+    if (r < 0)
+        return r;
+    if (size > (uint64_t)INT64_MAX + (is_negative ? 1u : 0u))
+        return -ERANGE;
+    *ret = is_negative ? (int64_t)(0 - size) : (int64_t)size;
+    return 0;
+}
+
 struct str_unit {
     struct str name;
     uint64_t factor;

@@ -37,6 +37,7 @@ char *str_dup(struct str s); /* zero-terminated copy, caller frees; NULL when ou
 MUST_USE int str_copy(struct str s, char *out, size_t out_size);
 
 MUST_USE int str_to_u64(struct str s, uint64_t *ret); /* decimal digits only, whole string */
+MUST_USE int str_to_i64(struct str s, int64_t *ret);  /* the same, with a leading '-' or none */
 
 /* "64K", "10MiB", "2G", "512": powers of 1024. */
 MUST_USE int str_to_size(struct str s, uint64_t *ret);

@@ -283,9 +283,7 @@ static int local_count(struct bus *b, struct str key, int64_t by, uint64_t life_
     int64_t now = 0;
     (void)pthread_mutex_lock(&l->hub->lock);
     struct hub_key **at = hub_find(l->hub, key);
-    int used = 0;
-    if (*at != NULL &&
-        (sscanf((*at)->text, "%" SCNd64 "%n", &now, &used) != 1 || (size_t)used != (*at)->size))
+    if (*at != NULL && str_to_i64((struct str){(*at)->text, (*at)->size}, &now) < 0)
         c->res = -EPROTO;
     if (c->res == 0 && __builtin_add_overflow(now, by, &now))
         c->res = -EPROTO;

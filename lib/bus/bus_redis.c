@@ -275,11 +275,8 @@ static int redis_error_of(struct str error)
 static void redis_finish_count(struct bus_redis *b, struct redis_call *c,
                                const struct bus_answer *answer)
 {
-    char text[24];
     struct bus_answer number = {.kind = BUS_NUMBER};
-    int used = 0;
-    if (answer->kind != BUS_TEXT || str_copy(answer->text, text, sizeof text) < 0 ||
-        sscanf(text, "%" SCNd64 "%n", &number.number, &used) != 1 || text[used] != 0)
+    if (answer->kind != BUS_TEXT || str_to_i64(answer->text, &number.number) < 0)
         redis_finish(b, c, -EBADMSG, NULL);
     else
         redis_finish(b, c, 0, &number);

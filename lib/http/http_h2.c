@@ -78,6 +78,7 @@ void http__h2_hook(struct http_conn *c)
     ASSERT(conn != NULL);
     ASSERT(conn->sock == c->sock);
     c->h2 = conn;
+    http__recycle_learn(c->worker, conn);
     c->h2_expect = conn->_read_expect;
     conn->_read_expect = http_h2_expect;
 }

@@ -384,5 +384,5 @@ void http__guard_stop(struct http_worker *w);
 uint64_t http__guard_total(uint64_t total_max, uint64_t body_size_max);
 
 /* http_recycle.c: memory that the library keeps for each thread and never frees. */
-void http__recycle_learn(struct http_worker *w, h2o_req_t *h2o);
+void http__recycle_learn(struct http_worker *w, const struct st_h2o_http2_conn_t *conn);
 void http__recycle_free(struct http_worker *w);

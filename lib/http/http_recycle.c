@@ -15,11 +15,10 @@
 #define HTTP_POOL_CHUNKS 16   /* lib/common/memory.c: mempool_allocator */
 #define HTTP_POOL_ALLOC  1000 /* the largest that still comes out of a 4 KiB chunk */
 
-void http__recycle_learn(struct http_worker *w, h2o_req_t *h2o)
+void http__recycle_learn(struct http_worker *w, const struct st_h2o_http2_conn_t *conn)
 {
-    if (w->h2_write_prototype != NULL || h2o->version < 0x200)
+    if (w->h2_write_prototype != NULL)
         return;
-    const h2o_http2_conn_t *conn = (const h2o_http2_conn_t *)(const void *)h2o->conn;
     h2o_buffer_t *buffer = conn->_write.buf;
     w->h2_write_prototype = buffer->bytes != NULL
                                 ? buffer->_prototype

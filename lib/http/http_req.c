@@ -283,7 +283,6 @@ int http__on_req(h2o_handler_t *self, h2o_req_t *h2o)
 {
     struct http_handler *handler = (struct http_handler *)(void *)self;
     struct http_worker *w = CONTAINER_OF(h2o->conn->ctx, struct http_worker, ctx);
-    http__recycle_learn(w, h2o);
     struct http_req *req = http_req_new(w, h2o);
     if (req == NULL) {
         h2o_send_error_503(h2o, "Service Unavailable", "out of memory", 0);

@@ -55,11 +55,9 @@ static int http_tls_check(const struct http_listen *o, struct err *err)
 static int http_tls_load(struct http_tls *t, const struct http_listen *o,
                          const struct http_tls *before, struct err *err)
 {
-    CLEAN(base_free)
-    char *memory = calloc(1 + o->certificates_count, sizeof(struct tls_cert_files));
-    if (memory == NULL)
+    struct tls_cert_files *files = calloc(1u + o->certificates_count, sizeof *files);
+    if (files == NULL)
         return err_set(err, -ENOMEM, "out of memory");
-    struct tls_cert_files *files = (struct tls_cert_files *)(void *)memory;
     files[0] = (struct tls_cert_files){o->cert_file, o->key_file, o->ocsp_file};
     for (unsigned i = 0; i < o->certificates_count; i++) {
         const struct http_certificate *c = &o->certificates[i];
@@ -75,6 +73,7 @@ static int http_tls_load(struct http_tls *t, const struct http_listen *o,
     if (r == 0)
         r = tls_set_new(files, 1 + o->certificates_count, tickets, err, &t->set);
     (void)tls_tickets_unref(tickets); /* the set has its own */
+    free(files);
     if (r == 0 && before != NULL)
         tls_set_take_ocsp(t->set, before->set);
     return r;

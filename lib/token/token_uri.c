@@ -232,8 +232,8 @@ static size_t token_normal_start(struct str scheme, struct str authority, char *
     size_t size = 0;
     for (size_t i = 0; i < scheme.size; i++)
         out[size++] = (char)tolower((unsigned char)scheme.data[i]);
-    memcpy(out + size, "://", 3);
-    size += 3;
+    for (const char *c = "://"; *c != 0; c++)
+        out[size++] = *c;
     for (size_t i = 0; i < authority.size; i++)
         out[size++] = (char)tolower((unsigned char)authority.data[i]);
     return size;

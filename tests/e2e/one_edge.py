@@ -162,6 +162,9 @@ class OneEdge:
 
     def close(self):
         codes = self.stop()
+        for name, code in codes.items():
+            if code != 0:  # a sanitizer's report, or a crash's
+                print(f"weir-{name} ended with {code}:\n{self.log(name)[-6000:]}", flush=True)
         self._own.cleanup()
         return codes
 

@@ -25,6 +25,15 @@ static void str_test_numbers(void **state)
     assert_int_equal(str_to_u64(STR("-1"), &v), -EINVAL);
     assert_int_equal(str_to_u64(STR("1 "), &v), -EINVAL);
     assert_true(v == UINT64_MAX); /* untouched on failure */
+    int64_t i = 7;
+    assert_int_equal(str_to_i64(STR("9223372036854775808"), &i), -ERANGE);
+    assert_int_equal(str_to_i64(STR("--1"), &i), -EINVAL);
+    assert_int_equal(str_to_i64(STR("-"), &i), -EINVAL);
+    assert_true(i == 7);
+    assert_int_equal(str_to_i64(STR("-9223372036854775808"), &i), 0);
+    assert_true(i == INT64_MIN);
+    assert_int_equal(str_to_i64(STR("42"), &i), 0);
+    assert_true(i == 42);
 }
 
 static void str_test_sizes(void **state)
