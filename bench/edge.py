@@ -246,7 +246,7 @@ def case_idle(b):
 def case_paced(b):
     b.start(Nginx, Weir)
     size, count, cost, outs = 64 << 10, 50, {}, {}
-    options = {"connections": VIEWERS, "period_ms": 4000, "seconds": 8 if QUICK else 20, "path": f"/o/paced-%u/{size}", "count": count}
+    options = {"connections": VIEWERS, "period_ms": 4000, "seconds": 8 if QUICK else 12, "path": f"/o/paced-%u/{size}", "count": count}
     for peer in b.peers:
         edge_load(peer, "spread", requests=count, sequential=1, connections=8, path=options["path"], count=count)
     shakes = {}
@@ -275,7 +275,7 @@ def case_paced(b):
 def case_ratio(b):
     """All get the same RAM and the same disk; RAM is a tenth of the disk, the disk a quarter of the trace's footprint."""
     families = subprocess.run([BUILD / "bench/evict", "--families"], capture_output=True, text=True, check=True).stdout.split()
-    requests = 3000 if QUICK else 10000
+    requests = 3000 if QUICK else 4000
     for family in families[:2] if QUICK else families:
         about = json.loads(subprocess.run([BUILD / "bench/evict", "--family", family, "--requests", str(requests), "--policies", "LRU",
                                            "--shares", "0.1"], capture_output=True, text=True, check=True).stdout.splitlines()[0])
