@@ -309,9 +309,9 @@ def main():
         try:
             for name in wanted:
                 CASES[name](bench)
-        finally:
+        finally:  # what was measured before a case failed counts
             bench.close()
-    bench.table.show()
+            bench.table.show()
 
 
 if __name__ == "__main__":

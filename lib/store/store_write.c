@@ -29,12 +29,13 @@ static void store_put_count(struct store *s, const struct store_write *x)
         store_count(&s->counts.put_bytes, s->metrics.put_bytes, rbuf_size(x->blob));
 }
 
-/* What can be fetched again is of use in RAM also when the disk is full or broken. */
+/* What can be fetched again is of use in RAM also when the disk is full, broken or too slow. */
 static bool store_write_is_for_ram(const struct store_write *x, int res)
 {
     if ((x->flags & STORE_PUT_HOT) == 0)
         return false;
-    return res == 0 || ((x->flags & STORE_PUT_CACHE) != 0 && (res == -ENOSPC || res == -EIO));
+    return res == 0 ||
+           ((x->flags & STORE_PUT_CACHE) != 0 && (res == -ENOSPC || res == -EIO || res == -EAGAIN));
 }
 
 static void store_write_run(struct store_event *e)
