@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include "base/backoff.h"
 #include "base/log.h"
 #include "edge/lease_priv.h"
 #include "edge/lease_stream.h"
@@ -216,9 +217,8 @@ static int control_on_stream_data(void *arg, const uint8_t *data, size_t size)
 
 static void control_stream_later(struct control_leases *c)
 {
-    uint64_t wait_ms =
-        MIN((uint64_t)CONTROL_BACKOFF_MS << MIN(c->failures, 10U), (uint64_t)CONTROL_BACKOFF_MAX);
     c->failures++;
+    uint64_t wait_ms = backoff_ms(c->failures, CONTROL_BACKOFF_MS, CONTROL_BACKOFF_MAX);
     loop_timer_start(c->leases.loop, &c->stream_timer, wait_ms, control_stream_start, c);
 }
 

@@ -2,6 +2,7 @@
 #include "edge/notice.h"
 #include <errno.h>
 #include <stdlib.h>
+#include "base/backoff.h"
 #include "base/events.h"
 #include "base/log.h"
 #include "edge/assets.h"
@@ -18,7 +19,7 @@ struct notice_stream {
     const char *server; /* URL */
     struct fetch_op *op;
     struct loop_timer retry;
-    uint32_t retry_ms;
+    unsigned failures; /* in a row */
     struct events events;
     char id[NOTICE_ID_MAX]; /* of the last event; "": none */
     bool live;
@@ -122,7 +123,7 @@ static int notice_on_event(void *arg, const struct event *e)
         if (!notice_is_resumed(e->data) || n->eras[at] == 0)
             n->eras[at]++;
         s->live = true;
-        s->retry_ms = 0;
+        s->failures = 0;
         notice_judge(n, s->upstream);
     } else if (str_eq(e->name, STR("lost"))) {
         n->eras[at]++;
@@ -165,11 +166,10 @@ static void notice_on_done(void *arg, int res, unsigned status)
         metric_add(n->worker->edge->metrics.notice_breaks, 1);
         notice_judge(n, s->upstream);
     }
-    s->retry_ms = refused ? NOTICE_REFUSED_MS
-                          : MIN(MAX(s->retry_ms * 2, NOTICE_RETRY_MS_MIN), NOTICE_RETRY_MS_MAX);
-    loop_timer_start(n->worker->loop, &s->retry, s->retry_ms, notice_start, s);
-    if (refused)
-        s->retry_ms = 0;
+    s->failures = refused ? 0 : s->failures + 1;
+    uint64_t wait_ms = refused ? NOTICE_REFUSED_MS
+                               : backoff_ms(s->failures, NOTICE_RETRY_MS_MIN, NOTICE_RETRY_MS_MAX);
+    loop_timer_start(n->worker->loop, &s->retry, wait_ms, notice_start, s);
 }
 
 static void notice_start(void *arg)

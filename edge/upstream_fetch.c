@@ -2,13 +2,15 @@
 #include "edge/upstream_fetch.h"
 #include <errno.h>
 #include <stdlib.h>
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "edge/upstream_order.h"
 #include "edge/upstream_server.h"
 
 #define UPSTREAM_RETRIES         2
-#define UPSTREAM_BACKOFF_MS      UINT64_C(50) /* doubled each time, half of it at random */
+#define UPSTREAM_BACKOFF_MS      50
+#define UPSTREAM_BACKOFF_MS_MAX  3200
 #define UPSTREAM_PEER_CONNECT_MS 1000
 #define UPSTREAM_PEER_FAILURES   2 /* open an edge's circuit on a worker */
 
@@ -137,13 +139,11 @@ static void upstream_on_backoff(void *arg)
 /* The servers once more, after a while. */
 static void upstream_wait(struct upstream_fetch *f)
 {
-    uint32_t random;
-    id_random(&random, sizeof random);
-    uint64_t full = UPSTREAM_BACKOFF_MS << MIN(f->rounds_done, 6u);
     f->rounds_left--;
     f->rounds_done++;
     f->next = f->order.servers_from;
-    loop_timer_start(f->worker->loop, &f->timer, full / 2 + random % (full / 2 + 1),
+    loop_timer_start(f->worker->loop, &f->timer,
+                     backoff_ms(f->rounds_done, UPSTREAM_BACKOFF_MS, UPSTREAM_BACKOFF_MS_MAX),
                      upstream_on_backoff, f);
 }
 

@@ -22,6 +22,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "base/backoff.h"
 #include "base/log.h"
 #include "bus/redis_resolve.h"
 
@@ -102,10 +103,10 @@ static void link_down(struct redis_link *l, int error)
 {
     link_close(l);
     l->state = LINK_WAITING;
-    unsigned doublings = MIN(l->failures, 10U);
-    uint64_t wait_ms = MIN((uint64_t)LINK_BACKOFF_MS << doublings, (uint64_t)LINK_BACKOFF_MAX_MS);
     l->failures++;
-    loop_timer_start(l->loop, &l->timer, wait_ms, link_on_start, l);
+    loop_timer_start(l->loop, &l->timer,
+                     backoff_ms(l->failures, LINK_BACKOFF_MS, LINK_BACKOFF_MAX_MS), link_on_start,
+                     l);
     log_debug("redis %s port %u is away: %s", l->target->host, l->target->port, strerror(-error));
     l->ops->on_down(l->arg, error);
 }

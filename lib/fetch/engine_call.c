@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "fetch/engine_priv.h"
@@ -200,7 +201,7 @@ static void engine_attempt_ended(struct engine_call *c, const struct engine_verd
         engine_call_finish(c, v->res);
         return;
     }
-    uint64_t wait_ms = fetch__backoff_ms(c->tries, e->options.backoff_ms, ENGINE_BACKOFF_MS_MAX);
+    uint64_t wait_ms = backoff_ms(c->tries, e->options.backoff_ms, ENGINE_BACKOFF_MS_MAX);
     wait_ms = MAX(wait_ms, engine_retry_after_ms(c));
     log_debug("%s: %s again in %llu ms: %s", e->options.name, c->method,
               (unsigned long long)wait_ms, c->why);

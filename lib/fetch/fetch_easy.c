@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include "base/id.h"
 #include "fetch/fetch_priv.h"
 
 int fetch__result_of(CURLcode code)
@@ -57,14 +56,6 @@ int fetch__global(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, fetch_global_init); /* cannot fail with a valid once */
     return fetch_global_result == CURLE_OK ? 0 : -EIO;
-}
-
-uint64_t fetch__backoff_ms(unsigned tries, uint64_t first_ms, uint64_t max_ms)
-{
-    uint64_t full = MIN(first_ms << MIN(tries - 1, 16u), max_ms);
-    uint32_t random;
-    id_random(&random, sizeof random); /* so that many do not come back all at once */
-    return full / 2 + random % (full / 2 + 1);
 }
 
 uint64_t fetch__easy_moved(CURL *easy)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "fetch/fetch_priv.h"
 
@@ -103,7 +104,7 @@ static void fetch_op_ended(struct fetch_op *op, int res)
     }
     op->last_result = res;
     fetch_op_drop_easy(op);
-    uint64_t wait_ms = fetch__backoff_ms(op->tries, FETCH_BACKOFF_MS, FETCH_BACKOFF_MS_MAX);
+    uint64_t wait_ms = backoff_ms(op->tries, FETCH_BACKOFF_MS, FETCH_BACKOFF_MS_MAX);
     loop_timer_start(f->loop, &op->timer, wait_ms, fetch_op_begin, op);
 }
 

@@ -137,8 +137,7 @@ int fetch__result_of(CURLcode code);
 /* What every request has, to whomever: protocols, roots, no redirects, no proxy. */
 bool fetch__easy_base(CURL *easy, const char *url, const char *ca_file, uint32_t connect_ms);
 uint64_t fetch__easy_moved(CURL *easy); /* bytes so far, in either direction */
-uint64_t fetch__backoff_ms(unsigned tries, uint64_t first_ms, uint64_t max_ms);
-MUST_USE int fetch__global(void); /* the library's own start, once a process */
+MUST_USE int fetch__global(void);       /* the library's own start, once a process */
 
 /* fetch_host.c */
 MUST_USE int fetch__host_of(struct fetch *f, const char *url, const char *unix_socket,
