@@ -23,6 +23,7 @@
 #pragma once
 #include <jansson.h>
 #include "base/err.h"
+#include "base/str.h"
 
 #define DB_ID_SIZE_MAX       128
 #define DB_KEY_SIZE_MAX      1024
@@ -151,9 +152,9 @@ MUST_USE int db_count(struct db *db, unsigned coll, const struct db_list *list, 
 MUST_USE int db_words_of(struct str text, json_t **ret);
 
 struct db_term {
-    const char *word;  /* as db_words_of gives it */
-    bool prefix;       /* and all words that begin so */
-    unsigned group;    /* terms of the same group are alternatives; each group must be found */
+    const char *word; /* as db_words_of gives it */
+    bool prefix;      /* and all words that begin so */
+    unsigned group;   /* terms of the same group are alternatives; each group must be found */
 };
 
 struct db_search {
