@@ -62,8 +62,24 @@ static int call_unform(struct str text, struct buf *out)
     return buf_error(out);
 }
 
+static int call_query_put(struct call *c, const struct op_param *param, struct str text);
+
+static int call_query_put_csv(struct call *c, const struct op_param *param, struct str text)
+{
+    struct op_param one = *param;
+    one.is_csv = false;
+    while (text.data != NULL) {
+        int r = call_query_put(c, &one, str_cut(text, ',', &text));
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 static int call_query_put(struct call *c, const struct op_param *param, struct str text)
 {
+    if (param->is_csv)
+        return call_query_put_csv(c, param, text);
     json_t *value = NULL;
     const struct schema *schema = param->is_list ? schema_items(param->schema) : param->schema;
     json_t *there = json_object_get(c->query, param->name);
@@ -181,6 +197,9 @@ int call__check_origin(struct call *c)
 
 int call__read(struct call *c, const struct str values[SPEC_PATH_MAX])
 {
+    if (c->op->needs_match && c->if_match == NULL)
+        return fault_set(&c->fault, 428, "REVISION_MISSING",
+                         "say by If-Match which revision is to be changed");
     int r = call_read_path(c, values);
     if (r == 0)
         r = call_read_query(c);

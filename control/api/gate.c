@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "control/api/call_priv.h"
 #include "control/api/openapi.h"
+#include "control/api/publish.h"
 #include "http/http_route.h"
 
 struct gate {
@@ -20,6 +21,7 @@ struct gate {
 #define GATE_MAGIC UINT32_C(0x6a7e0fa9)
     struct control *control;
     struct spec *spec;
+    struct publish *publish;
     const struct caller_ops *callers;
 };
 
@@ -33,6 +35,8 @@ int gate_new(struct control *c, const struct op_handler *const *lists,
     g->control = c;
     g->callers = callers;
     int r = spec_new(openapi_json(), lists, err, &g->spec);
+    if (r == 0 && publish_new(c, &g->publish) < 0)
+        r = err_set(err, -ENOMEM, "out of memory");
     if (r < 0) {
         gate_free(g);
         return r;
@@ -47,6 +51,7 @@ struct gate *gate_free(struct gate *g)
         return NULL;
     ASSERT(g->magic == GATE_MAGIC);
     spec_free(g->spec);
+    publish_free(g->publish);
     MAGIC_CLEAR(g);
     free(g);
     return NULL;
@@ -95,6 +100,8 @@ static void gate_on_pool(void *arg)
     else
         c->error = gate_work(c);
     control_worked(control, hashes, c->error);
+    if (c->error < 0 || c->op->handler->then == NULL)
+        call__render(c);
     if (loop_post(c->loop, gate_on_done, c) < 0)
         /* Nowhere to free it either: its request belongs to the loop. The client times out. */
         log_error("out of memory: an answer is lost");
@@ -180,5 +187,6 @@ static void gate_on_request(struct http_req *req, void *arg)
 int gate_routes(struct gate *g, struct http_server *server)
 {
     const unsigned all = HTTP_GET | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH | HTTP_OPTIONS;
-    return http_route(server, all, "/api/", gate_on_request, g);
+    int r = http_route(server, all, "/api/", gate_on_request, g);
+    return r == 0 ? publish_routes(g->publish, server) : r;
 }
