@@ -14,6 +14,7 @@
 #pragma once
 #include "control/api/caller.h"
 #include "control/api/pack.h"
+#include "control/api/rate.h"
 #include "control/api/spec.h"
 #include "control/control.h"
 #include "control/fault.h"
@@ -65,10 +66,11 @@ struct call {
     const char *bearer; /* as sent; NULL: none */
     const char *cookie; /* the Cookie header; NULL: none */
     bool caller_known;
-    int held;         /* a breach that waits until it is known who asks */
-    bool rendered;    /* bytes, coding and status are what is sent */
-    enum pack takes;  /* the client */
-    enum pack coding; /* of bytes */
+    struct rate_state rate; /* what is told of the limit that counted */
+    int held;               /* a breach that waits until it is known who asks */
+    bool rendered;          /* bytes, coding and status are what is sent */
+    enum pack takes;        /* the client */
+    enum pack coding;       /* of bytes */
     struct buf bytes;
     struct call_piece *pieces;
     size_t room_used;

@@ -14,8 +14,6 @@ struct call *call__free(struct call *c);
 
 /* call_read.c: what was asked, into the call: 0 or -EPROTO with the fault, -ENOMEM. */
 MUST_USE int call__read(struct call *c, const struct str values[SPEC_PATH_MAX]);
-/* Whether a page of another origin sent it: 0 or -EPROTO. */
-MUST_USE int call__check_origin(struct call *c);
 
 /* call_render.c: what is answered, into bytes. Any thread. */
 void call__render(struct call *c);

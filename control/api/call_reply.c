@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "control/api/call_priv.h"
+#include "control/api/cors.h"
+#include "control/api/gate_priv.h"
 
 void call__safe_headers(const struct live *l, struct http_req *req)
 {
@@ -27,6 +29,7 @@ void call__reply_fault(struct control *c, struct http_req *req, const struct fau
     struct live *l = control_live(c);
     call__safe_headers(l, req);
     live_unref(l);
+    cors_headers(c->gate->settings, req);
     http_res_header(req, "cache-control", "no-store");
     http_res_header(req, "x-request-id", STR_FMT, STR_ARG(http_req_id(req)));
     call_fault_headers(req, fault->status);
@@ -41,10 +44,21 @@ static void call_reply_etag(const struct call *c)
                         coding != NULL ? coding : "");
 }
 
+static void call_reply_rate(const struct call *c)
+{
+    http_res_header(c->req, "ratelimit-limit", "%u", c->rate.limit);
+    http_res_header(c->req, "ratelimit-remaining", "%u", c->rate.remaining);
+    http_res_header(c->req, "ratelimit-reset", "%u", c->rate.reset_s);
+    if (c->error < 0 && c->status == 429 && strcmp(c->fault.code, "RATE_LIMITED") == 0)
+        http_res_header(c->req, "retry-after", "%u", c->rate.reset_s);
+}
+
 static void call_reply(struct call *c)
 {
     struct http_req *req = c->req;
     call__safe_headers(c->live, req);
+    cors_headers(c->control->gate->settings, req);
+    call_reply_rate(c);
     http_res_header(req, "cache-control", "%s", c->etag != NULL ? "private, no-cache" : "no-store");
     http_res_header(req, "x-request-id", "%s", c->id);
     for (const struct call_note *n = c->notes; n != NULL; n = n->next)
