@@ -19,7 +19,6 @@
 #include "http/http_limit.h"
 #include "http/http_route.h"
 
-#define HTTP_PEER_SIZE  64         /* a numeric address with its zone */
 #define HTTP_PIECE_SIZE (64 << 10) /* through TLS and HTTP/2: what stays in cache */
 #define HTTP_PIECE_PLAIN                                                                           \
     (512 << 10)               /* HTTP/1 in clear: the kernel copies straight from our buffer */
@@ -269,7 +268,9 @@ struct http_req {
     struct str path, query;
     struct str date; /* to be sent instead of now; lent until the head is out */
     char id[ID_TEXT_SIZE];
-    char peer[HTTP_PEER_SIZE];
+    bool has_client;
+    struct addr client;
+    char peer[ADDR_TEXT_SIZE]; /* the same as text, once it is asked for; "": not yet */
     struct http_body body;
     _Alignas(16) char room[HTTP_REQ_ROOM];
     struct http_pace pace;
