@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What takes too long is ended. A few times a second each worker walks over its connections, but for
- * those that rest: nothing is under way and nothing has come for a while. What comes from its client
- * brings a connection back.
- *
+/* What takes too long is ended. A few times a second each worker walks over its connections, but
+ * for those that rest: nothing is under way and nothing has come for a while. What comes from its
+ * client brings a connection back.
  *
  *   a TLS handshake, or a request's head, that is not whole within head_ms     cut (HTTP/1: 408)
  *   a body over HTTP/2 that is not whole within idle_ms                        cut
