@@ -75,7 +75,7 @@ void gate_share(struct gate *g, struct bus *bus)
 /* --- rate limits ------------------------------------------------------------------------------ */
 
 /* Of IPv6 a /64 is one client. */
-static bool gate_take_address(struct gate *g, const struct http_req *req, struct rate_state *ret)
+static bool gate_take_address(struct gate *g, struct http_req *req, struct rate_state *ret)
 {
     char key[1 + sizeof(struct addr)] = "a";
     struct addr addr = {{0}};
