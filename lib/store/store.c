@@ -68,6 +68,11 @@ static int store_lock(struct store *s, const char *path, struct err *err)
     return err_errno(err, -errno, "locking %s", name);
 }
 
+struct store_forgotten {
+    uint32_t volume;
+    const struct volume_device *device; /* where it should be */
+};
+
 /* The devices there are to be: those of the options, or one in the store's own folder. */
 struct store_opening {
     struct store *store;
@@ -77,7 +82,7 @@ struct store_opening {
     struct err *err;
     struct store_device one;
     char warm[STORE_PATH_MAX];
-    uint32_t forget[64]; /* volumes without a file */
+    struct store_forgotten forget[64]; /* volumes without a file */
     unsigned forget_count;
     struct volume_opening *openings; /* VOLUME_OPENING_MAX */
     unsigned openings_count;
@@ -136,7 +141,8 @@ static int store_open_volume(struct store_opening *o, struct volume_opening *v)
                        "index without it with: weirctl store rebuild",
                        v->row.id);
     if (o->forget_count < ARRAY_LEN(o->forget))
-        o->forget[o->forget_count++] = v->row.id;
+        o->forget[o->forget_count++] =
+            (struct store_forgotten){.volume = v->row.id, .device = v->device};
     return 0;
 }
 
@@ -171,15 +177,34 @@ static int store_open_rows(struct store_opening *o)
     return r;
 }
 
+/* The run before may have removed the file without having seen it gone from the disk, and power may
+ * still be lost before it is: without a row, a file that is back then is nobody's. Rows that have
+ * to wait for that cost nothing; the next start tries again. */
+static bool store_forgotten_lasts(struct store *s, const struct volume_device *d)
+{
+    int r = s->io->sync_folder(s->io, d->folder);
+    if (r < 0)
+        log_warn("the rows of volumes that %s lacks stay for now: %s", d->folder, strerror(-r));
+    return r == 0;
+}
+
 static int store_forget_volumes(struct store_opening *o)
 {
     struct store *s = o->store;
+    const struct volume_device *device = NULL;
+    bool lasts = false;
     for (unsigned i = 0; i < o->forget_count && !o->options->read_only; i++) {
-        int r = evict_forget(s->index, o->reader, o->forget[i]);
+        const struct store_forgotten *f = &o->forget[i];
+        if (f->device != device)
+            lasts = store_forgotten_lasts(s, f->device);
+        device = f->device;
+        if (!lasts)
+            continue;
+        int r = evict_forget(s->index, o->reader, f->volume);
         if (r == 0)
-            r = evict_delete_row(s->index, o->forget[i]);
+            r = evict_delete_row(s->index, f->volume);
         if (r < 0)
-            return err_errno(o->err, r, "taking volume %08x out of the index", o->forget[i]);
+            return err_errno(o->err, r, "taking volume %08x out of the index", f->volume);
     }
     return 0;
 }
