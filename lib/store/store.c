@@ -177,29 +177,27 @@ static int store_open_rows(struct store_opening *o)
     return r;
 }
 
-/* The run before may have removed the file without having seen it gone from the disk, and power may
- * still be lost before it is: without a row, a file that is back then is nobody's. Rows that have
- * to wait for that cost nothing; the next start tries again. */
-static bool store_forgotten_lasts(struct store *s, const struct volume_device *d)
+/* The run before may have made a volume, or removed one, and not come to seeing that its folder was
+ * synced. Nothing goes into a volume that a power cut may take, and no row goes whose file one may
+ * bring back: without a row it would be nobody's. */
+static void store_sync_folders(struct store_opening *o)
 {
-    int r = s->io->sync_folder(s->io, d->folder);
-    if (r < 0)
-        log_warn("the rows of volumes that %s lacks stay for now: %s", d->folder, strerror(-r));
-    return r == 0;
+    struct store *s = o->store;
+    for (unsigned i = 0; i < volume_devices(s->volumes); i++) {
+        struct volume_device *d = volume_device(s->volumes, i);
+        int r = s->io->sync_folder(s->io, d->folder);
+        if (r < 0 && !atomic_exchange(&d->failed, true))
+            log_error("%s cannot be synced: nothing is written there: %s", d->folder, strerror(-r));
+    }
 }
 
 static int store_forget_volumes(struct store_opening *o)
 {
     struct store *s = o->store;
-    const struct volume_device *device = NULL;
-    bool lasts = false;
     for (unsigned i = 0; i < o->forget_count && !o->options->read_only; i++) {
         const struct store_forgotten *f = &o->forget[i];
-        if (f->device != device)
-            lasts = store_forgotten_lasts(s, f->device);
-        device = f->device;
-        if (!lasts)
-            continue;
+        if (atomic_load(&f->device->failed))
+            continue; /* the next start tries again: meanwhile the row costs nothing */
         int r = evict_forget(s->index, o->reader, f->volume);
         if (r == 0)
             r = evict_delete_row(s->index, f->volume);
@@ -239,8 +237,10 @@ static int store_open_volumes(struct store_opening *o)
     r = store_open_rows(o);
     if (r == 0 && !o->options->read_only)
         r = volume_table_check(s->volumes, o->err);
-    if (r == 0 && !o->options->read_only)
+    if (r == 0 && !o->options->read_only) {
+        store_sync_folders(o);
         store_wipe_tails(o);
+    }
     return r < 0 ? r : store_forget_volumes(o);
 }
 
