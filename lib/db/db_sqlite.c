@@ -92,5 +92,6 @@ const struct db_backend_ops db_sqlite_ops = {
     .rarity = db_sqlite_rarity,
     .total = db_sqlite_total,
     .words = db_sqlite_words,
+    .check = db_sqlite_check,
     .close = db_sqlite_close,
 };

@@ -123,6 +123,10 @@ int db_sqlite_list(struct db *db, unsigned coll, const struct db_range *range, j
 int db_sqlite_count(struct db *db, unsigned coll, const struct db_range *range, uint64_t *ret);
 void db_sqlite_index_name(const char *coll, const struct db_key_shape *key, char *out, size_t size);
 
+/* --- db_sqlite_check.c ------------------------------------------------------------------------ */
+
+int db_sqlite_check(struct db *db, struct err *err);
+
 /* --- db_sqlite_write.c ------------------------------------------------------------------------ */
 
 int db_sqlite_write(struct db *db, unsigned coll, enum db_write how, const struct db_draft *draft);
