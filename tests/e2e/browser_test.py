@@ -6,7 +6,8 @@ import subprocess
 import tempfile
 import unittest
 
-from weir import ROOT, Weir
+from daemon import ROOT
+from weir import Weir
 
 HERE = pathlib.Path(__file__).resolve().parent
 

@@ -13,32 +13,11 @@ import threading
 import time
 import unittest
 
-from cache_lab import Client, Edge, Origin, Page, date, noise, until
+from cache_lab import Client, Edge, EdgeCase, Origin, Page, date, noise
+from daemon import until
 
 
-class CacheCase(unittest.TestCase):
-    """One edge and one origin for a class; every test has paths of its own."""
-    cache = ""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.origin = Origin()
-        cls.edge = Edge(cls.origin, cache=cls.cache)
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.edge.close()
-        cls.origin.close()
-        assert code == 0, code
-
-    def path(self, more=""):
-        return f"/{self.id().rsplit('.', 1)[1]}{more}"
-
-    def serve(self, body=b"the answer", more="", **page):
-        path = self.path(more)
-        self.origin.pages[path] = Page(body, **page)
-        return path
-
+class CacheCase(EdgeCase):
     def ask(self, path, how=None, status=200, body=None, fields=None, **more):
         answer = self.edge.get(path, fields, **more)
         self.assertEqual(answer.status, status, answer.fields)
@@ -445,13 +424,12 @@ class Rules(unittest.TestCase):
     """What a route's `cache:` says."""
 
     def setUp(self):
-        self.origin, self.edge = Origin(), None
+        self.origin = Origin()
+        self.addCleanup(self.origin.close)
 
-    def tearDown(self):
-        if self.edge:
-            code = self.edge.close()
-            self.assertEqual(code, 0, code)
-        self.origin.close()
+    def open(self, *args, **more):
+        self.edge = Edge(self.origin, *args, **more)
+        self.addCleanup(self.edge.close)
 
     def hows(self, *targets, **fields):
         for target in targets:
@@ -459,15 +437,15 @@ class Rules(unittest.TestCase):
         return [self.edge.get(t, **fields).how for t in targets]
 
     def test_query_sorted_and_some(self):
-        self.edge = Edge(self.origin, cache="query: some\nquery_names: [a, b]\nquery_sorted: true")
+        self.open(cache="query: some\nquery_names: [a, b]\nquery_sorted: true")
         self.assertEqual(self.hows("/x?a=1&b=2&c=3", "/x?b=2&a=1", "/x?a=2&b=2"), ["uri-miss", "hit", "uri-miss"])
 
     def test_query_none(self):
-        self.edge = Edge(self.origin, cache="query: none")
+        self.open(cache="query: none")
         self.assertEqual(self.hows("/x?a=1", "/x?a=2", "/x"), ["uri-miss", "hit", "hit"])
 
     def test_times(self):
-        self.edge = Edge(self.origin, cache="ttl: 60s\nnegative_ttl: 60s\nttl_max: 5s\nhonour_client_no_cache: false\n"
+        self.open(cache="ttl: 60s\nnegative_ttl: 60s\nttl_max: 5s\nhonour_client_no_cache: false\n"
                          "pass_host: true\npass_surrogate_keys: true\nobject_max: 100K")
         self.origin.pages["/silent"] = Page(b"it", cache=None, fields=[("Surrogate-Key", "a")])
         self.origin.pages["/none"] = Page(b"it", 404, cache=None)
@@ -492,7 +470,7 @@ class Rules(unittest.TestCase):
         claims = {"cdniv": 1, "exp": int(time.time()) + 600, "cdniuc": "regex:.*"}
         text = f"{head}.{b64(json.dumps(claims).encode())}"
         token = f"{text}.{b64(hmac.new(secret, text.encode(), hashlib.sha256).digest())}"
-        self.edge = Edge(self.origin, folder, route=f"  token_ring_file: {ring}\n", more="access_log: true\n")
+        self.open(folder, route=f"  token_ring_file: {ring}\n", more="access_log: true\n")
         self.origin.pages["/film/a.ts"] = Page(b"film")
         self.origin.pages["/film/a.ts?x=1"] = Page(b"film 1")
         self.assertEqual(self.edge.get("/film/a.ts").status, 403)

@@ -11,8 +11,9 @@ import threading
 import unittest
 import urllib.parse
 
+from daemon import ROOT
 from faults import FaultProxy
-from weir import ROOT, Weir
+from weir import Weir
 
 
 class Faults(unittest.TestCase):

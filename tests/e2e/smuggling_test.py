@@ -1,34 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests that two servers may read in two ways: each is refused or ends its connection; none is ever read as two."""
 import os
-import socket
 import ssl
 import unittest
 
 import h2
-from h2 import DATA, END_HEADERS, END_STREAM, H2, HEADERS, frame
+from h2 import DATA, END_HEADERS, END_STREAM, HEADERS, frame
 from one_edge import OneEdge
 
 
 class Smuggling(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.edge = OneEdge().start()
+        cls.edge = OneEdge()
+        cls.addClassCleanup(cls.edge.close)
+        cls.edge.start()
         cls.body = os.urandom(100)
         cls.path = cls.edge.put(cls.body)
         cls.hidden = cls.edge.put(b"what the second request would get")
         for path in (cls.path, cls.hidden):
             assert cls.edge.get(path)[0] == 200
 
-    @classmethod
-    def tearDownClass(cls):
-        codes = cls.edge.close()
-        assert codes["edge"] == 0, codes
-
     def say(self, data):
         """All that the edge answers until it closes, or has nothing more to say."""
         out = b""
-        with h2.connect(self.edge.port, self.edge.folder / "cert.pem", alpn="http/1.1", timeout=1) as c:
+        with self.edge.connect(timeout=1) as c:
             try:
                 c.sendall(data)
                 while more := c.recv(65536):
@@ -118,7 +114,7 @@ class Smuggling(unittest.TestCase):
         self.assertFalse(closed)
 
     def h2_answer(self, block, flags=END_HEADERS | END_STREAM, more=b""):
-        c = H2(self.edge.port, self.edge.folder / "cert.pem", timeout=5)
+        c = self.edge.h2(timeout=5)
         n = c.stream()
         c.send(frame(HEADERS, flags, n, block) + more)
         answer = c.answer(n)
