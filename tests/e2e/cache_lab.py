@@ -321,6 +321,18 @@ class Edge(daemon.Edge):
             client.close()
 
 
+class OpenCase(unittest.TestCase):
+    """One origin for a test, and what edges the test opens in front of it."""
+
+    def setUp(self):
+        self.origin = Origin()
+        self.addCleanup(self.origin.close)
+
+    def open(self, *args, **more):
+        self.edge = Edge(self.origin, *args, **more)
+        self.addCleanup(self.edge.close)
+
+
 class EdgeCase(unittest.TestCase):
     """One edge and one origin for a class; every test has paths of its own."""
     settings = {}  # of the edge

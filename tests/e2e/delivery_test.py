@@ -2,30 +2,24 @@
 """From a published film to bytes at the edge: every rendition whole, tokens enforced, failures borne."""
 import json
 import os
-import pathlib
 import re
 import subprocess
-import tempfile
 import threading
 import unittest
 import urllib.parse
 
-from daemon import ROOT, until
-from weir import Weir, ffprobe_frames
+from daemon import until
+from weir import Weir, WeirCase, ffprobe_frames, sample
 
 SECONDS, RATE = 24, 25
 
 
-class Delivery(unittest.TestCase):
+class Delivery(WeirCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        cls.film = pathlib.Path(cls.folder.name) / "film.mkv"
-        subprocess.run([ROOT / "tools/sample", cls.film, str(SECONDS), "640x480"], check=True)
-        cls.addClassCleanup(cls.folder.cleanup)
-        cls.weir = Weir(cls.folder.name)
-        cls.addClassCleanup(cls.weir.close)
+        super().setUpClass()
         cls.weir.start()
+        cls.film = sample(cls.path / "film.mkv", SECONDS, "640x480")
         cls.weir.publish(cls.film, "film")
         cls.weir.publish(cls.film, "other", "--ladder", "copy")
 
@@ -98,7 +92,7 @@ class Delivery(unittest.TestCase):
         part = self.weir.get(blob, Range=f"bytes={offset}-{int(offset) + int(size) - 1}")
         self.assertEqual((part.status, len(part.body)), (206, int(size)))
         init = self.weir.get(urllib.parse.urljoin(playlist, re.search(r'EXT-X-MAP:URI="([^"]+)"', text)[1]))
-        picture = pathlib.Path(self.folder.name) / "iframe.mp4"
+        picture = self.path / "iframe.mp4"
         picture.write_bytes(init.body + part.body)
         frames, _ = ffprobe_frames(picture)
         self.assertEqual(frames, 1)
@@ -179,7 +173,7 @@ class Delivery(unittest.TestCase):
             weir.start()
             editions = []
             for n in range(4):
-                film = pathlib.Path(self.folder.name) / f"edition-{n}.mkv"
+                film = self.path / f"edition-{n}.mkv"
                 subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", f"testsrc2=size=320x{180 + 2 * n}:rate=25:duration=4",
                                 "-c:v", "libx264", "-preset", "ultrafast", film], check=True)
                 weir.publish(film, "film", "--ladder", "copy")
@@ -308,7 +302,7 @@ class Delivery(unittest.TestCase):
     def test_bad_configuration_is_told(self):
         for name in Weir.DAEMONS:
             config = self.weir.folder / f"config/{name}.yaml"
-            bad = pathlib.Path(self.folder.name) / f"{name}-bad.yaml"
+            bad = self.path / f"{name}-bad.yaml"
             bad.write_text(config.read_text() + "\nno_such_key: 1\n")
             from daemon import program
             good = subprocess.run([program(f"weir-{name}"), "--config", config, "--check"], capture_output=True, text=True)

@@ -3,31 +3,24 @@
 import json
 import pathlib
 import subprocess
-import tempfile
 import unittest
 
 from daemon import program, until
-from weir import Weir, ffprobe_frames
+from weir import WeirCase, ffprobe_frames
 
 
 def ffmpeg(*args):
     subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", *map(str, args)], check=True)
 
 
-class Ingest(unittest.TestCase):
+class Ingest(WeirCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        cls.media = pathlib.Path(cls.folder.name)
-        cls.weir = Weir(cls.folder.name).start()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.weir.close()
-        cls.folder.cleanup()
+        super().setUpClass()
+        cls.weir.start()
 
     def make(self, name, *args):
-        path = self.media / name
+        path = self.path / name
         ffmpeg(*args, path)
         return path
 
@@ -69,7 +62,7 @@ class Ingest(unittest.TestCase):
         film = self.make("whole.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=12", "-c:v", "libx264", "-preset", "ultrafast",
                          "-movflags", "+faststart")
         data = film.read_bytes()
-        cut, no_moov, empty, text, secret = (self.media / n for n in ("cut.mp4", "nomoov.mp4", "empty.mp4", "text.mp4", "secret.mp4"))
+        cut, no_moov, empty, text, secret = (self.path / n for n in ("cut.mp4", "nomoov.mp4", "empty.mp4", "text.mp4", "secret.mp4"))
         cut.write_bytes(data[:len(data) // 2])
         tail = self.make("tail.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=4", "-c:v", "libx264", "-preset", "ultrafast")
         no_moov.write_bytes(tail.read_bytes()[:-5000])
@@ -81,8 +74,8 @@ class Ingest(unittest.TestCase):
         self.refused(empty, "bad", "empty")
         self.refused(text, "bad")
         self.refused(sound, "bad", "video")
-        self.refused(self.media / "absent.mp4", "bad", "No such file")
-        self.refused(self.media, "bad")
+        self.refused(self.path / "absent.mp4", "bad", "No such file")
+        self.refused(self.path, "bad")
         self.refused("/dev/null", "bad")
         secret.write_bytes(data)
         result = self.weir.publish(film, "../up", check=False)
@@ -91,7 +84,7 @@ class Ingest(unittest.TestCase):
 
     def test_bad_ladders(self):
         film = self.make("small.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=2", "-c:v", "libx264", "-preset", "ultrafast")
-        ladder = self.media / "ladder.yaml"
+        ladder = self.path / "ladder.yaml"
         for text in ("rungs: 7\n", "rungs: []\n", "rungs:\n  - height: 240\n    video_bitrate: lots\n", "no: such\n"):
             ladder.write_text(text)
             result = self.weir.publish(film, "bad", "--ladder", str(ladder), check=False)
@@ -210,7 +203,7 @@ class Ingest(unittest.TestCase):
         part = self.make("part.ts", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=6", "-f", "lavfi", "-i", "sine=duration=6",
                          "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
         for ladder in ("auto", "copy"):
-            twice = self.media / f"twice-{ladder}.ts"
+            twice = self.path / f"twice-{ladder}.ts"
             twice.write_bytes(part.read_bytes() * 2)
             result = self.weir.publish(twice, f"twice-{ladder}", "--ladder", ladder)
             self.assertIn("clock jumps 1 time(s)", result.stderr)
@@ -221,7 +214,7 @@ class Ingest(unittest.TestCase):
             for track in self.video(film):
                 frames, complaints = ffprobe_frames(self.weir.sign(f"twice-{ladder}", "--view", f"{track['id']}/index.m3u8"), self.weir)
                 self.assertEqual(frames, 300, complaints)
-        hole = self.media / "hole.mp4"
+        hole = self.path / "hole.mp4"
         ffmpeg("-i", part, "-c", "copy", hole)
         data = bytearray(hole.read_bytes())
         data[len(data) // 2:len(data) // 2 + 60000] = bytes(60000)

@@ -2,18 +2,15 @@
 """An origin tells its edges which refs move: they see it at once and ask for nothing in between."""
 import http.client
 import json
-import pathlib
 import queue
-import subprocess
-import tempfile
 import threading
 import time
 import unittest
 import urllib.parse
 
-from daemon import ROOT, Edge, until
+from daemon import Edge, until
 from faults import NoticeProxy
-from weir import Weir
+from weir import Weir, WeirCase, sample
 
 NEVER_MS = 600_000  # far more than any wait here; a notice takes milliseconds
 
@@ -57,17 +54,12 @@ class Watcher(threading.Thread):
         self.connection.close()
 
 
-class Notices(unittest.TestCase):
+class Notices(WeirCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        cls.path = pathlib.Path(cls.folder.name)
-        cls.addClassCleanup(cls.folder.cleanup)
-        cls.weir = Weir(cls.folder.name)
-        cls.addClassCleanup(cls.weir.close)
+        super().setUpClass()
         cls.weir.start("origin", "ingest", "control")
-        film = cls.path / "film.mkv"
-        subprocess.run([ROOT / "tools/sample", film, "4", "320x180"], check=True)
+        film = sample(cls.path / "film.mkv", 4, "320x180")
         cls.weir.publish(film, "film", "--ladder", "copy")
         publish = {"Authorization": "Bearer " + cls.weir.secret("publish")}
         cls.publish = publish

@@ -10,8 +10,8 @@ import unittest
 import urllib.parse
 
 from cache_lab import BlobOrigin
-from daemon import ROOT, Edge, program, until, yaml
-from weir import Weir
+from daemon import Edge, program, until, yaml
+from weir import WeirCase, sample
 
 HOST = {"Host": "video.example.org"}
 
@@ -93,8 +93,9 @@ class Prefetch(unittest.TestCase):
         started = time.monotonic()
         for c in "abcdefghij":
             self.get(edge, f"/hls/part{c}.ts")
-        self.assertLess(time.monotonic() - started, 3)
-        self.assertLessEqual(edge.metric("weir_edge_prefetched_bytes_total"), 30_000 * 3)
+        took = time.monotonic() - started
+        self.assertLess(took, 10)  # at that rate they would take 15 s
+        self.assertLessEqual(edge.metric("weir_edge_prefetched_bytes_total"), 30_000 * 3 + 20_480 * took)
 
     def test_bad_configuration_is_told(self):
         for bad, key in (({"segments": 17}, "segments"), ({"rate": "fast"}, "rate"), ({"rate": "0"}, "rate")):
@@ -156,18 +157,13 @@ class Warm(unittest.TestCase):
         self.origin.mode = None
 
 
-class PrefetchOfTitles(unittest.TestCase):
+class PrefetchOfTitles(WeirCase):
     def test_the_next_blobs_of_a_track(self):
-        folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        self.addCleanup(folder.cleanup)
-        film = pathlib.Path(folder.name) / "film.mkv"
-        subprocess.run([ROOT / "tools/sample", film, "24", "320x180"], check=True)
-        weir = Weir(folder.name)
-        self.addCleanup(weir.close)
+        weir = self.weir
         config = weir.folder / "config/edge.yaml"
         config.write_text(config.read_text() + "prefetch:\n  segments: 3\n")
         weir.start()
-        weir.publish(film, "film", "--ladder", "copy")
+        weir.publish(sample(self.path / "film.mkv", 24, "320x180"), "film", "--ladder", "copy")
         playlists, _ = weir.signed_paths("film")
         video = next(p for p in playlists if "/v" in p.rsplit("/v/", 1)[1])
         names = [n for n in weir.links(video) if n.endswith(".m4s")]

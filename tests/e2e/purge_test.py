@@ -3,16 +3,13 @@
 restart, and from an edge that was away. In front of a Weir origin, and of a scripted HTTP one."""
 import http.server
 import json
-import pathlib
 import socketserver
 import subprocess
-import tempfile
 import threading
 import time
-import unittest
 
-from daemon import ROOT, Edge, fields_of, program, request, stop_all, until
-from weir import Weir
+from daemon import Edge, fields_of, program, request, stop_all, until
+from weir import WeirCase, sample
 
 CREDENTIAL = "a-credential-of-all-edges"
 STORE = "volume_size: 16M\nhot_size: 32M\ndisk_size: 128M\n"
@@ -103,27 +100,20 @@ class Load:
         return self.seen
 
 
-class Purges(unittest.TestCase):
+class Purges(WeirCase):
     """Two edges, each with a route to either kind of origin."""
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        cls.addClassCleanup(cls.folder.cleanup)
-        cls.films = []
-        for i, seconds in enumerate((4, 5, 6)):
-            film = pathlib.Path(cls.folder.name) / f"film{i}.mkv"
-            subprocess.run([ROOT / "tools/sample", film, str(seconds), "320x240"], check=True)
-            cls.films.append(film)
-        cls.weir = Weir(cls.folder.name)
-        cls.addClassCleanup(cls.weir.close)
+        super().setUpClass()
+        cls.films = [sample(cls.path / f"film{seconds}.mkv", seconds, "320x240") for seconds in (4, 5, 6)]
         cls.weir.start("origin", "ingest", "control")
         cls.origin = Server(("127.0.0.1", 0), Origin)
         cls.addClassCleanup(cls.origin.server_close)
         cls.addClassCleanup(cls.origin.shutdown)
         threading.Thread(target=cls.origin.serve_forever, daemon=True).start()
-        credential = pathlib.Path(cls.folder.name) / "credential"
+        credential = cls.path / "credential"
         credential.write_text(CREDENTIAL + "\n")
-        cls.a, cls.b = cls.edges = [PurgedEdge(cls.folder.name, name=name, store=STORE) for name in "ab"]
+        cls.a, cls.b = cls.edges = [PurgedEdge(cls.path, name=name, store=STORE) for name in "ab"]
         read = cls.weir.folder / "secrets/read"
         text = lambda edge: (
             f'admin_credential_file: "{credential}"\n'
@@ -343,7 +333,7 @@ class Purges(unittest.TestCase):
         self.assertEqual(ask(self.a.url + "/x.ts", "PURGE")[0] // 100, 4)  # not on the public listener
 
     def test_weirctl(self):
-        credential = str(pathlib.Path(self.folder.name) / "credential")
+        credential = str(self.path / "credential")
         path = "/ctl/a.ts"
         self.set(1, path)
         self.versions(path)

@@ -11,29 +11,22 @@ import unittest
 import urllib.parse
 
 import mmdb
-import cache_lab
-from cache_lab import Origin, Page
-from daemon import ROOT, Edge, until
+from cache_lab import OpenCase, Page
+from daemon import Edge, until
 from tokens import Key, claims_of, write_ring
-from weir import Weir
+from weir import WeirCase, sample
 
 PACKAGE = "URISigningPackage"
 GEO = {"192.0.2.0/24": mmdb.place("DE", "EU"), "198.51.100.0/24": mmdb.place("US", "NA"),
        "2001:db8::/32": mmdb.place("JP", "AS")}
 
 
-class Rules(unittest.TestCase):
+class Rules(WeirCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        cls.path = pathlib.Path(cls.folder.name)
-        cls.addClassCleanup(cls.folder.cleanup)
-        cls.weir = Weir(cls.folder.name)
-        cls.addClassCleanup(cls.weir.close)
+        super().setUpClass()
         cls.weir.start()
-        film = cls.path / "film.mkv"
-        subprocess.run([ROOT / "tools/sample", film, "6", "640x480"], check=True)
-        cls.weir.publish(film, "film")
+        cls.weir.publish(sample(cls.path / "film.mkv", 6, "640x480"), "film")
         cls.key = Key("k1")
         cls.ring = cls.path / "ring.json"
         write_ring(cls.ring, cls.key)
@@ -105,8 +98,7 @@ class Rules(unittest.TestCase):
             self.assertEqual(answer.status, status, client)
             if status == 403:
                 self.assertEqual(answer.code, "CLIENT_BLOCKED")
-        lines = [line for line in self.edge.log().splitlines() if '"host"' in line or '"peer"' in line]
-        self.assertTrue(any('"peer":"10.9.2.3"' in line for line in lines), "the log names another address")
+        until(lambda: '"peer":"10.9.2.3"' in self.edge.log(), tell=lambda: "the log names another address")
 
     def test_without_trusted_proxies_nobody_is_believed(self):
         edge = self.another("strict", self.body().replace("trusted_proxies: [127.0.0.1]\n", ""))
@@ -371,29 +363,24 @@ class Rules(unittest.TestCase):
         self.assertEqual((check.returncode, check.stdout + check.stderr), (0, b""))
 
 
-class HttpRules(unittest.TestCase):
+class HttpRules(OpenCase):
     """The same in front of any other origin."""
 
     def setUp(self):
+        super().setUp()
         folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
         self.addCleanup(folder.cleanup)
         self.path = pathlib.Path(folder.name)
         self.key = Key("k1")
         write_ring(self.path / "ring.json", self.key)
         mmdb.write(self.path / "geo.mmdb", GEO)
-        self.origin = Origin()
-        self.addCleanup(self.origin.close)
-
-    def open(self, route, more=""):
-        self.edge = cache_lab.Edge(self.origin, self.path, route=route, more=more)
-        self.addCleanup(self.edge.close)
 
     def token(self, **claims):
         return self.key.sign(**{"exp": int(time.time()) + 60, "cdniuc": "regex:http://edge\\.example/vod/.*", **claims})
 
     def test_tokens_stay_here(self):
         """In path, query or cookie: the upstream sees none, the cache keeps one object for all."""
-        self.open(f"  token_ring_file: {self.path}/ring.json\n")
+        self.open(self.path, route=f"  token_ring_file: {self.path}/ring.json\n")
         self.origin.pages["/vod/a.ts?x=1"] = Page(b"segment", cache="public, max-age=60",
                                                  fields=[("Access-Control-Allow-Origin", "https://theirs.example")])
         token = self.token()
@@ -418,7 +405,7 @@ class HttpRules(unittest.TestCase):
             self.assertNotIn(token, str(ask.fields) + ask.target)
 
     def test_renewal(self):
-        self.open(f"  token_ring_file: {self.path}/ring.json\n")
+        self.open(self.path, route=f"  token_ring_file: {self.path}/ring.json\n")
         self.origin.pages["/vod/a.m3u8"] = Page(b"#EXTM3U\n", cache="public, s-maxage=60, max-age=5",
                                                fields=[("CDN-Cache-Control", "public, max-age=600")])
         first = self.edge.get(f"/vod/a.m3u8?{PACKAGE}={self.token(cdnistt=1, cdniets=30, cdnistd=1)}")
@@ -431,7 +418,7 @@ class HttpRules(unittest.TestCase):
 
     def test_pace(self):
         """A slow host makes it slower, nothing makes it faster."""
-        self.open("  pace: {rate: 128K, burst: 64K, by: address}\n")
+        self.open(self.path, route="  pace: {rate: 128K, burst: 64K, by: address}\n")
         body = bytes(range(256)) * 768
         self.origin.pages["/vod/a.ts"] = Page(body)
         for _ in range(2):  # from the origin, then from the cache, with what was saved up since
@@ -441,7 +428,7 @@ class HttpRules(unittest.TestCase):
             self.assertGreater(time.monotonic() - begun, 0.6)
 
     def test_places(self):
-        self.open("  countries_allow: [DE]\n", f"geo_file: {self.path}/geo.mmdb\ntrusted_proxies: [127.0.0.0/8]\n")
+        self.open(self.path, route="  countries_allow: [DE]\n", more=f"geo_file: {self.path}/geo.mmdb\ntrusted_proxies: [127.0.0.0/8]\n")
         self.origin.pages["/vod/a.ts"] = Page(b"segment", cache="public, max-age=60")
         allowed = self.edge.get("/vod/a.ts", {"X-Forwarded-For": "192.0.2.1"})
         self.assertEqual((allowed.status, allowed.get("cache-control")), (200, "private, max-age=60"))

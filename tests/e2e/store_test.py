@@ -13,7 +13,7 @@ import time
 import unittest
 
 from daemon import program
-from weir import Weir
+from weir import WeirCase
 
 REF_GOES_BACK = "weirctl: film would go back to what it was: it is left alone without --force\n"
 
@@ -51,28 +51,24 @@ def on_terminal(*args):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), text.decode()
 
 
-class Store(unittest.TestCase):
+class Store(WeirCase):
     """Three films on an origin whose store keeps what is dead until weirctl compacts it."""
 
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        cls.root = pathlib.Path(cls.folder.name)
-        cls.addClassCleanup(cls.folder.cleanup)
-        cls.weir = Weir(cls.folder.name)
-        cls.addClassCleanup(cls.weir.close)
+        super().setUpClass()
         cls.config = cls.weir.folder / "config/origin.yaml"
         cls.config.write_text(cls.config.read_text().replace(
             "  hot_size: 128M\n", "  hot_size: 16M\n  volume_size: 4M\n  keep_rate: none\n  dropped_after: 0\n"))
         cls.weir.start("origin", "control", "ingest")
         for number, name in enumerate(("film", "other", "third")):
-            film(cls.root / f"{name}.mkv", 8, number * 60)
-            cls.weir.publish(cls.root / f"{name}.mkv", name, "--ladder", "copy")
+            film(cls.path / f"{name}.mkv", 8, number * 60)
+            cls.weir.publish(cls.path / f"{name}.mkv", name, "--ladder", "copy")
             time.sleep(0.01)  # so that each presentation was made later than the one before
         cls.live = cls.weir.folder / "origin"
 
     def setUp(self):
-        self.work = pathlib.Path(tempfile.mkdtemp(dir=self.root))
+        self.work = pathlib.Path(tempfile.mkdtemp(dir=self.path))
         self.addCleanup(shutil.rmtree, self.work)
 
     def copy(self):

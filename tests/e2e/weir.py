@@ -5,9 +5,10 @@ import pathlib
 import ssl
 import subprocess
 import tempfile
+import unittest
 import urllib.parse
 
-from daemon import Daemon, fields_of, program, request, stop_all
+from daemon import ROOT, Daemon, fields_of, program, request, stop_all
 
 
 class Weir:
@@ -105,6 +106,22 @@ class Weir:
             elif 'URI="' in line:
                 links.append(line.split('URI="', 1)[1].split('"', 1)[0])
         return links
+
+
+def sample(path, seconds, size):
+    """A film with two languages of sound and of subtitles."""
+    subprocess.run([ROOT / "tools/sample", path, str(seconds), size], check=True)
+    return path
+
+
+class WeirCase(unittest.TestCase):
+    """One installation for a class; cls.path: a folder for its films."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.weir = Weir()
+        cls.addClassCleanup(cls.weir.close)
+        cls.path = cls.weir.folder.parent
 
 
 def ffprobe_frames(url_or_path, weir=None, stream="v:0"):
