@@ -111,9 +111,9 @@ def error_response(codes):
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
 
 
-def header(name, text, required=False):
+def header(name, text, required=False, most=1024):
     return {"name": name, "in": "header", "required": required, "description": text,
-            "schema": {"type": "string", "maxLength": 1024}}
+            "schema": {"type": "string", "minLength": 1, "maxLength": most, "pattern": "^[!-~]{1,%d}$" % most}}
 
 
 def add_revisions(method, operation, parameters, responses):
@@ -140,7 +140,7 @@ def add_idempotency(method, operation, parameters, responses):
         return
     if method != "post" or operation["x-weir-auth"] == "none":
         fail(f"{operation['operationId']}: x-weir-idempotent is for POST of somebody who is known")
-    parameters.append(header("Idempotency-Key", "Sent again with the same key within 24 hours it is not done again, but answered as the first time"))
+    parameters.append(header("Idempotency-Key", "Sent again with the same key within 24 hours it is not done again, but answered as the first time", most=255))
     running = "`IDEMPOTENCY_RUNNING`: a request with this key is under way"
     if "409" in responses:
         responses["409"]["description"] += "; " + running
