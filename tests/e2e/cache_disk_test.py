@@ -98,7 +98,7 @@ class Disk(OpenCase):
             shutil.rmtree(folder, ignore_errors=True)
 
     def test_what_was_given_up_is_fetched_again_in_one_request(self):
-        self.edge = Edge(self.origin, store="  volume_size: 16M\n  hot_size: 1M\n  disk_size: 128M\n  admission: all\n")
+        self.open(store="volume_size: 16M\nhot_size: 1M\ndisk_size: 128M\nadmission: all\n")
         film = noise(9 * MIB + 12345)
         self.origin.pages["/film"] = Page(film, cache="max-age=600", etag='"film"', ranges=True)
         self.assertTrue(self.edge.get("/film").body == film)
@@ -117,7 +117,7 @@ class Disk(OpenCase):
 
     def test_one_hit_wonders_stay_off_a_full_disk(self):
         """Segments of several blocks, each read by one slow client; those that a second asks for are written."""
-        self.edge = Edge(self.origin, store="  volume_size: 16M\n  hot_size: 32M\n  disk_size: 128M\n")
+        self.open(store="volume_size: 16M\nhot_size: 32M\ndisk_size: 128M\n")
         for n in range(70):
             self.origin.pages[f"/{n}"] = Page(noise(3 * MIB + n, n), cache="max-age=600", etag=f'"{n}"', ranges=True)
 
