@@ -225,6 +225,13 @@ static int load_order(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* That many of a hundred took no longer, in ms. */
+static double load_part(const uint32_t *times, unsigned count, unsigned percent)
+{
+    uint64_t at = (uint64_t)count * percent / 100;
+    return times[at] / 1e3;
+}
+
 static void load_time(const char *name, load_fn *fn, unsigned count, unsigned threads)
 {
     struct load_thread t[LOAD_THREADS];
@@ -246,9 +253,8 @@ static void load_time(const char *name, load_fn *fn, unsigned count, unsigned th
     cpu_s = load_cpu_s() - cpu_s;
     qsort(times, count, sizeof *times, load_order);
     printf("%-10s %8u calls  %9.0f/s   p50 %8.2f ms   p95 %8.2f ms   p99 %8.2f ms   cpu %8.3f ms\n",
-           name, count, count / took_s, times[count / 2] / 1e3,
-           times[(uint64_t)count * 95 / 100] / 1e3, times[(uint64_t)count * 99 / 100] / 1e3,
-           1e3 * cpu_s / count);
+           name, count, count / took_s, load_part(times, count, 50), load_part(times, count, 95),
+           load_part(times, count, 99), 1e3 * cpu_s / count);
     (void)fflush(stdout);
     free(times);
 }
