@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* audit: every act of an administrator: who, when, what, from where, and what came of it. It is
- * written before the act, so that there is none without a record, and completed after; one that says
- * "begun" was cut short by a crash.
+/* audit: every act of an administrator: who, when, what, from where, what came of it. It is
+ * written before the act, so that there is none without a record, and completed after; one that
+ * says "begun" was cut short by a crash.
  *
  * Life:    audit_begin -> the act, its answer rendered -> audit_end.
  * Owner:   the database has the records; a line of the log goes with each.

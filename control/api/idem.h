@@ -2,11 +2,11 @@
 /* idem: Idempotency-Key: a POST that is sent again, because its answer was lost, is not done again
  * but answered as the first time.
  *
- * The key counts for the caller, the operation and IDEM_LIFE_S. It is stored before the work, with a
- * digest of all that was asked, and the answer beside it after: who asks in between is told so (409),
- * who asks for something else with the same key as well (422). An answer that says "later" (429, 5xx)
- * is not kept. A process that dies during the work leaves a record that says "running"; after
- * IDEM_RUN_MS it is taken over, and the work is done (again).
+ * The key counts for the caller, the operation and IDEM_LIFE_S. It is stored before the work, with
+ * a digest of all that was asked, and the answer beside it after: who asks in between is told so
+ * (409), who asks for something else with the same key as well (422). An answer that says "later"
+ * (429, 5xx) is not kept. A process that dies during the work leaves a record that says "running";
+ * after IDEM_RUN_MS it is taken over, and the work is done (again).
  *
  * Life:    idem_read on the loop -> idem_begin -> (the work, the answer rendered) -> idem_end.
  * Owner:   the call.
