@@ -2,6 +2,14 @@
 #include "control/ops.h"
 #include "control/api/audit.h"
 
+/* One a line, so that areas do not get into each other's way. */
+/* clang-format off */
 const struct op_handler *const ops_all[] = {
-    account_ops, audit_ops, playback_ops, video_ops, NULL,
+    account_ops,
+    audit_ops,
+    playback_ops,
+    service_ops,
+    video_ops,
+    NULL,
 };
+/* clang-format on */
