@@ -10,10 +10,13 @@
  * users     {"id", "email" (lower case, unique), "password" (bcrypt), "created_ms"}
  * sessions  {"id" (SHA-256 of the token, hex), "user", "created_ms", "expires_ms"}
  * videos    {"id" (the asset), "title", "duration_ms", "height", "audio", "subtitles",
- * "created_ms", "updated_ms"} */
+ * "created_ms", "updated_ms"}
+ * audit     {"id", "at_ms", "actor_kind", "actor", "operation", "target", "peer", "agent",
+ * "request", "outcome", "status", "code"}: api/audit.h
+ * idempotency {"id", "digest", "state", "since_ms", "expires_ms", "status", "body"}: api/idem.h */
 #pragma once
 #include "db/db.h"
 
-enum { MODEL_USERS, MODEL_SESSIONS, MODEL_VIDEOS };
+enum { MODEL_USERS, MODEL_SESSIONS, MODEL_VIDEOS, MODEL_AUDIT, MODEL_IDEMPOTENCY };
 
 extern const struct db_schema model_schema;
