@@ -111,9 +111,11 @@ def error_response(codes):
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
 
 
-def header(name, text, required=False, most=1024):
-    return {"name": name, "in": "header", "required": required, "description": text,
-            "schema": {"type": "string", "minLength": 1, "maxLength": most, "pattern": "^[!-~]{1,%d}$" % most}}
+def header(name, text, required=False, most=None):
+    schema = {"type": "string"}
+    if most:
+        schema |= {"minLength": 1, "maxLength": most, "pattern": "^[!-~]{1,%d}$" % most}
+    return {"name": name, "in": "header", "required": required, "description": text, "schema": schema}
 
 
 def add_revisions(method, operation, parameters, responses):
