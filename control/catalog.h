@@ -13,7 +13,8 @@
 #define CATALOG_PAGE_DEFAULT 100
 #define CATALOG_PAGE_MAX     500
 
-/* video: as NewAsset in api/openapi/catalogue.yaml. *ret: the stored document. Keeps the time it was first made. */
+/* video: NewAsset of api/openapi/catalogue.yaml. *ret: the stored document. Keeps the time it was
+ * first made. */
 MUST_USE int catalog_put(struct db *db, const char *asset, const json_t *video, int64_t now_ms,
                          json_t **ret);
 MUST_USE int catalog_get(struct db *db, const char *asset, json_t **ret);
