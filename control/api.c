@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/enc.h"
 #include "control/api.h"
-#include "control/catalog.h"
+#include "control/catalog/catalog.h"
 #include "control/users.h"
 #include "control/valid.h"
 
@@ -240,7 +240,9 @@ static int api_list_videos(struct job *job, const char *user_id)
     char *next = NULL;
     size_t i;
     json_t *doc;
-    int r = catalog_list(job->control->db, job->limit, job->cursor, &docs, &next);
+    const struct catalog_list list = {.limit = job->limit, .cursor = job->cursor};
+    const struct viewer viewer = {.user = user_id, .age_max = VISIBLE_AGE_ALL, .country = ""};
+    int r = catalog_list(job->control->db, &list, &docs, &next);
     if (r == -EINVAL)
         return fault_set(&job->fault, 422, "CURSOR_INVALID", "the cursor is none of this list");
     if (r < 0)
@@ -248,7 +250,7 @@ static int api_list_videos(struct job *job, const char *user_id)
     json_t *videos = json_array();
     json_array_foreach(docs, i, doc)
     {
-        json_t *video = catalog_public(doc);
+        json_t *video = video_public(doc, &viewer);
         r = video == NULL ? -ENOMEM : api_add_poster(job, user_id, video);
         if (r == 0)
             r = json_array_append(videos, video) < 0 ? -ENOMEM : 0;
@@ -329,14 +331,15 @@ static int api_work_put_asset(struct job *job)
     int r = catalog_put(job->control->db, job->asset, job->body, clock_real_ms(), &doc);
     if (r < 0)
         return r;
-    job->answer = catalog_public(doc);
+    const struct viewer keeper = {.is_admin = true, .country = ""};
+    job->answer = video_public(doc, &keeper);
     json_decref(doc);
     return job->answer == NULL ? -ENOMEM : 0;
 }
 
 static int api_work_delete_asset(struct job *job)
 {
-    int r = catalog_delete(job->control->db, job->asset);
+    int r = catalog_delete(job->control->db, job->asset, clock_real_ms());
     job->status = 204;
     return r == -ENOENT ? 0 : r; /* gone is what was asked for */
 }

@@ -9,11 +9,10 @@
  *
  * users     {"id", "email" (lower case, unique), "password" (bcrypt), "created_ms"}
  * sessions  {"id" (SHA-256 of the token, hex), "user", "created_ms", "expires_ms"}
- * videos    {"id" (the asset), "title", "duration_ms", "height", "audio", "subtitles",
- * "created_ms", "updated_ms"} */
+ * The catalogue's are in catalog/catalog_model.h. */
 #pragma once
-#include "db/db.h"
+#include "control/catalog/catalog_model.h"
 
-enum { MODEL_USERS, MODEL_SESSIONS, MODEL_VIDEOS };
+enum { MODEL_USERS, MODEL_SESSIONS, CATALOG_MODEL_ENUM };
 
 extern const struct db_schema model_schema;

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "control/api.h"
-#include "control/catalog.h"
+#include "control/catalog/catalog.h"
 #include "control/valid.h"
 
 #define PLAYBACK_PREFIX  "/api/v1/playback/"

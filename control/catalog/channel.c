@@ -191,9 +191,9 @@ int series_change(struct db *db, const char *id, const json_t *patch, int64_t re
                   const struct viewer *viewer, int64_t now_ms, json_t **ret, struct fault *fault)
 {
     int r = series_check(db, patch, viewer, fault);
-    return r < 0 ? r
-                 : channel_revise_often(db, MODEL_SERIES, id, patch, rev, viewer, now_ms, ret,
-                                        fault);
+    return r < 0
+               ? r
+               : channel_revise_often(db, MODEL_SERIES, id, patch, rev, viewer, now_ms, ret, fault);
 }
 
 json_t *series_public(const json_t *series)

@@ -170,8 +170,8 @@ int comment_list(struct db *db, const char *video, const char *comment, unsigned
 json_t *comment_public(const json_t *comment)
 {
     static const char *const names[][2] = {
-        {"id", "id"}, {"video", "video"}, {"parent", "parent"}, {"user", "user"},
-        {"name", "name"}, {"text", "text"}, {"rev", "rev"},
+        {"id", "id"},     {"video", "video"}, {"parent", "parent"}, {"user", "user"},
+        {"name", "name"}, {"text", "text"},   {"rev", "rev"},
     };
     json_t *view = json_object();
     int r = view == NULL ? -ENOMEM : 0;

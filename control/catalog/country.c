@@ -88,8 +88,8 @@ bool country_has(const json_t *where, const char *country)
     json_array_foreach(where, i, code)
     {
         const char *text = json_string_value(code);
-        if (text != NULL && (strcmp(text, COUNTRY_ANY) == 0 ||
-                             (country[0] != 0 && strcmp(text, country) == 0)))
+        if (text != NULL &&
+            (strcmp(text, COUNTRY_ANY) == 0 || (country[0] != 0 && strcmp(text, country) == 0)))
             return true;
     }
     return false;

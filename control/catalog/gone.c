@@ -67,8 +67,7 @@ static int gone_take_thing(struct db *db, enum gone_kind kind, const char *id, i
     if (gone_kinds[kind].coll < 0)
         return 0;
     json_t *where = json_pack("{s:{s:I}}", "created_ms", "max", (json_int_t)noted_ms);
-    int r = where == NULL ? -ENOMEM
-                          : db_delete_if(db, (unsigned)gone_kinds[kind].coll, id, where);
+    int r = where == NULL ? -ENOMEM : db_delete_if(db, (unsigned)gone_kinds[kind].coll, id, where);
     json_decref(where);
     return r;
 }
@@ -82,8 +81,8 @@ int gone_put(struct db *db, enum gone_kind kind, const char *id, int64_t now_ms)
     if (r < 0)
         return r; /* so that notes are not made by asking for what never was */
     key_join(key, gone_kinds[kind].name, id, NULL);
-    json_t *note = json_pack("{s:s, s:s, s:s, s:I}", "id", key, "kind", gone_kinds[kind].name,
-                             "of", id, "created_ms", (json_int_t)now_ms);
+    json_t *note = json_pack("{s:s, s:s, s:s, s:I}", "id", key, "kind", gone_kinds[kind].name, "of",
+                             id, "created_ms", (json_int_t)now_ms);
     r = note == NULL ? -ENOMEM : db_put(db, MODEL_GONE, note);
     json_decref(note);
     if (r == 0)
@@ -132,8 +131,7 @@ static json_t *gone_where(const struct gone_part *part, const char *of, int64_t 
     json_t *where = json_object();
     int r = where == NULL ? -ENOMEM : 0;
     if (r == 0 && part->time != NULL)
-        r = json_object_set_new(where, part->time,
-                                json_pack("{s:I}", "max", (json_int_t)noted_ms));
+        r = json_object_set_new(where, part->time, json_pack("{s:I}", "max", (json_int_t)noted_ms));
     if (r == 0 && part->key == NULL)
         r = member_set_text(where, part->lose, of);
     if (r == 0)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/buf.h"
 #include "control/catalog/key.h"
 #include "control/catalog/member.h"
 #include "control/catalog/month.h"
@@ -17,19 +18,17 @@
 
 static bool history_is_done(const struct history_ask *ask)
 {
-    return ask->duration_ms > 0 &&
-           ask->position_ms >= ask->duration_ms / 100 * HISTORY_DONE_PCT;
+    return ask->duration_ms > 0 && ask->position_ms >= ask->duration_ms / 100 * HISTORY_DONE_PCT;
 }
 
 static int history_insert(struct db *db, const struct history_ask *ask, const char *id,
                           const char *month, json_t **ret)
 {
-    json_t *doc = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:I, s:I}", "id", id, "month", month, "viewer",
-        ask->viewer, "user", ask->user, "video", ask->video, "position_ms",
-        (json_int_t)ask->position_ms, "duration_ms", (json_int_t)ask->duration_ms, "done",
-        history_is_done(ask), "first_ms", (json_int_t)ask->now_ms, "last_ms",
-        (json_int_t)ask->now_ms);
+    json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:I, s:I}", "id", id, "month",
+                            month, "viewer", ask->viewer, "user", ask->user, "video", ask->video,
+                            "position_ms", (json_int_t)ask->position_ms, "duration_ms",
+                            (json_int_t)ask->duration_ms, "done", history_is_done(ask), "first_ms",
+                            (json_int_t)ask->now_ms, "last_ms", (json_int_t)ask->now_ms);
     int r = doc == NULL ? -ENOMEM : db_insert(db, MODEL_HISTORY, doc);
     if (r == 0 && ret != NULL)
         *ret = doc;

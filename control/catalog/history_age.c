@@ -50,15 +50,13 @@ static int history_push(struct db *db, const char *id, const json_t *doc, json_t
         .push = json_pack("{s:O}", "entries", entry),
         .push_keep = HISTORY_ENTRIES_MAX,
     };
-    int r = update.push == NULL ? -ENOMEM
-                                : db_update(db, MODEL_HISTORY_MONTHS, id, &update, NULL);
+    int r = update.push == NULL ? -ENOMEM : db_update(db, MODEL_HISTORY_MONTHS, id, &update, NULL);
     json_decref((json_t *)(uintptr_t)update.push);
     if (r != -ENOENT)
         return r;
-    json_t *packed = json_pack("{s:s, s:O, s:O, s:O, s:[O]}", "id", id, "month",
-                               json_object_get(doc, "month"), "viewer",
-                               json_object_get(doc, "viewer"), "user", json_object_get(doc, "user"),
-                               "entries", entry);
+    json_t *packed = json_pack(
+        "{s:s, s:O, s:O, s:O, s:[O]}", "id", id, "month", json_object_get(doc, "month"), "viewer",
+        json_object_get(doc, "viewer"), "user", json_object_get(doc, "user"), "entries", entry);
     r = packed == NULL ? -ENOMEM : db_insert(db, MODEL_HISTORY_MONTHS, packed);
     json_decref(packed);
     return r;

@@ -36,8 +36,8 @@ static int history_file_open(struct history_file *f, const char *folder, const c
     int r = file_mkdirs(folder);
     unsigned n = 1;
     for (; r == 0 && n < HISTORY_FILES_MAX; n++) {
-        int size = snprintf(f->path, sizeof f->path, "%s/history-%s.%u.ndjson.zst", folder, month,
-                            n);
+        int size =
+            snprintf(f->path, sizeof f->path, "%s/history-%s.%u.ndjson.zst", folder, month, n);
         if (size < 0 || (size_t)size >= sizeof f->path)
             return -ENAMETOOLONG;
         if (access(f->path, F_OK) < 0)

@@ -174,8 +174,7 @@ int playlist_add(struct db *db, const struct playlist_ask *ask, const char *vide
     return playlist_edit(db, ask, &edit, ret, fault);
 }
 
-static int playlist_apply_remove(json_t *doc, const struct playlist_edit *edit,
-                                 struct fault *fault)
+static int playlist_apply_remove(json_t *doc, const struct playlist_edit *edit, struct fault *fault)
 {
     json_t *items = json_object_get(doc, "items");
     ssize_t at = playlist_find(items, edit->video);

@@ -26,8 +26,7 @@ struct playlist_ask {
 /* ask: {"title", "summary", "access"}. */
 MUST_USE int playlist_create(struct db *db, const json_t *ask, const char *owner, int64_t now_ms,
                              json_t **ret, struct fault *fault);
-MUST_USE int playlist_get(struct db *db, const char *id, const struct viewer *viewer,
-                          json_t **ret);
+MUST_USE int playlist_get(struct db *db, const char *id, const struct viewer *viewer, json_t **ret);
 MUST_USE int playlist_change(struct db *db, const struct playlist_ask *ask, const json_t *patch,
                              json_t **ret, struct fault *fault);
 MUST_USE int playlist_delete(struct db *db, const struct playlist_ask *ask, struct fault *fault);

@@ -18,9 +18,9 @@ int score_get(struct db *db, const char *video, const char *user, json_t **ret)
 static int score_insert(struct db *db, const char *id, const char *video, const char *user,
                         int stars, int64_t now_ms)
 {
-    json_t *doc = json_pack("{s:s, s:s, s:s, s:i, s:I, s:I}", "id", id, "video", video, "user",
-                            user, "stars", stars, "created_ms", (json_int_t)now_ms, "updated_ms",
-                            (json_int_t)now_ms);
+    json_t *doc =
+        json_pack("{s:s, s:s, s:s, s:i, s:I, s:I}", "id", id, "video", video, "user", user, "stars",
+                  stars, "created_ms", (json_int_t)now_ms, "updated_ms", (json_int_t)now_ms);
     int r = doc == NULL ? -ENOMEM : db_insert(db, MODEL_SCORES, doc);
     json_decref(doc);
     return r;

@@ -18,11 +18,10 @@ static int search_cursor_make(const struct search_terms *t, const char *inner, c
     int r = terms == NULL ? -ENOMEM : 0;
     for (unsigned i = 0; r == 0 && i < t->count; i++)
         if (json_array_append_new(terms, json_pack("[s, b, i]", t->terms[i].word,
-                                                   t->terms[i].prefix,
-                                                   (int)t->terms[i].group)) < 0)
+                                                   t->terms[i].prefix, (int)t->terms[i].group)) < 0)
             r = -ENOMEM;
-    json_t *whole = r < 0 ? NULL
-                          : json_pack("{s:O, s:s, s:b}", "t", terms, "c", inner, "f", t->forgave);
+    json_t *whole =
+        r < 0 ? NULL : json_pack("{s:O, s:s, s:b}", "t", terms, "c", inner, "f", t->forgave);
     char *text = whole == NULL ? NULL : json_dumps(whole, JSON_COMPACT);
     CLEAN_BUF struct buf out = BUF_EMPTY;
     if (text != NULL)
@@ -106,8 +105,8 @@ static int search_page(struct db *db, unsigned coll, const struct search_terms *
 
 /* What is typed as it is; where nothing is so, what is near to it. */
 static int search_first(struct db *db, unsigned coll, const struct words_list *words,
-                        const struct search_ask *ask, struct search_terms *ret_terms,
-                        json_t **ret, char **ret_next)
+                        const struct search_ask *ask, struct search_terms *ret_terms, json_t **ret,
+                        char **ret_next)
 {
     struct search_query q;
     int r = search_parse(ask->text, &q);

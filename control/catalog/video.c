@@ -76,18 +76,20 @@ static int video_apply_terms(json_t *video, const json_t *patch)
     const json_t *at_once = json_object_get(patch, "publish_when_ready");
     int r = 0;
     if (tier != NULL)
-        r = member_set_text(video, "tier", json_is_string(tier) ? json_string_value(tier) : VIDEO_TIER);
+        r = member_set_text(video, "tier",
+                            json_is_string(tier) ? json_string_value(tier) : VIDEO_TIER);
     if (r == 0 && age != NULL)
         r = member_set_int(video, "age", json_integer_value(age));
     if (r == 0 && at_once != NULL)
         r = json_object_set_new(video, "at_once", json_boolean(json_is_true(at_once))) < 0 ? -ENOMEM
-                                                                                          : 0;
+                                                                                           : 0;
     return r;
 }
 
 static int video_apply_countries(json_t *video, const json_t *patch, struct fault *fault)
 {
-    static const char *const names[][2] = {{"countries_allow", "allow"}, {"countries_deny", "deny"}};
+    static const char *const names[][2] = {{"countries_allow", "allow"},
+                                           {"countries_deny", "deny"}};
     for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
         json_t *list = json_object_get(patch, names[i][0]);
         json_t *where = NULL;
@@ -166,9 +168,9 @@ static int video_apply_state(json_t *video, const json_t *patch, int64_t now_ms,
             return fault_set(fault, 422, "BODY_INVALID", "\"state\" is no state of a video");
         r = video_move(video, to, VIDEO_BY_OWNER, fault);
     }
-    if (r == 0 && (json_object_get(patch, "state") != NULL ||
-                   json_object_get(patch, "publish_at") != NULL ||
-                   json_object_get(patch, "withdraw_at") != NULL))
+    if (r == 0 &&
+        (json_object_get(patch, "state") != NULL || json_object_get(patch, "publish_at") != NULL ||
+         json_object_get(patch, "withdraw_at") != NULL))
         r = video_check_state(video, to, now_ms, fault);
     return r;
 }
@@ -217,10 +219,10 @@ int video_film(json_t *video, const json_t *film)
 static int video_settle_place(json_t *video)
 {
     int64_t duration_ms = member_int(video, "duration_ms");
-    const char *length = duration_ms <= 0                ? NULL
-                         : duration_ms < VIDEO_SHORT_MS  ? "short"
+    const char *length = duration_ms <= 0               ? NULL
+                         : duration_ms < VIDEO_SHORT_MS ? "short"
                          : duration_ms >= VIDEO_LONG_MS ? "long"
-                                                         : "medium";
+                                                        : "medium";
     int r = member_set_text(video, "length", length);
     if (r == 0 && member_has(video, "series"))
         return member_set_int(video, "place",
@@ -236,8 +238,8 @@ int video_settle(json_t *video, int64_t now_ms)
     json_t *countries = NULL;
     s.state = video_state_now(&s, now_ms);
     int64_t due_ms = video_state_due(&s);
-    int r = country_where(json_object_get(video, "allow"), json_object_get(video, "deny"),
-                          &countries);
+    int r =
+        country_where(json_object_get(video, "allow"), json_object_get(video, "deny"), &countries);
     if (r < 0)
         return r == -EINVAL ? -EBADMSG : r;
     r = json_object_set_new(video, "countries", countries) < 0 ? -ENOMEM : 0;

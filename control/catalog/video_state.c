@@ -3,10 +3,10 @@
 #include <errno.h>
 
 static const char *const video_state_names[VIDEO_STATES] = {
-    [VIDEO_DRAFT] = "draft",         [VIDEO_UPLOADING] = "uploading",
+    [VIDEO_DRAFT] = "draft",           [VIDEO_UPLOADING] = "uploading",
     [VIDEO_PROCESSING] = "processing", [VIDEO_READY] = "ready",
-    [VIDEO_SCHEDULED] = "scheduled", [VIDEO_PUBLISHED] = "published",
-    [VIDEO_WITHDRAWN] = "withdrawn", [VIDEO_FAILED] = "failed",
+    [VIDEO_SCHEDULED] = "scheduled",   [VIDEO_PUBLISHED] = "published",
+    [VIDEO_WITHDRAWN] = "withdrawn",   [VIDEO_FAILED] = "failed",
 };
 
 #define OWNER  VIDEO_BY_OWNER
