@@ -171,22 +171,40 @@ json_t *category_tree_public(const struct category_tree *t)
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
+/* How many levels the category and what is below it take. */
+static unsigned category_height(const struct category_tree *t, const char *id)
+{
+    unsigned height = 1;
+    size_t i;
+    json_t *doc;
+    json_array_foreach(t->docs, i, doc)
+    {
+        const json_t *at = doc;
+        for (unsigned n = 1; at != NULL && n <= CATEGORY_DEPTH_MAX; n++) {
+            if (strcmp(member_text(at, "id"), id) == 0)
+                height = MAX(height, n);
+            at = category_tree_get(t, member_text(at, "parent"));
+        }
+    }
+    return height;
+}
+
 /* The parent exists, is not below the category itself, and not too deep. */
 static int category_check_parent(const struct category_tree *t, const char *id, const char *parent,
                                  struct fault *fault)
 {
-    unsigned depth = 1;
+    unsigned depth = category_height(t, id);
     if (parent == NULL)
         return 0;
     const json_t *at = category_tree_get(t, parent);
     if (at == NULL)
         return fault_set(fault, 422, "PARENT_INVALID", "there is no such category as the parent");
-    for (; at != NULL && depth < CATEGORY_DEPTH_MAX; depth++) {
+    for (; at != NULL && depth <= CATEGORY_DEPTH_MAX; depth++) {
         if (strcmp(member_text(at, "id"), id) == 0)
             return fault_set(fault, 422, "PARENT_INVALID", "a category cannot be below itself");
         at = category_tree_get(t, member_text(at, "parent"));
     }
-    if (depth >= CATEGORY_DEPTH_MAX)
+    if (depth > CATEGORY_DEPTH_MAX)
         return fault_set(fault, 422, "PARENT_INVALID", "the tree would be deeper than %d",
                          CATEGORY_DEPTH_MAX);
     return 0;
