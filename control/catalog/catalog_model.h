@@ -23,7 +23,9 @@
  * history     id "YYYY-MM:VIEWER:VIDEO": what a viewer saw in a month, and how far.
  * history_months  id "YYYY-MM:VIEWER": the same, packed, once it is older than a month.
  * gone        videos, channels, users whose things are being taken away; id "KIND:ID".
- * uploads     films on their way in. */
+ * uploads     films on their way in.
+ *
+ * age: from which on it is fit to be seen; absent: not rated. */
 #pragma once
 #include "db/db.h"
 
@@ -38,7 +40,7 @@
         .name = "videos",                                                                          \
         .members = "title:s named:b? summary:s? kind:s? owner:s? channel:s? series:s? season:i? "  \
                    "episode:i? place:i? categories:a? path:a? tags:a? language:s? audio:a "        \
-                   "subtitles:a duration_ms:i length:s? height:i tier:s age:i state:s allow:a? "   \
+                   "subtitles:a duration_ms:i length:s? height:i tier:s age:i? state:s allow:a? "   \
                    "deny:a? countries:a publish_at_ms:i? withdraw_at_ms:i? due_ms:i? "                 \
                    "published_ms:i? at_once:b? failure:s? stars_sum:i? stars_count:i? "            \
                    "comments:i? tally_ms:i? created_ms:i updated_ms:i rev:i",                      \

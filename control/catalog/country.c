@@ -67,12 +67,12 @@ int country_where(const json_t *allow, const json_t *deny, json_t **ret)
     if (r < 0)
         return r;
     json_t *where = json_array();
-    if (everywhere && json_array_size(deny) == 0)
-        r = json_array_append_new(where, json_string(COUNTRY_ANY));
-    else
-        for (size_t i = 0; r == 0 && i < COUNTRY_COUNT; i++)
-            if (marks[i])
-                r = json_array_append_new(where, json_stringn(country_codes + 2 * i, 2));
+    bool any = everywhere && json_array_size(deny) == 0;
+    if (everywhere)
+        r = json_array_append_new(where, json_string(any ? COUNTRY_ANY : COUNTRY_UNKNOWN));
+    for (size_t i = 0; r == 0 && !any && i < COUNTRY_COUNT; i++)
+        if (marks[i])
+            r = json_array_append_new(where, json_stringn(country_codes + 2 * i, 2));
     if (r < 0) {
         json_decref(where);
         return -ENOMEM;

@@ -9,13 +9,15 @@
  * Source:  ISO 3166-1 alpha-2, officially assigned codes.
  *
  * Where a video may be seen is stored as the list of countries in which it may, because databases
- * can look for what a list has, but not for what it lacks. "*" in it is everywhere, also where
- * nobody knows the viewer's country; a list without it is closed to the unknown. */
+ * can look for what a list has, but not for what it lacks. "*" in it is everywhere. "?" is a viewer
+ * whose country nobody knows: such a one is in no list, so they fail one of allowed countries and
+ * pass one of denied ones, as in plans/entitle.h. */
 #pragma once
 #include <jansson.h>
 #include "base/str.h"
 
-#define COUNTRY_ANY "*"
+#define COUNTRY_ANY     "*"
+#define COUNTRY_UNKNOWN "?"
 
 bool country_is(struct str code); /* two capital letters that are one */
 

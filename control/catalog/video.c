@@ -26,8 +26,8 @@ struct video_schedule video_schedule_of(const json_t *video)
 json_t *video_new(const char *id, const char *owner, int64_t now_ms)
 {
     json_t *video = json_pack(
-        "{s:s, s:s, s:[], s:[], s:i, s:i, s:s, s:i, s:s, s:[s], s:I, s:I, s:i}", "id", id, "title",
-        id, "audio", "subtitles", "duration_ms", 0, "height", 0, "tier", VIDEO_TIER, "age", 0,
+        "{s:s, s:s, s:[], s:[], s:i, s:i, s:s, s:s, s:[s], s:I, s:I, s:i}", "id", id, "title",
+        id, "audio", "subtitles", "duration_ms", 0, "height", 0, "tier", VIDEO_TIER,
         "state", video_state_name(VIDEO_DRAFT), "countries", COUNTRY_ANY, "created_ms",
         (json_int_t)now_ms, "updated_ms", (json_int_t)now_ms, "rev", 1);
     if (video != NULL && owner != NULL && member_set_text(video, "owner", owner) < 0) {
@@ -41,7 +41,7 @@ json_t *video_new(const char *id, const char *owner, int64_t now_ms)
 
 /* Members that are stored as they are sent. */
 static const char *const video_plain[] = {
-    "summary", "kind", "channel", "series", "season", "episode", "categories", "tags", "language",
+    "summary", "kind", "channel", "series", "season", "episode", "categories", "tags", "language", "age",
 };
 
 static int video_apply_plain(json_t *video, const json_t *patch)
@@ -72,14 +72,11 @@ static int video_apply_title(json_t *video, const json_t *patch, struct fault *f
 static int video_apply_terms(json_t *video, const json_t *patch)
 {
     const json_t *tier = json_object_get(patch, "tier");
-    const json_t *age = json_object_get(patch, "age");
     const json_t *at_once = json_object_get(patch, "publish_when_ready");
     int r = 0;
     if (tier != NULL)
         r = member_set_text(video, "tier",
                             json_is_string(tier) ? json_string_value(tier) : VIDEO_TIER);
-    if (r == 0 && age != NULL)
-        r = member_set_int(video, "age", json_integer_value(age));
     if (r == 0 && at_once != NULL)
         r = json_object_set_new(video, "at_once", json_boolean(json_is_true(at_once))) < 0 ? -ENOMEM
                                                                                            : 0;

@@ -22,8 +22,9 @@ enum visible visible_video(const json_t *video, const struct viewer *viewer)
     if (!visible_equals(video, "state", video_state_name(VIDEO_PUBLISHED)))
         return VISIBLE_NO;
     /* Age first: a child is told nothing of where the film may be seen. */
-    if (viewer->age_max < VISIBLE_AGE_ALL &&
-        json_integer_value(json_object_get(video, "age")) > (json_int_t)viewer->age_max)
+    const json_t *age = json_object_get(video, "age");
+    if (viewer->age_max >= 0 &&
+        (!json_is_integer(age) || json_integer_value(age) > viewer->age_max))
         return VISIBLE_AGE;
     if (!country_has(json_object_get(video, "countries"), viewer->country))
         return VISIBLE_COUNTRY;
@@ -32,16 +33,15 @@ enum visible visible_video(const json_t *video, const struct viewer *viewer)
 
 json_t *visible_where(const struct viewer *viewer)
 {
-    json_t *countries = json_pack("[s]", COUNTRY_ANY);
-    int r = 0;
-    if (viewer->country[0] != 0)
-        r = json_array_append_new(countries, json_string(viewer->country));
+    json_t *countries =
+        json_pack("[s, s]", COUNTRY_ANY, viewer->country[0] != 0 ? viewer->country : COUNTRY_UNKNOWN);
+    int r = countries == NULL ? -1 : 0;
     json_t *where = r < 0 ? NULL
                           : json_pack("{s:s, s:O}", "state", video_state_name(VIDEO_PUBLISHED),
                                       "countries", countries);
     json_decref(countries);
-    if (where != NULL && viewer->age_max < VISIBLE_AGE_ALL)
-        r = json_object_set_new(where, "age", json_pack("{s:i}", "max", (int)viewer->age_max));
+    if (where != NULL && viewer->age_max >= 0)
+        r = json_object_set_new(where, "age", json_pack("{s:i}", "max", viewer->age_max));
     if (r == 0 && where != NULL)
         return where;
     json_decref(where);

@@ -11,14 +11,12 @@
 #include <jansson.h>
 #include "base/base.h"
 
-#define VISIBLE_AGE_ALL 18 /* a viewer of this age may see everything */
-
 struct viewer {
     const char *user;    /* account; NULL: nobody is logged in */
     const char *profile; /* which of its viewers; NULL: as the account */
     bool is_admin;
     bool is_creator;
-    unsigned age_max;    /* the profile's limit */
+    int age_max;         /* the profile's limit; < 0: none. What is not rated is beyond any */
     const char *country; /* two capital letters; "": unknown */
 };
 

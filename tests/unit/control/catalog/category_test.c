@@ -8,7 +8,7 @@
 #define NOW   INT64_C(1800000000000)
 #define LATER (NOW + CATEGORY_QUIET_MS)
 
-static const struct viewer ann = {.user = "ann", .is_creator = true, .age_max = 18, .country = ""};
+static const struct viewer ann = {.user = "ann", .is_creator = true, .age_max = -1, .country = ""};
 
 static const char *make(struct fixture *f, const char *id, const char *parent)
 {

@@ -14,7 +14,7 @@
 
 #define NOW INT64_C(1800000000000)
 
-static const struct viewer ann = {.user = "ann", .is_creator = true, .age_max = 18, .country = ""};
+static const struct viewer ann = {.user = "ann", .is_creator = true, .age_max = -1, .country = ""};
 
 static void make_video(struct fixture *f, const char *asset, const char *channel, int64_t now_ms)
 {

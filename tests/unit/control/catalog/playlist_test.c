@@ -5,8 +5,8 @@
 
 #define NOW INT64_C(1800000000000)
 
-static const struct viewer ann = {.user = "ann", .age_max = 18, .country = ""};
-static const struct viewer bob = {.user = "bob", .age_max = 18, .country = ""};
+static const struct viewer ann = {.user = "ann", .age_max = -1, .country = ""};
+static const struct viewer bob = {.user = "bob", .age_max = -1, .country = ""};
 
 static json_t *make(struct fixture *f, const char *access)
 {
