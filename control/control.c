@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/api/gate.h"
+#include "control/catalog/upkeep.h"
 #include "control/model.h"
 #include "control/ops.h"
 #include "control/stream.h"
@@ -105,6 +106,7 @@ static void control_worker_stop(void *arg, void *worker)
     if (w == NULL)
         return;
     loop_timer_stop(&w->timer);
+    upkeep_detach(w->control->upkeep, w->loop);
     streams_leave(w);
     leases_close(w->leases);
     bus_close(w->bus);
@@ -126,8 +128,10 @@ static void *control_worker_start(void *arg, struct loop *loop, unsigned index, 
         *ret_r = r;
         return NULL;
     }
-    if (index == 0)
+    if (index == 0) {
         loop_timer_start(loop, &w->timer, 0, control_on_timer, w);
+        upkeep_attach(w->control->upkeep, loop);
+    }
     return w;
 }
 
@@ -239,6 +243,8 @@ int control_start(const struct control_config *config, struct err *err, struct c
         r = db_open(config->db, &model_schema, err, &c->db);
     if (r == 0)
         r = gate_new(c, ops_all, &account_callers, err, &c->gate);
+    if (r == 0 && (r = upkeep_new(c, config->history_folder, &c->upkeep)) < 0)
+        (void)err_errno(err, r, "starting the catalogue's upkeep");
     if (r == 0) {
         control_make_metrics(c);
         r = control_make_servers(c, config, err);
@@ -297,6 +303,7 @@ struct control *control_stop(struct control *c)
     http_server_free(c->server);
     http_server_free(c->admin);
     gate_free(c->gate);
+    upkeep_free(c->upkeep);
     lease_book_free(c->lease_book);
     bus_hub_free(c->bus_hub);
     db_close(c->db);

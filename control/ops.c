@@ -5,5 +5,8 @@ const struct op_handler *const ops_all[] = {
     account_ops,
     playback_ops,
     video_ops,
+    social_ops,
+    me_ops,
+    list_ops,
     NULL,
 };

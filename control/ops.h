@@ -16,5 +16,8 @@ extern const struct caller_ops account_callers;
 extern const struct op_handler account_ops[];
 extern const struct op_handler playback_ops[];
 extern const struct op_handler video_ops[];
+extern const struct op_handler social_ops[];
+extern const struct op_handler me_ops[];
+extern const struct op_handler list_ops[];
 
 extern const struct op_handler *const ops_all[]; /* ends with NULL */

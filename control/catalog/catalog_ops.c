@@ -11,8 +11,7 @@ struct viewer catalog_viewer(const struct call *c)
     return (struct viewer){
         .user = c->caller.user[0] != 0 ? c->caller.user : NULL,
         .profile = c->caller.profile[0] != 0 ? c->caller.profile : NULL,
-        .is_admin =
-            c->caller.kind == CALLER_OPERATOR || (c->caller.roles & CALLER_ADMIN) != 0,
+        .is_admin = c->caller.kind == CALLER_OPERATOR || (c->caller.roles & CALLER_ADMIN) != 0,
         .is_creator = (c->caller.roles & CALLER_CREATOR) != 0,
         .age_max = -1,
         .country = "",

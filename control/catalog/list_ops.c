@@ -187,9 +187,8 @@ static int list_playlists(struct call *c)
         .descending = true,
         .equal = equal,
     };
-    int r = equal == NULL
-                ? -ENOMEM
-                : list_page(c, MODEL_PLAYLISTS, &list, "playlists", list_playlist_view);
+    int r = equal == NULL ? -ENOMEM
+                          : list_page(c, MODEL_PLAYLISTS, &list, "playlists", list_playlist_view);
     json_decref(equal);
     return r;
 }

@@ -13,9 +13,8 @@
 static int social_stars_answer(struct call *c, int64_t own, const json_t *video)
 {
     int64_t count = member_int(video, "stars_count");
-    json_t *average = count > 0
-                          ? json_real((double)member_int(video, "stars_sum") / (double)count)
-                          : json_null();
+    json_t *average =
+        count > 0 ? json_real((double)member_int(video, "stars_sum") / (double)count) : json_null();
     return call_answer(c, json_pack("{s:o, s:I, s:o}", "stars",
                                     own > 0 ? json_integer(own) : json_null(), "count",
                                     (json_int_t)count, "average", average));
@@ -79,8 +78,8 @@ static int social_comments_page(struct call *c, const char *comment)
     json_t *docs = NULL;
     char *next = NULL;
     call_list(c, &page);
-    int r = comment_list(c->db, call_path(c, "video"), comment, page.limit, page.cursor, &docs,
-                         &next);
+    int r =
+        comment_list(c->db, call_path(c, "video"), comment, page.limit, page.cursor, &docs, &next);
     if (r < 0)
         return r == -EINVAL ? call_bad_cursor(c) : r;
     r = call_page(c, "comments", social_comments_view(docs), next);
@@ -183,8 +182,8 @@ static int social_comment_delete(struct call *c)
     if (r == 0 && !social_is_author(c, comment) && !visible_is_owner(video, &viewer))
         r = fault_set(&c->fault, 403, "NOT_YOURS", "this comment is not yours to delete");
     if (r == 0)
-        r = comment_delete(c->db, comment,
-                           c->caller.user[0] != 0 ? c->caller.user : "operator", c->now_ms);
+        r = comment_delete(c->db, comment, c->caller.user[0] != 0 ? c->caller.user : "operator",
+                           c->now_ms);
     json_decref(video);
     json_decref(comment);
     if (r == -ESTALE)

@@ -25,11 +25,11 @@ struct video_schedule video_schedule_of(const json_t *video)
 
 json_t *video_new(const char *id, const char *owner, int64_t now_ms)
 {
-    json_t *video = json_pack(
-        "{s:s, s:s, s:[], s:[], s:i, s:i, s:s, s:s, s:[s], s:I, s:I, s:i}", "id", id, "title",
-        id, "audio", "subtitles", "duration_ms", 0, "height", 0, "tier", VIDEO_TIER,
-        "state", video_state_name(VIDEO_DRAFT), "countries", COUNTRY_ANY, "created_ms",
-        (json_int_t)now_ms, "updated_ms", (json_int_t)now_ms, "rev", 1);
+    json_t *video =
+        json_pack("{s:s, s:s, s:[], s:[], s:i, s:i, s:s, s:s, s:[s], s:I, s:I, s:i}", "id", id,
+                  "title", id, "audio", "subtitles", "duration_ms", 0, "height", 0, "tier",
+                  VIDEO_TIER, "state", video_state_name(VIDEO_DRAFT), "countries", COUNTRY_ANY,
+                  "created_ms", (json_int_t)now_ms, "updated_ms", (json_int_t)now_ms, "rev", 1);
     if (video != NULL && owner != NULL && member_set_text(video, "owner", owner) < 0) {
         json_decref(video);
         return NULL;
@@ -41,7 +41,8 @@ json_t *video_new(const char *id, const char *owner, int64_t now_ms)
 
 /* Members that are stored as they are sent. */
 static const char *const video_plain[] = {
-    "summary", "kind", "channel", "series", "season", "episode", "categories", "tags", "language", "age",
+    "summary", "kind",       "channel", "series",   "season",
+    "episode", "categories", "tags",    "language", "age",
 };
 
 static int video_apply_plain(json_t *video, const json_t *patch)

@@ -94,8 +94,8 @@ static json_t *video_facets_view(const json_t *facets)
 {
     json_t *view = json_object();
     for (unsigned i = 0; i < ARRAY_LEN(video_facets); i++)
-        if (json_object_set(view, video_facets_shown[i],
-                            json_object_get(facets, video_facets[i])) < 0) {
+        if (json_object_set(view, video_facets_shown[i], json_object_get(facets, video_facets[i])) <
+            0) {
             json_decref(view);
             return NULL;
         }
@@ -106,7 +106,8 @@ static int video_found(struct call *c, struct search_found *f)
 {
     json_t *videos = catalog_show_all(c, f->videos);
     json_t *facets = f->facets == NULL ? json_null() : video_facets_view(f->facets);
-    json_t *total = f->facets == NULL ? json_null() : json_incref(json_object_get(f->facets, "total"));
+    json_t *total =
+        f->facets == NULL ? json_null() : json_incref(json_object_get(f->facets, "total"));
     json_t *corrected = f->corrected == NULL ? json_array() : json_incref(f->corrected);
     return call_answer(c, json_pack("{s:o, s:s?, s:o, s:o, s:o}", "videos", videos, "next", f->next,
                                     "total", total, "facets", facets, "corrected", corrected));

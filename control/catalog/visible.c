@@ -33,8 +33,8 @@ enum visible visible_video(const json_t *video, const struct viewer *viewer)
 
 json_t *visible_where(const struct viewer *viewer)
 {
-    json_t *countries =
-        json_pack("[s, s]", COUNTRY_ANY, viewer->country[0] != 0 ? viewer->country : COUNTRY_UNKNOWN);
+    json_t *countries = json_pack("[s, s]", COUNTRY_ANY,
+                                  viewer->country[0] != 0 ? viewer->country : COUNTRY_UNKNOWN);
     int r = countries == NULL ? -1 : 0;
     json_t *where = r < 0 ? NULL
                           : json_pack("{s:s, s:O}", "state", video_state_name(VIDEO_PUBLISHED),
