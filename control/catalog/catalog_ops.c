@@ -36,6 +36,11 @@ int catalog_path_video(struct call *c, json_t **ret)
     return catalog_see(c->db, call_path(c, "video"), &viewer, ret, &c->fault);
 }
 
+int catalog_tag(struct call *c, const json_t *doc)
+{
+    return call_header(c, "etag", "\"%lld\"", (long long)member_int(doc, "rev"));
+}
+
 int catalog_rev(struct call *c, int64_t *ret)
 {
     bool asked = false;

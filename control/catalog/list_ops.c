@@ -40,7 +40,7 @@ static int list_page(struct call *c, unsigned coll, struct db_list *list, const 
 static int list_answer(struct call *c, const json_t *doc, json_t *view)
 {
     int r = call_answer(c, view);
-    return r == 0 ? call_revision(c, member_int(doc, "rev")) : r;
+    return r == 0 ? catalog_tag(c, doc) : r;
 }
 
 /* --- channels --------------------------------------------------------------------------------- */

@@ -166,7 +166,7 @@ static int social_comment_change(struct call *c)
     if (r == 0)
         r = call_answer(c, comment_public(changed));
     if (r == 0)
-        r = call_revision(c, member_int(changed, "rev"));
+        r = catalog_tag(c, changed);
     json_decref(comment);
     json_decref(changed);
     return catalog_refuse(c, r, "COMMENT_NOT_FOUND", "comment");

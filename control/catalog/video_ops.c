@@ -162,7 +162,7 @@ static int video_suggest(struct call *c)
 static int video_answer(struct call *c, const json_t *video)
 {
     int r = call_answer(c, catalog_show(c, video));
-    return r == 0 ? call_revision(c, member_int(video, "rev")) : r;
+    return r == 0 ? catalog_tag(c, video) : r;
 }
 
 static int video_create(struct call *c)
@@ -176,8 +176,6 @@ static int video_create(struct call *c)
     return r;
 }
 
-/* Counts move without the revision, so there is no 304: the answer has no tag to be held against
- * but that of If-Match. */
 static int video_get(struct call *c)
 {
     json_t *video = NULL;
