@@ -83,13 +83,13 @@ int country_where(const json_t *allow, const json_t *deny, json_t **ret)
 
 bool country_has(const json_t *where, const char *country)
 {
+    const char *wanted = country[0] != 0 ? country : COUNTRY_UNKNOWN;
     size_t i;
     json_t *code;
     json_array_foreach(where, i, code)
     {
         const char *text = json_string_value(code);
-        if (text != NULL &&
-            (strcmp(text, COUNTRY_ANY) == 0 || (country[0] != 0 && strcmp(text, country) == 0)))
+        if (text != NULL && (strcmp(text, COUNTRY_ANY) == 0 || strcmp(text, wanted) == 0))
             return true;
     }
     return false;

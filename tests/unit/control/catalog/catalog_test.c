@@ -305,8 +305,8 @@ static void test_series(void **state)
     json_t *series = NULL;
     json_t *doc = NULL;
     char text[256];
-    json_t *ask = json_loads("{\"title\": \"S\", \"seasons\": [{\"number\": 1}, {\"number\": 2}]}",
-                             0, NULL);
+    json_t *ask =
+        json_loads("{\"title\": \"S\", \"seasons\": [{\"number\": 1}, {\"number\": 2}]}", 0, NULL);
     assert_int_equal(series_create(f->db, ask, &ann, NOW, &series, &fault), 0);
     json_decref(ask);
     (void)snprintf(text, sizeof text,
@@ -323,9 +323,8 @@ static void test_series(void **state)
     assert_false(member_has(doc, "place"));
     json_decref(doc);
     ask = json_loads("{\"seasons\": [{\"number\": 2}, {\"number\": 2}]}", 0, NULL);
-    assert_int_equal(series_change(f->db, member_text(series, "id"), ask, -1, &ann, NOW, &doc,
-                                   &fault),
-                     -EPROTO);
+    assert_int_equal(
+        series_change(f->db, member_text(series, "id"), ask, -1, &ann, NOW, &doc, &fault), -EPROTO);
     assert_string_equal(fault.code, "SEASONS_INVALID");
     json_decref(ask);
     json_decref(series);
@@ -403,9 +402,9 @@ static void test_upgrade(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_CASE(test_put),    FIXTURE_CASE(test_order),  FIXTURE_CASE(test_create),
-        FIXTURE_CASE(test_change), FIXTURE_CASE(test_schedule), FIXTURE_CASE(test_ready),
-        FIXTURE_CASE(test_see),    FIXTURE_CASE(test_series), FIXTURE_CASE(test_channel),
+        FIXTURE_CASE(test_put),     FIXTURE_CASE(test_order),    FIXTURE_CASE(test_create),
+        FIXTURE_CASE(test_change),  FIXTURE_CASE(test_schedule), FIXTURE_CASE(test_ready),
+        FIXTURE_CASE(test_see),     FIXTURE_CASE(test_series),   FIXTURE_CASE(test_channel),
         FIXTURE_CASE(test_upgrade),
     };
     return cmocka_run_group_tests_name("catalog", tests, NULL, NULL);

@@ -88,8 +88,7 @@ static void test_tree(void **state)
     assert_int_equal(json_array_size(tree), 2);
     const json_t *arts = json_array_get(tree, 0); /* by name */
     assert_string_equal(member_text(arts, "id"), "arts");
-    const json_t *space =
-        json_array_get(json_object_get(json_array_get(tree, 1), "children"), 0);
+    const json_t *space = json_array_get(json_object_get(json_array_get(tree, 1), "children"), 0);
     assert_string_equal(member_text(space, "id"), "space");
     assert_int_equal(json_array_size(json_object_get(space, "children")), 1);
     json_decref(tree);

@@ -317,10 +317,14 @@ static void test_archive_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_CASE(test_mark),         FIXTURE_CASE(test_months),
-        FIXTURE_CASE(test_ages),         FIXTURE_CASE(test_delete),
-        FIXTURE_CASE(test_pack_stopped), FIXTURE_CASE(test_archive),
-        FIXTURE_CASE(test_archive_stopped), FIXTURE_CASE(test_archive_fails),
+        FIXTURE_CASE(test_mark),
+        FIXTURE_CASE(test_months),
+        FIXTURE_CASE(test_ages),
+        FIXTURE_CASE(test_delete),
+        FIXTURE_CASE(test_pack_stopped),
+        FIXTURE_CASE(test_archive),
+        FIXTURE_CASE(test_archive_stopped),
+        FIXTURE_CASE(test_archive_fails),
     };
     return cmocka_run_group_tests_name("catalog history", tests, NULL, NULL);
 }

@@ -107,9 +107,8 @@ static void test_full(void **state)
     for (int i = 0; i < PLAYLIST_ITEMS_MAX; i++) {
         char name[16];
         (void)snprintf(name, sizeof name, "v%d", i);
-        assert_int_equal(json_array_append_new(items, json_pack("{s:s, s:i}", "video", name,
-                                                                "added_ms", 1)),
-                         0);
+        assert_int_equal(
+            json_array_append_new(items, json_pack("{s:s, s:i}", "video", name, "added_ms", 1)), 0);
     }
     const struct db_update update = {.set = json_pack("{s:o}", "items", items)};
     assert_int_equal(db_update(f->db, MODEL_PLAYLISTS, member_text(list, "id"), &update, NULL), 0);

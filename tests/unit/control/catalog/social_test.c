@@ -139,8 +139,7 @@ static void test_score_stopped(void **state)
 static json_t *say(struct fixture *f, const char *user, const char *parent, const char *text,
                    int64_t now_ms)
 {
-    const struct comment_ask ask = {
-        .video = "film", .parent = parent, .user = user, .text = text};
+    const struct comment_ask ask = {.video = "film", .parent = parent, .user = user, .text = text};
     json_t *doc = NULL;
     assert_int_equal(comment_add(f->db, &ask, now_ms, &doc), 0);
     return doc;
@@ -357,9 +356,9 @@ static void test_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_CASE(test_score),           FIXTURE_CASE(test_score_stopped),
-        FIXTURE_CASE(test_comment),         FIXTURE_CASE(test_comment_stopped),
-        FIXTURE_CASE(test_follow),          FIXTURE_CASE(test_favourite),
+        FIXTURE_CASE(test_score),   FIXTURE_CASE(test_score_stopped),
+        FIXTURE_CASE(test_comment), FIXTURE_CASE(test_comment_stopped),
+        FIXTURE_CASE(test_follow),  FIXTURE_CASE(test_favourite),
         FIXTURE_CASE(test_long),
     };
     return cmocka_run_group_tests_name("catalog social", tests, NULL, NULL);

@@ -118,7 +118,10 @@ static void test_words(void **state)
     w.count = 77;
     assert_int_equal(typo_word_of(STR("\xff"), &w), -EINVAL);
     assert_int_equal(typo_word_of(STR("a\xc3"), &w), -EINVAL);
-    assert_int_equal(typo_word_of(STR("\xc3" "a"), &w), -EINVAL);
+    assert_int_equal(typo_word_of(STR("\xc3"
+                                      "a"),
+                                  &w),
+                     -EINVAL);
     assert_int_equal(typo_word_of(STR("\x80"), &w), -EINVAL);
     memset(text, 'x', sizeof text);
     assert_int_equal(typo_word_of((struct str){text, TYPO_LETTERS_MAX + 1}, &w), -ENAMETOOLONG);
@@ -133,8 +136,10 @@ static void test_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_distance), cmocka_unit_test(test_prefix),
-        cmocka_unit_test(test_random),   cmocka_unit_test(test_words),
+        cmocka_unit_test(test_distance),
+        cmocka_unit_test(test_prefix),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests_name("catalog typo", tests, NULL, NULL);
 }

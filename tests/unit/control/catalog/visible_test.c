@@ -54,8 +54,9 @@ static void test_country(void **state)
 static void test_country_refuses(void **state)
 {
     json_t *where = NULL;
-    json_t *bad[] = {list("DE XX"), list("de"), json_pack("[i]", 7), json_pack("{s:s}", "a", "DE"),
-                     json_string("DE"), list("*")};
+    json_t *bad[] = {list("DE XX"),       list("de"),
+                     json_pack("[i]", 7), json_pack("{s:s}", "a", "DE"),
+                     json_string("DE"),   list("*")};
     (void)state;
     for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
         assert_int_equal(country_where(bad[i], NULL, &where), -EINVAL);
@@ -109,12 +110,11 @@ static void test_visible(void **state)
                     json_t *countries = NULL;
                     json_t *codes = list(allow[a]);
                     assert_int_equal(country_where(codes, NULL, &countries), 0);
-                    json_t *video =
-                        json_pack("{s:s, s:s, s:o}", "owner", "own", "state",
-                                  video_state_name(s), "countries", countries);
+                    json_t *video = json_pack("{s:s, s:s, s:o}", "owner", "own", "state",
+                                              video_state_name(s), "countries", countries);
                     if (ages[g] >= 0)
-                        assert_int_equal(
-                            json_object_set_new(video, "age", json_integer(ages[g])), 0);
+                        assert_int_equal(json_object_set_new(video, "age", json_integer(ages[g])),
+                                         0);
                     json_t *where = visible_where(&viewers[v]);
                     enum visible seen = visible_video(video, &viewers[v]);
                     bool owner = visible_is_owner(video, &viewers[v]);
