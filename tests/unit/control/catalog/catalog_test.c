@@ -378,7 +378,7 @@ static void test_upgrade(void **state)
     struct err err = {""};
     struct db *old = NULL;
     json_t *doc = film("Old");
-    (void)snprintf(path, sizeof path, "%s/old.db", f->folder);
+    fixture_address(f, path, sizeof path);
     assert_int_equal(db_open(path, &old_schema, &err, &old), 0);
     assert_int_equal(member_set_text(doc, "id", "film"), 0);
     assert_int_equal(member_set_int(doc, "created_ms", 1000), 0);
