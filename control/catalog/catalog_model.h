@@ -23,7 +23,6 @@
  * history     id "YYYY-MM:VIEWER:VIDEO": what a viewer saw in a month, and how far.
  * history_months  id "YYYY-MM:VIEWER": the same, packed, once it is older than a month.
  * gone        videos, channels, users whose things are being taken away; id "KIND:ID".
- * uploads     films on their way in.
  *
  * age: from which on it is fit to be seen; absent: not rated. */
 #pragma once
@@ -32,7 +31,7 @@
 #define CATALOG_MODEL_ENUM                                                                         \
     MODEL_VIDEOS, MODEL_SERIES, MODEL_CATEGORIES, MODEL_CHANNELS, MODEL_FOLLOWS, MODEL_PLAYLISTS,  \
         MODEL_SCORES, MODEL_COMMENTS, MODEL_FAVOURITES, MODEL_HISTORY, MODEL_HISTORY_MONTHS,       \
-        MODEL_GONE, MODEL_UPLOADS
+        MODEL_GONE
 
 /* clang-format off */
 #define CATALOG_MODEL_COLLECTIONS                                                                  \
@@ -125,13 +124,5 @@
         .members = "kind:s of:s created_ms:i",                                                     \
         .keys = {{"created_ms", false}},                                                           \
         .keys_count = 1,                                                                           \
-    },                                                                                             \
-    [MODEL_UPLOADS] = {                                                                            \
-        .name = "uploads",                                                                         \
-        .members = "video:s user:s state:s file:s name:s? size:i received:i job:s? stage:s? "      \
-                   "progress:n? failure:s? created_ms:i updated_ms:i",                             \
-        .keys = {{"user created_ms", false}, {"updated_ms", false}, {"state updated_ms", false},   \
-                 {"video created_ms", false}},                                                     \
-        .keys_count = 4,                                                                           \
     }
 /* clang-format on */

@@ -23,7 +23,6 @@ static const struct gone_part gone_video[] = {
     {MODEL_COMMENTS, "video created_ms", "created_ms", NULL},
     {MODEL_FAVOURITES, "video created_ms", "created_ms", NULL},
     {MODEL_HISTORY, "video last_ms", "first_ms", NULL},
-    {MODEL_UPLOADS, "video created_ms", "created_ms", NULL},
 };
 static const struct gone_part gone_channel[] = {
     {MODEL_FOLLOWS, "channel created_ms", "created_ms", NULL},
@@ -41,7 +40,6 @@ static const struct gone_part gone_user[] = {
     {MODEL_HISTORY, "user last_ms", "first_ms", NULL},
     {MODEL_HISTORY_MONTHS, "user month", NULL, NULL},
     {MODEL_PLAYLISTS, "owner created_ms", "created_ms", NULL},
-    {MODEL_UPLOADS, "user created_ms", "created_ms", NULL},
     {MODEL_VIDEOS, "owner created_ms", "created_ms", "owner"},
     {MODEL_CHANNELS, "owner created_ms", "created_ms", "owner"},
 };

@@ -15,7 +15,7 @@
 #include "db/db.h"
 
 enum gone_kind {
-    GONE_VIDEO,    /* its comments, scores, favourites, history, uploads */
+    GONE_VIDEO,    /* its comments, scores, favourites, history */
     GONE_CHANNEL,  /* its followers; videos and series lose it */
     GONE_SERIES,   /* its videos lose it */
     GONE_CATEGORY, /* likewise */

@@ -14,7 +14,7 @@
 #include "db/db.h"
 
 #define WORDS_MAX        200000 /* the most frequent ones */
-#define WORDS_REFRESH_MS (60 * 1000)
+#define WORDS_REFRESH_MS (20 * 1000)
 #define WORDS_NEAR_MAX   8
 
 struct words;      /* the keeper */
