@@ -6,7 +6,7 @@ static const struct db_collection model_collections[] = {
     [MODEL_USERS] =
         {
             .name = "users",
-            .members = "email:s password:s? role:s name:s? created_ms:i disabled_ms:i? "
+            .members = "email:s password:s? role:s name:s? created_ms:i verified_ms:i? disabled_ms:i? "
                        "otp_pending:s? otp_secret:s? otp_step:i? otp_codes:a?",
             .keys = {{"email", true}, {"created_ms", false}},
             .keys_count = 2,

@@ -46,22 +46,47 @@ static int account_link_invalid(struct fault *fault)
     return fault_set(fault, 410, "LINK_INVALID", "this link was used, is too old, or is none");
 }
 
+static int account_change(struct db *db, const char *id, json_t *set, json_t **ret)
+{
+    const struct db_update update = {.set = set};
+    int r = set == NULL ? -ENOMEM : db_update(db, MODEL_USERS, id, &update, ret);
+    json_decref(set);
+    return r;
+}
+
+/* The address is its owner's. */
+static int account_verified(struct db *db, const char *id, int64_t now_ms, json_t **ret)
+{
+    return account_change(db, id, json_pack("{s:I}", "verified_ms", (json_int_t)now_ms), ret);
+}
+
 /* --- making ----------------------------------------------------------------------------------- */
 
+/* hash NULL: no password. verified_ms 0: nobody has shown yet that the address is theirs. */
 static int account_insert(struct db *db, const char *email, const char *hash, int64_t now_ms,
-                          json_t **ret)
+                          int64_t verified_ms, json_t **ret)
 {
     char id[ID_TEXT_SIZE];
     id_text(id);
     json_t *user =
         json_pack("{s:s, s:s, s:s*, s:s, s:I}", "id", id, "email", email, "password", hash, "role",
                   role_name(ROLE_FREE), "created_ms", (json_int_t)now_ms);
-    int r = user == NULL ? -ENOMEM : db_insert(db, MODEL_USERS, user);
+    int r = user == NULL ? -ENOMEM : 0;
+    if (r == 0 && verified_ms != 0 &&
+        json_object_set_new(user, "verified_ms", json_integer(verified_ms)) < 0)
+        r = -ENOMEM;
+    if (r == 0)
+        r = db_insert(db, MODEL_USERS, user);
     if (r < 0)
         json_decref(user);
     else
         *ret = user;
     return r;
+}
+
+int account_make_verified(struct db *db, const char *email, int64_t now_ms, json_t **ret)
+{
+    return account_insert(db, email, NULL, now_ms, now_ms, ret);
 }
 
 static int account_read(struct str email, struct str password, char address[VALID_EMAIL_SIZE],
@@ -87,7 +112,7 @@ int account_make(struct db *db, struct str email, struct str password, int64_t n
     if (r == -ENOENT)
         r = password_hash(password, hash);
     if (r == 0)
-        r = account_insert(db, address, hash, now_ms, ret);
+        r = account_insert(db, address, hash, now_ms, 0, ret);
     return r == -EEXIST ? account_taken(fault) : r;
 }
 
@@ -129,7 +154,7 @@ static int account_of_ticket(struct db *db, const json_t *ticket, int64_t now_ms
     const char *hash = account_text(json_object_get(ticket, "data"), "password");
     if (email == NULL || hash == NULL)
         return -EBADMSG;
-    int r = account_insert(db, email, hash, now_ms, ret);
+    int r = account_insert(db, email, hash, now_ms, now_ms, ret);
     if (r == -EEXIST)
         return account_link_invalid(fault);
     if (r == 0 && tickets_drop(db, "confirm", email) < 0)
@@ -155,7 +180,16 @@ int account_confirm_address(struct db *db, const char *email, int64_t now_ms, js
                             struct fault *fault)
 {
     json_t *ticket = NULL;
-    int r = tickets_newest(db, "confirm", email, now_ms, &ticket);
+    json_t *user = NULL;
+    int r = account_find(db, email, &user);
+    if (r == 0) {
+        r = account_verified(db, account_text(user, "id"), now_ms, ret);
+        json_decref(user);
+        return r;
+    }
+    if (r != -ENOENT)
+        return r;
+    r = tickets_newest(db, "confirm", email, now_ms, &ticket);
     if (r == -ENOENT)
         return fault_set(fault, 404, "USER_NOT_FOUND", "nobody has signed up with this address");
     if (r == 0)
@@ -234,14 +268,6 @@ int account_wish_reset(struct db *db, struct str email, int64_t now_ms, struct a
     return 0;
 }
 
-static int account_change(struct db *db, const char *id, json_t *set, json_t **ret)
-{
-    const struct db_update update = {.set = set};
-    int r = set == NULL ? -ENOMEM : db_update(db, MODEL_USERS, id, &update, ret);
-    json_decref(set);
-    return r;
-}
-
 int account_set_password(struct db *db, const char *id, struct str password, struct fault *fault)
 {
     char hash[PASSWORD_HASH_SIZE];
@@ -271,7 +297,7 @@ int account_reset(struct db *db, struct str text, struct str password, int64_t n
     if (r == 0)
         r = tickets_drop(db, "reset", id);
     if (r == 0)
-        r = db_get(db, MODEL_USERS, id, ret);
+        r = account_verified(db, id, now_ms, ret); /* who has the letter has the address */
     json_decref(ticket);
     /* Who has the letter need not wait for those who guess. */
     if (r == 0)
@@ -305,6 +331,11 @@ enum role account_role(const json_t *user)
     enum role role = ROLE_FREE;
     (void)role_of(account_text(user, "role"), &role); /* one that we do not know may the least */
     return role;
+}
+
+bool account_is_verified(const json_t *user)
+{
+    return json_is_integer(json_object_get(user, "verified_ms"));
 }
 
 bool account_is_disabled(const json_t *user)

@@ -14,7 +14,7 @@
  * Units:   milliseconds since 1970, given by the caller.
  *
  * A document: {"id","email","role","created_ms"} and, where there are such, "password" (bcrypt),
- * "name", "disabled_ms", "otp_*" (otp.h). */
+ * "name", "verified_ms", "disabled_ms", "otp_*" (otp.h). */
 #pragma once
 #include "base/str.h"
 #include "control/fault.h"
@@ -35,13 +35,16 @@ struct account_letter {
 /* 422 EMAIL_INVALID, PASSWORD_TOO_SHORT, PASSWORD_TOO_LONG; account_make also 409 EMAIL_TAKEN. */
 MUST_USE int account_make(struct db *db, struct str email, struct str password, int64_t now_ms,
                           json_t **ret, struct fault *fault);
+/* With an address that somebody else vouches for, and no password. -EEXIST. */
+MUST_USE int account_make_verified(struct db *db, const char *email, int64_t now_ms, json_t **ret);
 /* The same work and the same answer whether the address is taken or not. */
 MUST_USE int account_apply(struct db *db, struct str email, struct str password, int64_t now_ms,
                            struct account_letter *ret, struct fault *fault);
 /* 410 LINK_INVALID. */
 MUST_USE int account_confirm(struct db *db, struct str ticket, int64_t now_ms, json_t **ret,
                              struct fault *fault);
-/* The operator's word instead of the letter's: the newest application of the address. */
+/* The operator's word instead of the letter's: for an account's address, or the newest application
+ * with it. 404 USER_NOT_FOUND. */
 MUST_USE int account_confirm_address(struct db *db, const char *email, int64_t now_ms, json_t **ret,
                                      struct fault *fault);
 
@@ -69,6 +72,7 @@ MUST_USE int account_disable(struct db *db, const char *id, bool disabled, int64
                              json_t **ret);
 enum role account_role(const json_t *user);
 bool account_is_disabled(const json_t *user);
+bool account_is_verified(const json_t *user); /* its address was shown to be its owner's */
 
 /* What the API shows of a user to the user: {"id","email","name","role","created","second_factor",
  * "has_password"}; and to administrators also "disabled". NULL: no memory. */
