@@ -30,5 +30,5 @@ uint64_t known_begin(struct known *k);
 void known_add(struct known *k, uint64_t begun, struct str credential, int64_t expires_ms,
                const struct caller *caller);
 
-/* All of this log-in (or key), or of this user. */
+/* All of this log-in (or key), or of this user; NULL: all there is. */
 void known_forget(struct known *k, const char *id);
