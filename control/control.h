@@ -21,12 +21,14 @@
 #define CONTROL_PASSWORDS_MAX 64
 
 struct gate;
+struct people;
 
 struct control {
     uint32_t magic;
 #define CONTROL_MAGIC UINT32_C(0xc0217011)
     struct db *db;
     struct gate *gate;
+    struct people *people;
     struct http_server *server;
     struct http_server *admin;
     struct metrics *metrics;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 #include "base/backoff.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "control/live.h"
 
@@ -16,6 +17,8 @@
 struct letter_waiting {
     struct letter_waiting *next;
     struct live *live;
+    uint64_t due_ms; /* by the monotonic clock */
+    unsigned tries;
     enum letter letter;
     char address[256];
     char ticket[64];
@@ -93,56 +96,78 @@ static void letter_free(struct letter_waiting *w)
     free(w);
 }
 
-/* Waits that long, or until it stops: true. */
-static bool letters_wait(struct letters *q, uint64_t wait_ms)
+/* Takes one out whose time has come; NULL: none, *ret_due_ms is when the next will. Under lock. */
+static struct letter_waiting *letters_take(struct letters *q, uint64_t now_ms, uint64_t *ret_due_ms)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until); /* there is one */
-    uint64_t ns = (uint64_t)until.tv_nsec + wait_ms % 1000 * 1000000;
-    until.tv_sec += (time_t)(wait_ms / 1000 + ns / 1000000000);
-    until.tv_nsec = (long)(ns % 1000000000);
-    (void)pthread_mutex_lock(&q->lock);
-    int r = 0;
-    while (!q->is_stopping && r == 0)
-        r = pthread_cond_timedwait(&q->changed, &q->lock, &until);
-    bool stopping = q->is_stopping;
-    (void)pthread_mutex_unlock(&q->lock);
-    return stopping;
+    *ret_due_ms = UINT64_MAX;
+    for (struct letter_waiting **at = &q->first; *at != NULL; at = &(*at)->next) {
+        struct letter_waiting *w = *at;
+        if (w->due_ms > now_ms) {
+            *ret_due_ms = MIN(*ret_due_ms, w->due_ms);
+            continue;
+        }
+        *at = w->next;
+        if (*at == NULL)
+            q->last = at;
+        q->count--;
+        return w;
+    }
+    return NULL;
 }
 
-/* What may pass is tried again; what the server refuses for good is not. */
-static void letters_send(struct letters *q, const struct letter_waiting *w)
+/* Under lock. */
+static void letters_put(struct letters *q, struct letter_waiting *w)
+{
+    w->next = NULL;
+    *q->last = w;
+    q->last = &w->next;
+    q->count++;
+}
+
+/* Under lock; until something changes, or that time. */
+static void letters_wait(struct letters *q, uint64_t due_ms)
+{
+    const struct timespec until = {.tv_sec = (time_t)(due_ms / 1000),
+                                   .tv_nsec = (long)(due_ms % 1000 * 1000000)};
+    if (due_ms == UINT64_MAX)
+        (void)pthread_cond_wait(&q->changed, &q->lock);
+    else
+        (void)pthread_cond_timedwait(&q->changed, &q->lock, &until);
+}
+
+/* Whether it is to be tried again: what may pass is, what the server refuses for good is not. */
+static bool letters_send(struct letter_waiting *w)
 {
     struct err err = {""};
     int r = letter_send(w, &err);
-    for (unsigned tries = 1; r < 0 && r != -EPROTO && r != -EINVAL && tries < LETTERS_TRIES;
-         tries++) {
-        if (letters_wait(q, backoff_ms(tries, LETTERS_FIRST_MS, LETTERS_LATER_MS)))
-            break;
-        r = letter_send(w, &err);
+    w->tries++;
+    if (r < 0 && r != -EPROTO && r != -EINVAL && w->tries < LETTERS_TRIES) {
+        w->due_ms = clock_mono_ms() + backoff_ms(w->tries, LETTERS_FIRST_MS, LETTERS_LATER_MS);
+        return true;
     }
     if (r < 0)
         log_warn("a letter was not sent: %s", err.text);
+    return false;
 }
 
 static void *letters_run(void *arg)
 {
     struct letters *q = arg;
+    uint64_t due_ms = 0;
     (void)pthread_mutex_lock(&q->lock);
     while (!q->is_stopping) {
-        struct letter_waiting *w = q->first;
+        struct letter_waiting *w = letters_take(q, clock_mono_ms(), &due_ms);
         if (w == NULL) {
-            (void)pthread_cond_wait(&q->changed, &q->lock);
+            letters_wait(q, due_ms);
             continue;
         }
-        q->first = w->next;
-        if (q->first == NULL)
-            q->last = &q->first;
-        q->count--;
         (void)pthread_mutex_unlock(&q->lock);
-        letters_send(q, w);
-        letter_free(w);
+        bool again = letters_send(w);
+        if (!again)
+            letter_free(w);
         (void)pthread_mutex_lock(&q->lock);
+        if (again)
+            letters_put(q, w);
     }
     (void)pthread_mutex_unlock(&q->lock);
     return NULL;
@@ -187,9 +212,7 @@ int letters_write(struct letters *q, struct live *l, enum letter letter, const c
     if (r == 0 && (q->is_stopping || q->count >= LETTERS_MAX))
         r = -EAGAIN;
     if (r == 0) {
-        *q->last = w;
-        q->last = &w->next;
-        q->count++;
+        letters_put(q, w);
         (void)pthread_cond_broadcast(&q->changed);
     }
     (void)pthread_mutex_unlock(&q->lock);

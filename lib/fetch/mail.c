@@ -164,7 +164,7 @@ static CURLcode mail_set(CURL *easy, const struct mail_options *options, struct 
     if (code == CURLE_OK)                                                                          \
     code = curl_easy_setopt(easy, option, value)
     SET(CURLOPT_URL, options->url);
-    SET(CURLOPT_PROTOCOLS, (long)(CURLPROTO_SMTP | CURLPROTO_SMTPS));
+    SET(CURLOPT_PROTOCOLS_STR, "smtp,smtps");
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, MAIL_CONNECT_MS);
     SET(CURLOPT_TIMEOUT_MS, MAIL_TOTAL_MS);
