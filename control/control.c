@@ -197,6 +197,8 @@ static int control_make_servers(struct control *c, const struct control_config *
         return r;
     r = gate_routes(c->gate, c->server);
     if (r == 0)
+        r = people_routes(c);
+    if (r == 0)
         r = stream_routes(c);
     if (r == 0)
         r = http_route(c->server, HTTP_GET, "/", control_on_page, c);

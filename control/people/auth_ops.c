@@ -395,6 +395,20 @@ static int auth_reset_confirm(struct call *c)
     return 0;
 }
 
+/* --- for those who verify access tokens elsewhere --------------------------------------------- */
+
+static void auth_on_jwks(struct http_req *req, void *arg)
+{
+    struct control *c = arg;
+    http_res_header(req, "cache-control", "public, max-age=300");
+    http_reply_json(req, 200, keyring_public(people_keys(c->people)));
+}
+
+int people_routes(struct control *c)
+{
+    return http_route(c->server, HTTP_GET, "/.well-known/jwks.json", auth_on_jwks, c);
+}
+
 const struct op_handler account_ops[] = {
     {"auth_signup", auth_sign_up, NULL},
     {"auth_verify", auth_verify, NULL},
