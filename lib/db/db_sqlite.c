@@ -87,5 +87,10 @@ const struct db_backend_ops db_sqlite_ops = {
     .remove_below = db_sqlite_remove_below,
     .list = db_sqlite_list,
     .count = db_sqlite_count,
+    .search = db_sqlite_search,
+    .facets = db_sqlite_facets,
+    .rarity = db_sqlite_rarity,
+    .total = db_sqlite_total,
+    .words = db_sqlite_words,
     .close = db_sqlite_close,
 };

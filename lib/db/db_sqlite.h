@@ -140,6 +140,8 @@ MUST_USE int db_sqlite_text_put(struct db_sqlite_conn *c, const struct db_shape 
                                 const json_t *doc);
 MUST_USE int db_sqlite_text_remove(struct db_sqlite_conn *c, const struct db_shape *shape,
                                    int64_t num);
+/* --- db_sqlite_search.c ----------------------------------------------------------------------- */
+
 /* What a connection needs before it can search. */
 MUST_USE int db_sqlite_text_connect(sqlite3 *handle);
 int db_sqlite_search(struct db *db, unsigned coll, struct db_hits *hits);

@@ -72,6 +72,8 @@ int db_sqlite_connect(const char *path, struct db_sqlite_conn **ret)
         r = db_sqlite_exec(c->handle, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                                       "PRAGMA cell_size_check = ON; PRAGMA cache_size = -8192");
     }
+    if (r == 0)
+        r = db_sqlite_text_connect(c->handle);
     if (r < 0) {
         db_sqlite_disconnect(c);
         return r;

@@ -285,6 +285,7 @@ class Common:
         start()
         self.until("ok", lambda: w.ask("edge2", unknown["hls_url"]))
         both = {known["session_id"], unknown["session_id"]}
+        self.until(200, lambda: w.api(user, "GET").status)  # control may be back later than an edge
         self.until(both, lambda: w.ask("edge", known["hls_url"]) == "ok" and set(self.sessions(user)))
         self.assertEqual(w.play(user).status, 429)
         self.assertEqual(w.api(user, "POST", f"/{unknown['session_id']}/terminate", {}).status, 204)
