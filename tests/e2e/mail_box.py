@@ -36,6 +36,11 @@ class Session(socketserver.StreamRequestHandler):
                     return
         except (OSError, ssl.SSLError):
             pass  # a client that went, or did not like our certificate
+        finally:
+            self.connection.close()
+            with box.changed:
+                box.closed += 1
+                box.changed.notify_all()
 
     def command(self, box, line):
         word, _, rest = line.partition(" ")
@@ -110,7 +115,7 @@ class Mailbox:
     """mode: plain, starttls or tls; login: (user, password) that it asks for."""
 
     def __init__(self, mode="plain", cert_file=None, key_file=None, login=None):
-        self.mode, self.login, self.letters, self.refusals, self.asked = mode, login, [], [], []
+        self.mode, self.login, self.letters, self.refusals, self.asked, self.closed = mode, login, [], [], [], 0
         self.changed = threading.Condition()
         if mode != "plain":
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -121,12 +126,15 @@ class Mailbox:
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self.thread.start()
 
+    def wait_for(self, condition):
+        with self.changed:
+            if not self.changed.wait_for(condition, 60):
+                raise AssertionError(f"in vain: {len(self.letters)} letters, {self.closed} sessions")
+
     def wait(self, count):
         """The letters, once there are so many."""
-        with self.changed:
-            if not self.changed.wait_for(lambda: len(self.letters) >= count, 60):
-                raise AssertionError(f"{len(self.letters)} letters, not {count}")
-            return list(self.letters)
+        self.wait_for(lambda: len(self.letters) >= count)
+        return list(self.letters)
 
     def close(self):
         self.server.shutdown()
