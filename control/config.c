@@ -37,6 +37,7 @@ static const cyaml_schema_field_t control_fields[] = {
                             mail, outside_mail_fields),
     CYAML_FIELD_SEQUENCE("oidc", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct control_config,
                          oidc, &outside_oidc_schema, 0, OIDC_PROVIDERS_MAX),
+    GATE_CONFIG_FIELD("api", struct control_config, api),
     CYAML_FIELD_END,
 };
 
@@ -104,6 +105,9 @@ int control_config_check(const void *config, struct err *err)
     if (r == 0)
         r = control_key_file(c, err, &key_file);
     free(key_file);
+    CLEAN(gate_settings_free) struct gate_settings *settings = NULL;
+    if (r == 0)
+        r = gate_settings_new(&c->api, err, &settings);
     if (r < 0)
         return r;
     struct live *l = NULL;

@@ -9,6 +9,7 @@
 #pragma once
 #include "bus/bus_config.h"
 #include "control/people/outside.h"
+#include "control/api/gate_config.h"
 #include "http/http_config.h"
 
 #define CONTROL_TOKEN_LIFETIME_S     (6 * 3600)
@@ -39,6 +40,7 @@ struct control_config {
     struct outside_mail_config *mail; /* NULL: no letters; accounts need none */
     struct outside_oidc_config *oidc;
     uint32_t oidc_count;
+    struct gate_config api;
 };
 
 /* Where the key of access tokens is: caller frees; NULL: no memory. -EINVAL where the database is no

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/api/gate.h"
+#include "control/api/rate.h"
 #include "control/model.h"
 #include "control/people/people.h"
 #include "control/ops.h"
@@ -75,6 +76,13 @@ static void control_on_timer(void *arg)
     loop_timer_start(w->loop, &w->timer, CONTROL_PURGE_MS, control_on_timer, w);
 }
 
+static void control_on_rate_timer(void *arg)
+{
+    struct control_worker *w = arg;
+    gate_share(w->control->gate, w->bus);
+    loop_timer_start(w->loop, &w->rate_timer, RATE_SHARE_MS, control_on_rate_timer, w);
+}
+
 static int control_worker_open(struct control_worker *w)
 {
     struct control *c = w->control;
@@ -99,6 +107,7 @@ static void control_worker_stop(void *arg, void *worker)
         return;
     loop_timer_stop(&w->timer);
     people_detach(w->control->people, w->loop);
+    loop_timer_stop(&w->rate_timer);
     streams_leave(w);
     leases_close(w->leases);
     bus_close(w->bus);
@@ -124,6 +133,8 @@ static void *control_worker_start(void *arg, struct loop *loop, unsigned index, 
     }
     if (index == 0)
         loop_timer_start(loop, &w->timer, 0, control_on_timer, w);
+    if (index == 0 && w->control->config->bus.redis != NULL)
+        loop_timer_start(loop, &w->rate_timer, RATE_SHARE_MS, control_on_rate_timer, w);
     return w;
 }
 
@@ -171,9 +182,13 @@ static int control_make_servers(struct control *c, const struct control_config *
 {
     const struct http_listen listen = http_listen_of(&config->listen);
     const struct http_listen admin_listen = http_listen_of(&config->admin_listen);
+    unsigned proxies_count = 0;
+    const struct addr_net *proxies = gate_proxies(c->gate, &proxies_count);
     const struct http_options options = {
         .listens = &listen,
         .listens_count = 1,
+        .proxies = proxies,
+        .proxies_count = proxies_count,
         .workers = config->workers,
         .body_size_max = gate_body_max(c->gate),
         .server_name = "weir-control",
