@@ -7,12 +7,28 @@
  * Errors:  -
  * Units:   times in milliseconds since 1970, as integers.
  *
- * users     {"id", "email" (lower case, unique), "password" (bcrypt), "created_ms"}
- * sessions  {"id" (SHA-256 of the token, hex), "user", "created_ms", "expires_ms"}
+ * users      people/accounts.h, people/otp.h
+ * sessions   people/logins.h
+ * tickets    people/tickets.h
+ * attempts   people/attempts.h
+ * profiles   people/profiles.h
+ * api_keys   people/api_keys.h
+ * sign_keys  people/keyring.h
+ * links      people/oidc.h
  * The catalogue's are in catalog/catalog_model.h. */
 #pragma once
 #include "control/catalog/catalog_model.h"
 
-enum { MODEL_USERS, MODEL_SESSIONS, CATALOG_MODEL_ENUM };
+enum {
+    MODEL_USERS,
+    MODEL_SESSIONS,
+    MODEL_TICKETS,
+    MODEL_ATTEMPTS,
+    MODEL_PROFILES,
+    MODEL_API_KEYS,
+    MODEL_SIGN_KEYS,
+    MODEL_LINKS,
+    CATALOG_MODEL_ENUM,
+};
 
 extern const struct db_schema model_schema;

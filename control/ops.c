@@ -3,6 +3,10 @@
 
 const struct op_handler *const ops_all[] = {
     account_ops,
+    admin_people_ops,
+    factor_ops,
+    oidc_ops,
+    self_ops,
     playback_ops,
     video_ops,
     social_ops,

@@ -59,11 +59,11 @@ static int pack_gzip(struct pack_tools *t, struct str in, struct buf *out)
             return -ENOMEM;
         t->has_gzip = true;
     }
+    (void)deflateReset(&t->gzip); /* cannot fail; deflateBound is too small before it */
     uLong room = deflateBound(&t->gzip, in.size);
     char *packed = malloc(room);
     if (packed == NULL)
         return -ENOMEM;
-    (void)deflateReset(&t->gzip); /* of a stream that is one */
     t->gzip.next_in = (Bytef *)(uintptr_t)in.data;
     t->gzip.avail_in = (uInt)in.size;
     t->gzip.next_out = (Bytef *)packed;

@@ -13,7 +13,8 @@ struct viewer catalog_viewer(const struct call *c)
         .profile = c->caller.profile[0] != 0 ? c->caller.profile : NULL,
         .is_admin = c->caller.kind == CALLER_OPERATOR || (c->caller.roles & CALLER_ADMIN) != 0,
         .is_creator = (c->caller.roles & CALLER_CREATOR) != 0,
-        .age_max = -1,
+        .age_max =
+            c->caller.kind == CALLER_USER ? c->caller.rating_max : -1, /* a key has no profile */
         .country = "",
     };
 }

@@ -6,6 +6,7 @@
 #include "control/catalog/comment.h"
 #include "control/catalog/member.h"
 #include "control/catalog/score.h"
+#include "control/model.h"
 #include "control/ops.h"
 
 /* --- stars ------------------------------------------------------------------------------------ */
@@ -120,11 +121,22 @@ static int social_replies_list(struct call *c)
     return r < 0 ? r : social_comments_page(c, call_path(c, "comment"));
 }
 
+/* The profile's name, else the account's. *ret_doc holds it. */
+static int social_name(struct call *c, json_t **ret_doc, const char **ret)
+{
+    bool chosen = c->caller.profile[0] != 0;
+    int r = db_get(c->db, chosen ? MODEL_PROFILES : MODEL_USERS,
+                   chosen ? c->caller.profile : c->caller.user, ret_doc);
+    *ret = member_text(*ret_doc, "name");
+    return r == -ENOENT ? 0 : r;
+}
+
 static int social_comment_add(struct call *c)
 {
     json_t *video = NULL;
     json_t *comment = NULL;
-    const struct comment_ask ask = {
+    json_t *who = NULL;
+    struct comment_ask ask = {
         .video = call_path(c, "video"),
         .parent = call_text(c, "parent"),
         .user = c->caller.user,
@@ -132,12 +144,14 @@ static int social_comment_add(struct call *c)
     };
     int r = catalog_path_video(c, &video);
     json_decref(video);
-    if (r < 0)
-        return r;
-    r = comment_add(c->db, &ask, c->now_ms, &comment);
+    if (r == 0)
+        r = social_name(c, &who, &ask.name);
+    if (r == 0)
+        r = comment_add(c->db, &ask, c->now_ms, &comment);
     if (r == 0)
         r = call_answer(c, comment_public(comment));
     json_decref(comment);
+    json_decref(who);
     return catalog_refuse(c, r, "COMMENT_NOT_FOUND", "comment");
 }
 
