@@ -55,7 +55,7 @@ void control_worked(struct control *c, bool hashes, int r)
     atomic_store_explicit(&c->db_fails, fails, memory_order_relaxed);
 }
 
-/* --- what is over       ------------------------------------------------------------------------- */
+/* --- what is over ----------------------------------------------------------------------------- */
 
 static void control_purge(void *arg)
 {

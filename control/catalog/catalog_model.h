@@ -10,9 +10,9 @@
  * rev: rises with every change that a person makes; what If-Match compares.
  * tally_ms: present while counts kept in the document may differ from what they count (tally.h).
  *
- * videos      one an asset, whose name is its id. countries: country.h. path: the categories and what
- *             is above them. due_ms: when the clock moves it (video_state.h). named: its title was
- *             given here, so ingest's does not replace it.
+ * videos      one an asset, whose name is its id. countries: country.h. path: the categories and
+ *             what is above them. due_ms: when the clock moves it (video_state.h). named: its title
+ *             was given here, so ingest's does not replace it.
  * series      seasons: [{"number", "title", "summary"}]. Its episodes are videos that name it.
  * categories  a tree by parent. dirty_ms: videos' paths are to be made anew.
  * channels    who publishes; follows: who follows them, id "CHANNEL:USER".
@@ -39,8 +39,8 @@
         .name = "videos",                                                                          \
         .members = "title:s named:b? summary:s? kind:s? owner:s? channel:s? series:s? season:i? "  \
                    "episode:i? place:i? categories:a? path:a? tags:a? language:s? audio:a "        \
-                   "subtitles:a duration_ms:i length:s? height:i tier:s age:i? state:s allow:a? "   \
-                   "deny:a? countries:a publish_at_ms:i? withdraw_at_ms:i? due_ms:i? "                 \
+                   "subtitles:a duration_ms:i length:s? height:i tier:s age:i? state:s allow:a? "  \
+                   "deny:a? countries:a publish_at_ms:i? withdraw_at_ms:i? due_ms:i? "             \
                    "published_ms:i? at_once:b? failure:s? stars_sum:i? stars_count:i? "            \
                    "comments:i? tally_ms:i? created_ms:i updated_ms:i rev:i",                      \
         .keys = {{"created_ms", false}, {"state published_ms", false},                             \

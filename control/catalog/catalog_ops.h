@@ -33,8 +33,8 @@ MUST_USE int catalog_add_videos(struct call *c, json_t *items);
 /* The conditions of the query (category, language, ...) on top of what the viewer may see. */
 MUST_USE int catalog_filters(struct call *c, json_t **ret_where);
 
-/* The revision as ETag, for If-Match. Not call_revision: counts move without it, so whoever has read
- * the document before is not told that it is the same. */
+/* The revision as ETag, for If-Match. Not call_revision: counts move without it, so whoever has
+ * read the document before is not told that it is the same. */
 MUST_USE int catalog_tag(struct call *c, const json_t *doc);
 
 /* -1: any; the revision that If-Match names. */

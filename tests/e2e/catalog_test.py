@@ -109,7 +109,7 @@ class Videos(Base):
                            ({"title": "X", "asset": "../x"}, "ASSET_INVALID"),
                            ({"title": "X", "categories": ["none"]}, "CATEGORY_UNKNOWN"),
                            ({"title": "X", "channel": "0" * 32}, "CHANNEL_UNKNOWN"), ({"title": "X", "age": 99}, "BODY_INVALID"),
-                           ({"title": "X", "countries_deny": ["QQ"]}, "BODY_INVALID"),
+                           ({"title": "X", "countries_deny": ["QQ"]}, "COUNTRY_INVALID"), ({"title": "X", "countries_deny": ["de"]}, "BODY_INVALID"),
                            ({"title": "X", "state": "scheduled"}, "STATE_CONFLICT"),
                            ({"title": "X", "publish_at": "2030-02-30T00:00:00Z"}, "BODY_INVALID")):
             answer = self.creator.api("POST", "videos", body)
