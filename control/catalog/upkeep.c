@@ -14,7 +14,7 @@ struct upkeep {
     uint32_t magic;
 #define UPKEEP_MAGIC UINT32_C(0x00b7ee91)
     struct control *control;
-    struct loop *loop; /* NULL: not attached */
+    _Atomic(struct loop *) loop; /* NULL: not attached. Every worker looks whether it is its */
     struct loop_timer timer;
     struct words *words;
     char *folder;
@@ -99,24 +99,24 @@ static void upkeep_on_timer(void *arg)
         atomic_store(&u->is_running, false);
         log_debug("the database is busy: the catalogue is looked after later");
     }
-    loop_timer_start(u->loop, &u->timer, UPKEEP_MS, upkeep_on_timer, u);
+    loop_timer_start(atomic_load(&u->loop), &u->timer, UPKEEP_MS, upkeep_on_timer, u);
 }
 
 void upkeep_attach(struct upkeep *u, struct loop *loop)
 {
     ASSERT(u->magic == UPKEEP_MAGIC);
-    ASSERT(u->loop == NULL);
-    u->loop = loop;
+    ASSERT(atomic_load(&u->loop) == NULL);
+    atomic_store(&u->loop, loop);
     loop_timer_start(loop, &u->timer, 0, upkeep_on_timer, u);
 }
 
 void upkeep_detach(struct upkeep *u, struct loop *loop)
 {
     ASSERT(u->magic == UPKEEP_MAGIC);
-    if (u->loop != loop)
+    if (atomic_load(&u->loop) != loop)
         return;
     loop_timer_stop(&u->timer);
-    u->loop = NULL;
+    atomic_store(&u->loop, NULL);
 }
 
 struct words *upkeep_words(struct upkeep *u)
@@ -156,7 +156,7 @@ struct upkeep *upkeep_free(struct upkeep *u)
     if (u == NULL)
         return NULL;
     ASSERT(u->magic == UPKEEP_MAGIC);
-    ASSERT(u->loop == NULL);
+    ASSERT(atomic_load(&u->loop) == NULL);
     words_free(u->words);
     free(u->folder);
     MAGIC_CLEAR(u);
