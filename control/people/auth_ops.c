@@ -313,11 +313,10 @@ static struct str auth_refresh_token(const struct call *c)
 }
 
 /* The old cookies are taken away with every refusal: they are of no use any more. */
-static int auth_refuse_refresh(struct call *c)
+static int auth_refuse(struct call *c, const char *code)
 {
     int r = ops__no_cookies(c);
-    return r < 0 ? r
-                 : fault_set(&c->fault, 401, "REFRESH_INVALID", "this log-in is over, log in again");
+    return r < 0 ? r : fault_set(&c->fault, 401, code, "this log-in is over, log in again");
 }
 
 static int auth_refresh(struct call *c)
@@ -341,7 +340,7 @@ static int auth_refresh(struct call *c)
         r = ops__answer(c, user, id, refresh);
     json_decref(login);
     json_decref(user);
-    return r == -ENOENT ? auth_refuse_refresh(c) : r;
+    return r == -ENOENT ? auth_refuse(c, "REFRESH_INVALID") : r;
 }
 
 /* By the refresh token, so that it works when the access token is over; else by that. */
@@ -356,7 +355,7 @@ static int auth_log_out(struct call *c)
         r = str_copy(str_of(c->caller.session), id, sizeof id);
     json_decref(login);
     if (r == -ENOENT)
-        return auth_refuse_refresh(c);
+        return auth_refuse(c, "NOT_LOGGED_IN");
     if (r == 0)
         r = ops__no_cookies(c);
     if (r == 0)

@@ -206,7 +206,7 @@ class Accounts(Base):
             self.assertIn("Max-Age=0", cookie)
         self.refused(self.d.call("GET", "/api/v1/users/me", session=session), 401, "NOT_LOGGED_IN")
         self.refused(self.d.call("POST", "/api/v1/auth/logout", {}, session=session), 401,
-                     "REFRESH_INVALID")
+                     "NOT_LOGGED_IN")
 
     def test_refused(self):
         self.sign_up("taken@example.org")
@@ -469,7 +469,7 @@ class Frame(Base):
         cls.d.start()
         answer = cls.d.call("POST", "/api/v1/auth/signup",
                             {"email": "frame@example.org", "password": "password1"})
-        cls.session = re.match(r"weir_session=([^;]+)", answer.headers["set-cookie"])[1]
+        cls.session = re.match(r"weir_access=([^;]+)", answer.headers["set-cookie"])[1]
 
     def call(self, method, path, **more):
         """From an address of its own, so that limits are a test's own."""
