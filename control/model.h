@@ -15,6 +15,8 @@
  * api_keys   people/api_keys.h
  * sign_keys  people/keyring.h
  * links      people/oidc.h
+ * audit      api/audit.h
+ * idempotency api/idem.h
  * videos     {"id" (the asset), "title", "duration_ms", "height", "audio", "subtitles",
  *            "created_ms", "updated_ms"} */
 #pragma once
@@ -30,6 +32,8 @@ enum {
     MODEL_API_KEYS,
     MODEL_SIGN_KEYS,
     MODEL_LINKS,
+    MODEL_AUDIT,
+    MODEL_IDEMPOTENCY,
 };
 
 extern const struct db_schema model_schema;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/ops.h"
+#include "control/api/audit.h"
 
 const struct op_handler *const ops_all[] = {
     account_ops,
     admin_people_ops,
     factor_ops,
+    audit_ops,
     oidc_ops,
     self_ops,
     playback_ops,

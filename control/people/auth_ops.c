@@ -75,7 +75,8 @@ int ops__confirm(struct call *c, const json_t *user)
     else if (auth_text(user, "password") != NULL)
         r = fault_set(&c->fault, 403, "PASSWORD_WRONG", "the password is needed for that");
     else if (otp_is_on(user))
-        r = fault_set(&c->fault, 403, "OTP_WRONG", "a code of the second factor is needed for that");
+        r = fault_set(&c->fault, 403, "OTP_WRONG",
+                      "a code of the second factor is needed for that");
     return ops__wait(c, r, wait_s);
 }
 
@@ -114,8 +115,7 @@ static int auth_sign(struct call *c, const json_t *user, const char *login, stru
 static int auth_set_cookies(struct call *c, const char *access, const char *refresh)
 {
     int r = call_cookie(c, OPS_ACCESS_COOKIE, access, "/", KEYRING_TOKEN_LIFE_S);
-    return r < 0 ? r
-                 : call_cookie(c, OPS_REFRESH_COOKIE, refresh, OPS_REFRESH_PATH, LOGIN_LIFE_S);
+    return r < 0 ? r : call_cookie(c, OPS_REFRESH_COOKIE, refresh, OPS_REFRESH_PATH, LOGIN_LIFE_S);
 }
 
 int ops__cookies(struct call *c, const json_t *user, const char *login, const char *refresh)
@@ -200,8 +200,8 @@ int ops__log_in(struct call *c, const json_t *user)
 static int auth_write(struct call *c, enum letter letter, const struct account_letter *l)
 {
     bool allowed = false;
-    int r = attempts_count(c->db, "letter", str_of(l->address), AUTH_LETTERS_MAX, c->now_ms,
-                           &allowed);
+    int r =
+        attempts_count(c->db, "letter", str_of(l->address), AUTH_LETTERS_MAX, c->now_ms, &allowed);
     if (r < 0 || !allowed)
         return r;
     return people_write(c->control->people, c->live, letter, l->address,
