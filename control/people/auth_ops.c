@@ -27,7 +27,7 @@ static const char *auth_text(const json_t *doc, const char *name)
 void ops__audit(const struct call *c, const char *what, const char *user)
 {
     CLEAN_BUF struct buf fields = BUF_EMPTY;
-    buf_puts(&fields, "\"audit\":");
+    buf_puts(&fields, "\"event\":");
     buf_put_json_string(&fields, str_of(what));
     buf_puts(&fields, ",\"peer\":");
     buf_put_json_string(&fields, str_of(c->peer));

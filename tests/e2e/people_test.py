@@ -56,7 +56,7 @@ class Sessions(Base):
         self.refused(ada.api("GET", "users/me"), 401, "NOT_LOGGED_IN")  # at once
         self.refused(ada.api("POST", "auth/refresh"), 401, "REFRESH_INVALID")
         self.refused(self.person().call("GET", "/api/v1/users/me", None, bearer(old_access)), 401, "NOT_LOGGED_IN")
-        self.assertIn('"audit":"refresh token used twice, log-in ended"', self.weir.log("control"))
+        self.assertIn('"event":"refresh token used twice, log-in ended"', self.weir.log("control"))
 
     def test_parallel_refresh(self):
         """Many at once with one token: at most one gets a new one."""
@@ -364,7 +364,7 @@ class Operator(Base):
         self.refused(ada.api("GET", "users/me"), 401, "NOT_LOGGED_IN")
         self.assertIn("no such user", self.weirctl("user", "show", "nobody@example.org", code=1))
         self.weirctl("user", "verify", "op@example.org")
-        self.assertIn('"audit":"role changed"', self.weir.log("control"))
+        self.assertIn('"event":"role changed"', self.weir.log("control"))
 
     def test_pages(self):
         for i in range(5):
