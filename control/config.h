@@ -44,8 +44,8 @@ struct control_config {
     struct gate_config api;
 };
 
-/* Where the key of access tokens is: caller frees; NULL: no memory. -EINVAL where the database is no
- * file and the configuration names none. */
+/* Where the key of access tokens is: caller frees. -EINVAL where the database is no file and the
+ * configuration names none. */
 MUST_USE int control_key_file(const struct control_config *c, struct err *err, char **ret);
 
 extern const cyaml_schema_value_t control_schema;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/api/gate.h"
+#include "control/api/idem.h"
 #include "control/catalog/upkeep.h"
 #include "control/api/rate.h"
 #include "control/model.h"
@@ -55,12 +56,18 @@ void control_worked(struct control *c, bool hashes, int r)
     atomic_store_explicit(&c->db_fails, fails, memory_order_relaxed);
 }
 
-/* --- what is over ----------------------------------------------------------------------------- */
+/* --- what is over  ------------------------------------------------------------------------- */
 
 static void control_purge(void *arg)
 {
     struct control *c = arg;
     people_sweep(c->people, clock_real_ms());
+    int r = idem_purge(c->db, clock_real_ms());
+    struct err err;
+    if (r < 0) {
+        (void)err_errno(&err, r, "deleting what has expired");
+        log_error("%s", err.text);
+    }
 }
 
 static void control_on_timer(void *arg)

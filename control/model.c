@@ -7,8 +7,9 @@ static const struct db_collection model_collections[] = {
     [MODEL_USERS] =
         {
             .name = "users",
-            .members = "email:s password:s? role:s name:s? created_ms:i verified_ms:i? disabled_ms:i? "
-                       "otp_pending:s? otp_secret:s? otp_step:i? otp_codes:a?",
+            .members =
+                "email:s password:s? role:s name:s? created_ms:i verified_ms:i? disabled_ms:i? "
+                "otp_pending:s? otp_secret:s? otp_step:i? otp_codes:a?",
             .keys = {{"email", true}, {"created_ms", false}},
             .keys_count = 2,
         },
@@ -51,6 +52,21 @@ static const struct db_collection model_collections[] = {
             .name = "sign_keys",
             .members = "jwk:o created_ms:i ends_ms:i",
             .keys = {{"ends_ms", false}},
+            .keys_count = 1,
+        },
+    [MODEL_AUDIT] =
+        {
+            .name = "audit",
+            .members = "at_ms:i actor_kind:s actor:s operation:s target:s peer:s agent:s "
+                       "request:s outcome:s status:i? code:s?",
+            .keys = {{"at_ms", false}, {"actor at_ms", false}},
+            .keys_count = 2,
+        },
+    [MODEL_IDEMPOTENCY] =
+        {
+            .name = "idempotency",
+            .members = "digest:s state:s since_ms:i expires_ms:i status:i? body:s?",
+            .keys = {{"expires_ms", false}},
             .keys_count = 1,
         },
     [MODEL_LINKS] =

@@ -15,6 +15,8 @@
  * api_keys   people/api_keys.h
  * sign_keys  people/keyring.h
  * links      people/oidc.h
+ * audit      api/audit.h
+ * idempotency api/idem.h
  * The catalogue's are in catalog/catalog_model.h. */
 #pragma once
 #include "control/catalog/catalog_model.h"
@@ -28,6 +30,8 @@ enum {
     MODEL_API_KEYS,
     MODEL_SIGN_KEYS,
     MODEL_LINKS,
+    MODEL_AUDIT,
+    MODEL_IDEMPOTENCY,
     CATALOG_MODEL_ENUM,
 };
 

@@ -8,11 +8,10 @@
 int access_sign(struct keyring *k, const char *issuer, const struct access *claims,
                 const char *role, struct buf *out)
 {
-    json_t *payload =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "iss", issuer, "aud", ACCESS_AUDIENCE,
-                  "sub", claims->user, "sid", claims->login, "role", role, "iat",
-                  (json_int_t)(claims->expires_s - KEYRING_TOKEN_LIFE_S), "exp",
-                  (json_int_t)claims->expires_s);
+    json_t *payload = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "iss", issuer, "aud",
+                                ACCESS_AUDIENCE, "sub", claims->user, "sid", claims->login, "role",
+                                role, "iat", (json_int_t)(claims->expires_s - KEYRING_TOKEN_LIFE_S),
+                                "exp", (json_int_t)claims->expires_s);
     char *text = payload == NULL ? NULL : json_dumps(payload, JSON_COMPACT);
     int r = text == NULL ? -ENOMEM : keyring_sign(k, str_of(text), out);
     json_decref(payload);

@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "control/people/keyring.h"
 
-#define ACCESS_SKEW_S 60 /* clocks that disagree */
+#define ACCESS_SKEW_S  60 /* clocks that disagree */
 #define ACCESS_ID_SIZE (DB_ID_SIZE_MAX + 1)
 
 struct access {

@@ -68,9 +68,8 @@ static int account_insert(struct db *db, const char *email, const char *hash, in
 {
     char id[ID_TEXT_SIZE];
     id_text(id);
-    json_t *user =
-        json_pack("{s:s, s:s, s:s*, s:s, s:I}", "id", id, "email", email, "password", hash, "role",
-                  role_name(ROLE_FREE), "created_ms", (json_int_t)now_ms);
+    json_t *user = json_pack("{s:s, s:s, s:s*, s:s, s:I}", "id", id, "email", email, "password",
+                             hash, "role", role_name(ROLE_FREE), "created_ms", (json_int_t)now_ms);
     int r = user == NULL ? -ENOMEM : 0;
     if (r == 0 && verified_ms != 0 &&
         json_object_set_new(user, "verified_ms", json_integer(verified_ms)) < 0)

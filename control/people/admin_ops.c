@@ -162,16 +162,16 @@ static int admin_reset(struct call *c)
     if (r == 0)
         r = attempts_forget(c->db, "login", str_of(letter.address));
     if (r == 0) {
-        buf_printf(&link, "%s/#/reset/%s",
-                   c->live->public_url != NULL ? c->live->public_url : "", letter.ticket);
+        buf_printf(&link, "%s/#/reset/%s", c->live->public_url != NULL ? c->live->public_url : "",
+                   letter.ticket);
         r = buf_error(&link);
     }
     if (r == 0)
         ops__audit(c, "password reset asked for", admin_text(user, "id"));
     json_decref(user);
-    return r < 0 ? admin_not_found(c, r)
-                 : call_answer(c, json_pack("{s:s, s:s}", "token", letter.ticket, "link",
-                                            link.data));
+    return r < 0
+               ? admin_not_found(c, r)
+               : call_answer(c, json_pack("{s:s, s:s}", "token", letter.ticket, "link", link.data));
 }
 
 static int admin_log_out(struct call *c)

@@ -57,9 +57,9 @@ int api_key_make(struct db *db, const struct api_key_new *key, int64_t now_ms,
     enc_hex(random, sizeof random, id);
     ticket_random(secret);
     session_digest(str_of(secret), digest);
-    json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:O, s:I}", "id", id, "user", key->user, "name",
-                            key->name, "secret", digest, "scopes", key->scopes, "created_ms",
-                            (json_int_t)now_ms);
+    json_t *doc =
+        json_pack("{s:s, s:s, s:s, s:s, s:O, s:I}", "id", id, "user", key->user, "name", key->name,
+                  "secret", digest, "scopes", key->scopes, "created_ms", (json_int_t)now_ms);
     r = doc == NULL ? -ENOMEM : 0;
     if (r == 0 && key->expires_ms != 0 &&
         json_object_set_new(doc, "expires_ms", json_integer(key->expires_ms)) < 0)

@@ -15,11 +15,11 @@
 #include "control/people/roles.h"
 #include "db/db.h"
 
-#define API_KEY_PREFIX   "weir_"
-#define API_KEY_ID_SIZE  17 /* 16 hex digits and a zero */
-#define API_KEY_SIZE     (5 + 16 + 1 + 43 + 1)
-#define API_KEYS_MAX     50 /* of a user */
-#define API_KEY_USED_MS  (INT64_C(60) * 1000) /* "used" is written down this often at most */
+#define API_KEY_PREFIX  "weir_"
+#define API_KEY_ID_SIZE 17 /* 16 hex digits and a zero */
+#define API_KEY_SIZE    (5 + 16 + 1 + 43 + 1)
+#define API_KEYS_MAX    50                   /* of a user */
+#define API_KEY_USED_MS (INT64_C(60) * 1000) /* "used" is written down this often at most */
 
 struct api_key_new {
     const char *user;

@@ -18,10 +18,10 @@
 #include "control/fault.h"
 #include "db/db.h"
 
-#define ATTEMPTS_FREE       5
-#define ATTEMPTS_DELAY_MS   (INT64_C(30) * 1000) /* behind the fifth; doubles with each further */
-#define ATTEMPTS_DELAY_MAX  (INT64_C(15) * 60 * 1000)
-#define ATTEMPTS_MEMORY_MS  (INT64_C(24) * 3600 * 1000) /* without a further one all is forgotten */
+#define ATTEMPTS_FREE      5
+#define ATTEMPTS_DELAY_MS  (INT64_C(30) * 1000) /* behind the fifth; doubles with each further */
+#define ATTEMPTS_DELAY_MAX (INT64_C(15) * 60 * 1000)
+#define ATTEMPTS_MEMORY_MS (INT64_C(24) * 3600 * 1000) /* without a further one all is forgotten */
 
 /* kind: "login", "otp", "pin", ...; name: whom it is about, of any length and form.
  * 429 TOO_MANY_ATTEMPTS, with how long to wait in seconds. */

@@ -27,7 +27,7 @@ static const char *auth_text(const json_t *doc, const char *name)
 void ops__audit(const struct call *c, const char *what, const char *user)
 {
     CLEAN_BUF struct buf fields = BUF_EMPTY;
-    buf_puts(&fields, "\"audit\":");
+    buf_puts(&fields, "\"event\":");
     buf_put_json_string(&fields, str_of(what));
     buf_puts(&fields, ",\"peer\":");
     buf_put_json_string(&fields, str_of(c->peer));
@@ -75,7 +75,8 @@ int ops__confirm(struct call *c, const json_t *user)
     else if (auth_text(user, "password") != NULL)
         r = fault_set(&c->fault, 403, "PASSWORD_WRONG", "the password is needed for that");
     else if (otp_is_on(user))
-        r = fault_set(&c->fault, 403, "OTP_WRONG", "a code of the second factor is needed for that");
+        r = fault_set(&c->fault, 403, "OTP_WRONG",
+                      "a code of the second factor is needed for that");
     return ops__wait(c, r, wait_s);
 }
 
@@ -114,8 +115,7 @@ static int auth_sign(struct call *c, const json_t *user, const char *login, stru
 static int auth_set_cookies(struct call *c, const char *access, const char *refresh)
 {
     int r = call_cookie(c, OPS_ACCESS_COOKIE, access, "/", KEYRING_TOKEN_LIFE_S);
-    return r < 0 ? r
-                 : call_cookie(c, OPS_REFRESH_COOKIE, refresh, OPS_REFRESH_PATH, LOGIN_LIFE_S);
+    return r < 0 ? r : call_cookie(c, OPS_REFRESH_COOKIE, refresh, OPS_REFRESH_PATH, LOGIN_LIFE_S);
 }
 
 int ops__cookies(struct call *c, const json_t *user, const char *login, const char *refresh)
@@ -200,8 +200,8 @@ int ops__log_in(struct call *c, const json_t *user)
 static int auth_write(struct call *c, enum letter letter, const struct account_letter *l)
 {
     bool allowed = false;
-    int r = attempts_count(c->db, "letter", str_of(l->address), AUTH_LETTERS_MAX, c->now_ms,
-                           &allowed);
+    int r =
+        attempts_count(c->db, "letter", str_of(l->address), AUTH_LETTERS_MAX, c->now_ms, &allowed);
     if (r < 0 || !allowed)
         return r;
     return people_write(c->control->people, c->live, letter, l->address,
@@ -313,11 +313,10 @@ static struct str auth_refresh_token(const struct call *c)
 }
 
 /* The old cookies are taken away with every refusal: they are of no use any more. */
-static int auth_refuse_refresh(struct call *c)
+static int auth_refuse(struct call *c, const char *code)
 {
     int r = ops__no_cookies(c);
-    return r < 0 ? r
-                 : fault_set(&c->fault, 401, "REFRESH_INVALID", "this log-in is over, log in again");
+    return r < 0 ? r : fault_set(&c->fault, 401, code, "this log-in is over, log in again");
 }
 
 static int auth_refresh(struct call *c)
@@ -341,7 +340,7 @@ static int auth_refresh(struct call *c)
         r = ops__answer(c, user, id, refresh);
     json_decref(login);
     json_decref(user);
-    return r == -ENOENT ? auth_refuse_refresh(c) : r;
+    return r == -ENOENT ? auth_refuse(c, "REFRESH_INVALID") : r;
 }
 
 /* By the refresh token, so that it works when the access token is over; else by that. */
@@ -356,7 +355,7 @@ static int auth_log_out(struct call *c)
         r = str_copy(str_of(c->caller.session), id, sizeof id);
     json_decref(login);
     if (r == -ENOENT)
-        return auth_refuse_refresh(c);
+        return auth_refuse(c, "NOT_LOGGED_IN");
     if (r == 0)
         r = ops__no_cookies(c);
     if (r == 0)

@@ -17,8 +17,8 @@ static int factor_enrol(struct call *c)
     if (r == 0)
         r = otp_enrol(c->db, user, c->live->issuer, &secret, &uri, &c->fault);
     json_decref(user);
-    return r < 0 ? r : call_answer(c, json_pack("{s:s, s:s}", "secret", secret.data, "uri",
-                                                uri.data));
+    return r < 0 ? r
+                 : call_answer(c, json_pack("{s:s, s:s}", "secret", secret.data, "uri", uri.data));
 }
 
 static int factor_confirm(struct call *c)

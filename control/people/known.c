@@ -128,8 +128,8 @@ void known_forget(struct known *k, const char *id)
     k->forgotten++;
     for (unsigned i = 0; i < KNOWN_SLOTS; i++) {
         struct known_entry *e = k->entries[i];
-        if (e == NULL || (id != NULL && strcmp(e->caller.user, id) != 0 &&
-                          strcmp(e->caller.session, id) != 0))
+        if (e == NULL ||
+            (id != NULL && strcmp(e->caller.user, id) != 0 && strcmp(e->caller.session, id) != 0))
             continue;
         known_drop(e);
         k->entries[i] = NULL;

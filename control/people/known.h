@@ -21,8 +21,7 @@ MUST_USE int known_new(struct known **ret);
 struct known *known_free(struct known *k);
 
 /* *ret: a copy (caller_clear); its document is NULL. */
-MUST_USE int known_find(struct known *k, struct str credential, int64_t now_ms,
-                        struct caller *ret);
+MUST_USE int known_find(struct known *k, struct str credential, int64_t now_ms, struct caller *ret);
 
 /* Before what known_add adds is read from the database: what is forgotten in between must not come
  * back. */

@@ -9,10 +9,10 @@
 #include "base/log.h"
 #include "control/live.h"
 
-#define LETTERS_MAX       1000
-#define LETTERS_TRIES     6
-#define LETTERS_FIRST_MS  1000
-#define LETTERS_LATER_MS  60000
+#define LETTERS_MAX      1000
+#define LETTERS_TRIES    6
+#define LETTERS_FIRST_MS 1000
+#define LETTERS_LATER_MS 60000
 
 struct letter_waiting {
     struct letter_waiting *next;

@@ -138,9 +138,8 @@ static int login_swap(struct db *db, const struct login_token *token, struct str
     json_t *set = json_pack("{s:s, s:I, s:I}", "refresh", digest, "seen_ms", (json_int_t)now_ms,
                             "expires_ms", (json_int_t)(now_ms + LOGIN_LIFE_MS));
     const struct db_update update = {.where = where, .set = set};
-    int r = where == NULL || set == NULL
-                ? -ENOMEM
-                : db_update(db, MODEL_SESSIONS, token->id, &update, ret);
+    int r = where == NULL || set == NULL ? -ENOMEM
+                                         : db_update(db, MODEL_SESSIONS, token->id, &update, ret);
     json_decref(where);
     json_decref(set);
     if (r == 0)

@@ -136,12 +136,11 @@ int oidc_begin(struct oidc *o, struct db *db, const struct oidc_begin *begin, in
     ticket_random(verifier);
     ticket_random(cookie);
     session_digest(str_of(cookie), digest);
-    json_t *data = json_pack("{s:s, s:s, s:s, s:s, s:s}", "nonce", nonce, "verifier", verifier,
-                             "cookie", digest, "path", begin->path, "redirect_uri",
-                             begin->redirect_uri);
-    r = data == NULL
-            ? -ENOMEM
-            : ticket_make(db, "oidc", begin->provider, data, now_ms, OIDC_WAY_MS, state);
+    json_t *data =
+        json_pack("{s:s, s:s, s:s, s:s, s:s}", "nonce", nonce, "verifier", verifier, "cookie",
+                  digest, "path", begin->path, "redirect_uri", begin->redirect_uri);
+    r = data == NULL ? -ENOMEM
+                     : ticket_make(db, "oidc", begin->provider, data, now_ms, OIDC_WAY_MS, state);
     json_decref(data);
     if (r == 0)
         r = oidc_write_url(e, c, begin->redirect_uri, state, nonce, verifier, ret_url);

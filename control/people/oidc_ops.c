@@ -119,9 +119,8 @@ static int oidc_log_in(struct call *c, const json_t *user, const char *path)
         return r < 0 ? r : call_header(c, "location", "/#/code/%s", ticket);
     }
     const char *id = json_string_value(json_object_get(user, "id"));
-    const struct login_start start = {.user = id,
-                                      .device = STR("OpenID"),
-                                      .address = str_of(c->peer)};
+    const struct login_start start = {
+        .user = id, .device = STR("OpenID"), .address = str_of(c->peer)};
     int r = id == NULL ? -EBADMSG : login_open(c->db, &start, c->now_ms, login, refresh);
     if (r == 0)
         r = ops__cookies(c, user, login, refresh);

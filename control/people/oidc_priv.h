@@ -15,10 +15,10 @@
 struct oidc_config {
     _Atomic unsigned refs;
     int64_t read_s;
-    json_t *document;  /* with the endpoints; texts below are of it */
+    json_t *document; /* with the endpoints; texts below are of it */
     struct jwks *keys;
     const char *authorize, *token, *userinfo; /* userinfo NULL: none */
-    bool secret_in_body; /* it takes a client's secret in the body alone */
+    bool secret_in_body;                      /* it takes a client's secret in the body alone */
 };
 
 struct oidc_entry {

@@ -10,10 +10,10 @@
 #include "control/people/attempts.h"
 #include "control/session.h"
 
-#define OTP_DIGITS     6
-#define OTP_WINDOW     1 /* steps before and behind ours that are taken: clocks that disagree */
-#define OTP_CODE_SIZE  20 /* "abcd-efgh-ijkl-mnop" and a zero */
-#define OTP_HEX_SIZE   (2 * OTP_SECRET_SIZE + 1)
+#define OTP_DIGITS    6
+#define OTP_WINDOW    1  /* steps before and behind ours that are taken: clocks that disagree */
+#define OTP_CODE_SIZE 20 /* "abcd-efgh-ijkl-mnop" and a zero */
+#define OTP_HEX_SIZE  (2 * OTP_SECRET_SIZE + 1)
 
 static const char *otp_text(const json_t *user, const char *name)
 {
@@ -274,7 +274,7 @@ int otp_check(struct db *db, const json_t *user, const char *code, int64_t now_m
 
 int otp_disable(struct db *db, const char *user_id)
 {
-    return otp_change(db, user_id, NULL,
-                      json_pack("{s:n, s:n, s:n, s:n}", "otp_secret", "otp_step", "otp_codes",
-                                "otp_pending"));
+    return otp_change(
+        db, user_id, NULL,
+        json_pack("{s:n, s:n, s:n, s:n}", "otp_secret", "otp_step", "otp_codes", "otp_pending"));
 }

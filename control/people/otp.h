@@ -26,8 +26,8 @@
 bool otp_is_on(const json_t *user);
 
 /* The secret in base32 and the URI for an app. 409 OTP_ON. */
-MUST_USE int otp_enrol(struct db *db, const json_t *user, const char *issuer, struct buf *ret_secret,
-                       struct buf *ret_uri, struct fault *fault);
+MUST_USE int otp_enrol(struct db *db, const json_t *user, const char *issuer,
+                       struct buf *ret_secret, struct buf *ret_uri, struct fault *fault);
 
 /* *ret_codes: the recovery codes, a list. 409 OTP_NOT_ENROLLED, 403 OTP_WRONG, 429. */
 MUST_USE int otp_confirm(struct db *db, const json_t *user, const char *code, int64_t now_ms,

@@ -12,10 +12,10 @@
 #include "control/people/logins.h"
 #include "control/people/tickets.h"
 
-#define PEOPLE_CHANNEL      "weir.people"
-#define PEOPLE_THREADS      4    /* that wait for mail servers and providers */
-#define PEOPLE_RELOAD_MS    1000 /* between two reloads of keys that strangers can cause */
-#define PEOPLE_WAITING_MAX  1000 /* for those threads */
+#define PEOPLE_CHANNEL     "weir.people"
+#define PEOPLE_THREADS     4    /* that wait for mail servers and providers */
+#define PEOPLE_RELOAD_MS   1000 /* between two reloads of keys that strangers can cause */
+#define PEOPLE_WAITING_MAX 1000 /* for those threads */
 
 struct people {
     uint32_t magic;
@@ -177,8 +177,8 @@ static void people_publish(void *arg)
     (void)pthread_mutex_lock(&p->lock);
     struct bus *bus = p->bus;
     (void)pthread_mutex_unlock(&p->lock);
-    if (bus != NULL && bus_publish(bus, STR(PEOPLE_CHANNEL), str_of(n->id), people_on_published,
-                                   NULL) < 0)
+    if (bus != NULL &&
+        bus_publish(bus, STR(PEOPLE_CHANNEL), str_of(n->id), people_on_published, NULL) < 0)
         people_on_published(NULL, -ENOBUFS, NULL);
     free(n);
 }

@@ -115,8 +115,8 @@ int profile_change(struct db *db, const char *user, const char *id, const json_t
             return r;
         json_t *expected = json_incref(json_object_get(doc, "version"));
         r = profile_apply(doc, change, fault);
-        if (r == 0 && json_object_set_new(doc, "version",
-                                          json_integer(json_integer_value(expected) + 1)) < 0)
+        if (r == 0 &&
+            json_object_set_new(doc, "version", json_integer(json_integer_value(expected) + 1)) < 0)
             r = -ENOMEM;
         if (r == 0)
             r = db_replace_if(db, MODEL_PROFILES, doc, "version", expected);

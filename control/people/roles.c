@@ -9,9 +9,9 @@ static const struct {
     const char *name;
     enum role least;
 } role_scopes[] = {
-    {"account:read", ROLE_FREE},     {"account:write", ROLE_FREE}, {"catalogue:read", ROLE_FREE},
-    {"catalogue:write", ROLE_FREE},  {"playback", ROLE_FREE},      {"upload", ROLE_CREATOR},
-    {"streams", ROLE_CREATOR},       {"admin", ROLE_ADMIN},
+    {"account:read", ROLE_FREE},    {"account:write", ROLE_FREE}, {"catalogue:read", ROLE_FREE},
+    {"catalogue:write", ROLE_FREE}, {"playback", ROLE_FREE},      {"upload", ROLE_CREATOR},
+    {"streams", ROLE_CREATOR},      {"admin", ROLE_ADMIN},
 };
 
 bool role_of(const char *name, enum role *ret)

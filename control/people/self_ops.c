@@ -20,10 +20,10 @@ static const char *self_text(const json_t *doc, const char *name)
 static int self_answer(struct call *c, const json_t *user)
 {
     json_t *shown = account_public(user);
-    if (shown != NULL && json_object_set_new(shown, "profile",
-                                             c->caller.profile[0] != 0
-                                                 ? json_string(c->caller.profile)
-                                                 : json_null()) < 0) {
+    if (shown != NULL &&
+        json_object_set_new(shown, "profile",
+                            c->caller.profile[0] != 0 ? json_string(c->caller.profile)
+                                                      : json_null()) < 0) {
         json_decref(shown);
         return -ENOMEM;
     }

@@ -114,7 +114,8 @@ int mail_check(const struct mail_options *options, struct err *err)
     if (options->user != NULL && options->password == NULL)
         return err_set(err, -EINVAL, "user: there is no password_file to it");
     /* A password in the clear is everybody's on the way. */
-    if (options->user != NULL && options->in_clear && str_starts(str_of(options->url), STR("smtp:")))
+    if (options->user != NULL && options->in_clear &&
+        str_starts(str_of(options->url), STR("smtp:")))
         return err_set(err, -EINVAL, "tls: a password is not sent without TLS");
     return 0;
 }

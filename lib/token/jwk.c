@@ -128,8 +128,7 @@ int jwk_write_pem(const struct jwk *key, struct buf *out)
     char *text = NULL;
     long size = 0;
     int r = -ENOMEM;
-    if (bio != NULL &&
-        PEM_write_bio_PrivateKey(bio, key->pkey, NULL, NULL, 0, NULL, NULL) == 1 &&
+    if (bio != NULL && PEM_write_bio_PrivateKey(bio, key->pkey, NULL, NULL, 0, NULL, NULL) == 1 &&
         (size = BIO_get_mem_data(bio, &text)) > 0) {
         buf_put(out, text, (size_t)size);
         r = buf_error(out);
@@ -182,8 +181,7 @@ int jwk_sign(const struct jwk *key, struct str payload, struct buf *out)
     if (buf_error(&header) != 0 || buf_error(&jws) != 0)
         return -ENOMEM;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool good = ctx != NULL &&
-                EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key->pkey) == 1 &&
+    bool good = ctx != NULL && EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key->pkey) == 1 &&
                 EVP_DigestSign(ctx, signature, &size, (const uint8_t *)jws.data, jws.size) == 1;
     EVP_MD_CTX_free(ctx);
     ERR_clear_error();

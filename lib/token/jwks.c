@@ -167,8 +167,8 @@ int jwks_of(const json_t *root, struct jwks **ret, struct err *err)
 int jwks_parse(struct str text, struct jwks **ret, struct err *err)
 {
     json_error_t why;
-    json_t *root = json_loadb(text.data != NULL ? text.data : "", text.size,
-                              JSON_REJECT_DUPLICATES, &why);
+    json_t *root =
+        json_loadb(text.data != NULL ? text.data : "", text.size, JSON_REJECT_DUPLICATES, &why);
     if (root == NULL)
         return err_set(err, -EINVAL, "line %d: %s", why.line, why.text);
     int r = jwks_of(root, ret, err);

@@ -20,7 +20,8 @@ static const char user_usage[] =
     "                    [--state FOLDER]\n"
     "\n"
     "USER is an e-mail address or an id. disable ends all log-ins of the account and lets it log\n"
-    "in no more; log-out only ends them. verify stands for the letter's link: it makes the account\n"
+    "in no more; log-out only ends them. verify stands for the letter's link: it makes the "
+    "account\n"
     "that was signed up for, or tells that an account's address is its owner's. password-reset\n"
     "prints a link to choose a new password, good for an hour, and unlocks the account. otp-off\n"
     "takes the second factor away from who has lost it.\n";
@@ -28,7 +29,8 @@ static const char user_usage[] =
 static const char key_usage[] =
     "usage: weirctl key list|rotate [--state FOLDER]\n"
     "\n"
-    "The keys by which access tokens are signed. rotate: control makes a new one and signs with it\n"
+    "The keys by which access tokens are signed. rotate: control makes a new one and signs with "
+    "it\n"
     "from now on; the old one verifies until its last token is over, half an hour later.\n";
 
 struct people_ctl {

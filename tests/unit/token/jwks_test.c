@@ -64,7 +64,7 @@ struct tally {
     unsigned taken, refused, beyond; /* beyond: valid, by an algorithm that we do not speak */
 };
 
-/* Four vectors are not what they say: 367 and 370 are byte for byte the valid 357 (their padding was
+/* Four vectors are not what they say: 367 and 370 are byte for byte the valid 357 (the padding was
  * lost), and 372 and 373 have a '?' inside, which RFC 7515 section 5.2 does not let pass. */
 static bool is_valid(const json_t *test)
 {
@@ -305,7 +305,7 @@ static void test_sets(void **state)
 {
     (void)state;
     static const char *const bad[] = {"", "[]", "{}", "{\"keys\":{}}", "{\"keys\":[]", "nonsense"};
-    /* Keys that are of no use are left out: too small, an even exponent, off the curve, a secret. */
+    /* Keys that are of no use are left out: too small, not a key, off the curve, a secret. */
     static const char odd[] =
         "{\"keys\":[1, {}, {\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"},"
         "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\","

@@ -30,8 +30,7 @@ static void test_made(void **state)
     struct fixture *f = *state;
     struct fault fault = {0};
     json_t *user = NULL;
-    assert_int_equal(
-        account_make(f->db, STR("Ada@X.org"), STR("password1"), T0, &user, &fault), 0);
+    assert_int_equal(account_make(f->db, STR("Ada@X.org"), STR("password1"), T0, &user, &fault), 0);
     assert_string_equal(text(user, "email"), "ada@x.org");
     assert_false(account_is_verified(user));
     json_t *shown = account_public(user);
@@ -40,8 +39,8 @@ static void test_made(void **state)
     json_decref(shown);
     json_decref(user);
     user = NULL;
-    assert_int_equal(
-        account_make(f->db, STR("ada@x.ORG"), STR("password2"), T0, &user, &fault), -EPROTO);
+    assert_int_equal(account_make(f->db, STR("ada@x.ORG"), STR("password2"), T0, &user, &fault),
+                     -EPROTO);
     assert_string_equal(fault.code, "EMAIL_TAKEN");
     assert_int_equal(account_make(f->db, STR("ada"), STR("password2"), T0, &user, &fault), -EPROTO);
     assert_string_equal(fault.code, "EMAIL_INVALID");
@@ -58,7 +57,8 @@ static void test_made(void **state)
 static void test_same_work(void **state)
 {
     struct fixture *f = *state;
-    static const char *const emails[] = {"a@x.org", "nobody@x.org", "no address", "", "{\"$gt\":\"\"}"};
+    static const char *const emails[] = {"a@x.org", "nobody@x.org", "no address", "",
+                                         "{\"$gt\":\"\"}"};
     struct fault fault = {0};
     json_t *user = NULL;
     assert_int_equal(account_make(f->db, STR("a@x.org"), STR("password1"), T0, &user, &fault), 0);
@@ -73,8 +73,7 @@ static void test_same_work(void **state)
     struct account_letter known;
     struct account_letter unknown;
     uint64_t before = password_count();
-    assert_int_equal(
-        account_apply(f->db, STR("a@x.org"), STR("password1"), T0, &known, &fault), 0);
+    assert_int_equal(account_apply(f->db, STR("a@x.org"), STR("password1"), T0, &known, &fault), 0);
     uint64_t for_known = password_count() - before;
     assert_int_equal(
         account_apply(f->db, STR("nobody@x.org"), STR("password1"), T0, &unknown, &fault), 0);
@@ -139,14 +138,12 @@ static void test_confirmed(void **state)
     assert_int_equal(log_in(f, "a@x.org", "owner's password", T0 + 3, &fault), 0);
     assert_int_equal(log_in(f, "a@x.org", "thief's password", T0 + 3, &fault), -EPROTO);
     assert_int_equal(account_confirm(f->db, str_of(first.ticket), T0 + 3, &user, &fault), -EPROTO);
-    assert_int_equal(account_confirm(f->db, str_of(second.ticket), T0 + 3, &user, &fault),
-                     -EPROTO);
+    assert_int_equal(account_confirm(f->db, str_of(second.ticket), T0 + 3, &user, &fault), -EPROTO);
     assert_null(user);
+    assert_int_equal(account_apply(f->db, STR("b@x.org"), STR("password1"), T0, &first, &fault), 0);
     assert_int_equal(
-        account_apply(f->db, STR("b@x.org"), STR("password1"), T0, &first, &fault), 0);
-    assert_int_equal(account_confirm(f->db, str_of(first.ticket), T0 + ACCOUNT_CONFIRM_MS, &user,
-                                     &fault),
-                     -EPROTO);
+        account_confirm(f->db, str_of(first.ticket), T0 + ACCOUNT_CONFIRM_MS, &user, &fault),
+        -EPROTO);
     assert_int_equal(account_confirm_address(f->db, "b@x.org", T0 + 5, &user, &fault), 0);
     json_decref(user);
     assert_int_equal(account_confirm_address(f->db, "c@x.org", T0 + 5, &user, &fault), -EPROTO);
@@ -171,19 +168,19 @@ static void test_reset(void **state)
     assert_int_equal(account_wish_reset(f->db, STR("a@x.org"), T0, &a, &fault), 0);
     assert_int_equal(account_wish_reset(f->db, STR("a@x.org"), T0, &b, &fault), 0);
     json_t *changed = NULL;
-    assert_int_equal(
-        account_reset(f->db, str_of(a.ticket), STR("short"), T0, &changed, &fault), -EPROTO);
+    assert_int_equal(account_reset(f->db, str_of(a.ticket), STR("short"), T0, &changed, &fault),
+                     -EPROTO);
     assert_string_equal(fault.code, "PASSWORD_TOO_SHORT");
-    assert_int_equal(
-        account_reset(f->db, str_of(a.ticket), STR("password3"), T0, &changed, &fault), 0);
+    assert_int_equal(account_reset(f->db, str_of(a.ticket), STR("password3"), T0, &changed, &fault),
+                     0);
     json_decref(changed);
     changed = NULL;
     /* Used; the other of the same person too; and all log-ins are over. */
-    assert_int_equal(
-        account_reset(f->db, str_of(a.ticket), STR("password4"), T0, &changed, &fault), -EPROTO);
+    assert_int_equal(account_reset(f->db, str_of(a.ticket), STR("password4"), T0, &changed, &fault),
+                     -EPROTO);
     assert_int_equal(fault.status, 410);
-    assert_int_equal(
-        account_reset(f->db, str_of(b.ticket), STR("password4"), T0, &changed, &fault), -EPROTO);
+    assert_int_equal(account_reset(f->db, str_of(b.ticket), STR("password4"), T0, &changed, &fault),
+                     -EPROTO);
     assert_int_equal(logins_list(f->db, text(user, "id"), T0, &list), 0);
     assert_int_equal(json_array_size(list), 0);
     json_decref(list);

@@ -33,8 +33,8 @@ static void test_life(void **state)
     assert_true(json_is_null(json_object_get(shown, "used")));
     json_decref(shown);
     char id[API_KEY_ID_SIZE];
-    assert_int_equal(
-        str_copy(str_of(json_string_value(json_object_get(doc, "id"))), id, sizeof id), 0);
+    assert_int_equal(str_copy(str_of(json_string_value(json_object_get(doc, "id"))), id, sizeof id),
+                     0);
     json_decref(doc);
     assert_int_equal(api_key_find(f->db, str_of(key), T0 + 999, &doc), 0);
     assert_string_equal(json_string_value(json_object_get(doc, "user")), "u1");
@@ -48,8 +48,7 @@ static void test_life(void **state)
     }
     assert_int_equal(api_key_end(f->db, "u2", id), -ENOENT);
     assert_int_equal(api_keys_list(f->db, "u1", &doc), 0);
-    assert_true(
-        json_is_integer(json_object_get(json_array_get(doc, 0), "used_ms")));
+    assert_true(json_is_integer(json_object_get(json_array_get(doc, 0), "used_ms")));
     json_decref(doc);
     doc = NULL;
     assert_int_equal(api_key_end(f->db, "u1", id), 0);

@@ -24,9 +24,8 @@ static void test_delays(void **state)
         unsigned failures;
         int64_t delay_ms;
     } rows[] = {
-        {0, 0},          {1, 0},          {4, 0},           {5, 30000},     {6, 60000},
-        {7, 120000},     {8, 240000},     {9, 480000},      {10, 900000},   {11, 900000},
-        {100, 900000},   {4000000000u, 900000},
+        {0, 0},      {1, 0},      {4, 0},       {5, 30000},   {6, 60000},    {7, 120000},
+        {8, 240000}, {9, 480000}, {10, 900000}, {11, 900000}, {100, 900000}, {4000000000u, 900000},
     };
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
         assert_int_equal(attempts_delay_ms(rows[i].failures), rows[i].delay_ms);

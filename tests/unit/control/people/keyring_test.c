@@ -79,13 +79,21 @@ static void test_claims(void **state)
     sign(k, "somebody", &other);
     assert_int_equal(verify(k, other.data, S0), -EBADMSG);
     static const char *const payloads[] = {
-        "", "[]", "{}", "null", "{\"sub\":{\"$gt\":\"\"}}",
-        "{\"iss\":\"weir\",\"aud\":\"other\",\"sub\":\"u\",\"sid\":\"s\",\"iat\":1,\"exp\":9999999999}",
+        "",
+        "[]",
+        "{}",
+        "null",
+        "{\"sub\":{\"$gt\":\"\"}}",
+        "{\"iss\":\"weir\",\"aud\":\"other\",\"sub\":\"u\",\"sid\":\"s\",\"iat\":1,\"exp\":"
+        "9999999999}",
         "{\"iss\":\"weir\",\"aud\":\"weir-api\",\"sub\":\"u\",\"iat\":1,\"exp\":9999999999}",
-        "{\"iss\":\"weir\",\"aud\":\"weir-api\",\"sub\":\"\",\"sid\":\"s\",\"iat\":1,\"exp\":9999999999}",
-        "{\"iss\":\"weir\",\"aud\":\"weir-api\",\"sub\":\"u\",\"sid\":\"s\",\"iat\":1,\"exp\":\"9\"}",
+        "{\"iss\":\"weir\",\"aud\":\"weir-api\",\"sub\":\"\",\"sid\":\"s\",\"iat\":1,\"exp\":"
+        "9999999999}",
+        "{\"iss\":\"weir\",\"aud\":\"weir-api\",\"sub\":\"u\",\"sid\":\"s\",\"iat\":1,\"exp\":"
+        "\"9\"}",
         "{\"iss\":\"weir\",\"aud\":\"weir-api\",\"sub\":\"u\",\"sid\":\"s\",\"iat\":1}",
-        "{\"iss\":\"weir\",\"aud\":\"weir-api\",\"sub\":\"u\",\"sub\":\"v\",\"sid\":\"s\",\"iat\":1,"
+        "{\"iss\":\"weir\",\"aud\":\"weir-api\",\"sub\":\"u\",\"sub\":\"v\",\"sid\":\"s\",\"iat\":"
+        "1,"
         "\"exp\":9999999999}",
     };
     for (unsigned i = 0; i < ARRAY_LEN(payloads); i++) {

@@ -102,8 +102,8 @@ static void test_devices(void **state)
     assert_int_equal(logins_close(f->db, "u1", ids[0]), 0);
     assert_int_equal(logins_list(f->db, "u1", T0 + 5, &list), 0);
     assert_int_equal(json_array_size(list), 1);
-    assert_string_equal(
-        json_string_value(json_object_get(json_array_get(list, 0), "profile")), "u1-1");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "profile")),
+                        "u1-1");
     json_decref(list);
     assert_int_equal(logins_close(f->db, "u1", NULL), 0);
     assert_int_equal(logins_list(f->db, "u1", T0 + 5, &list), 0);

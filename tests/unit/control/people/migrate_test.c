@@ -12,7 +12,8 @@ static const struct db_collection v1_collections[] = {
     {.name = "sessions", .keys = {{"user", false}, {"expires_ms", false}}, .keys_count = 2},
     {.name = "videos", .keys = {{"created_ms", false}}, .keys_count = 1},
 };
-static const struct db_schema v1 = {.version = 1, .collections = v1_collections, .collections_count = 3};
+static const struct db_schema v1 = {
+    .version = 1, .collections = v1_collections, .collections_count = 3};
 
 static void insert(struct db *db, unsigned coll, const char *text)
 {

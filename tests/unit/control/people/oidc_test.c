@@ -51,7 +51,10 @@ static void test_states(void **state)
                              "d", "path", "/", "redirect_uri", "r");
     assert_int_equal(ticket_make(f->db, "oidc", "p", data, 1, 1000, ticket), 0);
     json_decref(data);
-    struct oidc_end end = {.provider = "p", .redirect_uri = "r", .state = "none", .code = "c",
+    struct oidc_end end = {.provider = "p",
+                           .redirect_uri = "r",
+                           .state = "none",
+                           .code = "c",
                            .cookie = STR("cookie")};
     assert_int_equal(oidc_end(o, f->db, &end, 2, &user, &path, &fault), -EPROTO);
     assert_string_equal(fault.code, "OIDC_STATE_INVALID");

@@ -73,8 +73,11 @@ static void test_vectors(void **state)
     static const struct {
         time_t when;
         const char *code;
-    } rows[] = {{59, "94287082"}, {1111111109, "07081804"}, {1234567890, "89005924"},
-                {2000000000, "69279037"}, {20000000000, "65353130"}};
+    } rows[] = {{59, "94287082"},
+                {1111111109, "07081804"},
+                {1234567890, "89005924"},
+                {2000000000, "69279037"},
+                {20000000000, "65353130"}};
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         char made[9];
         assert_int_equal(
@@ -131,8 +134,8 @@ static void test_recovery(void **state)
     assert_int_equal(check(f, json_string_value(json_array_get(codes, 1)), T0), 0);
     json_t *fresh = NULL;
     user = user_of(f);
-    assert_int_equal(
-        otp_renew_codes(f->db, json_string_value(json_object_get(user, "id")), &fresh), 0);
+    assert_int_equal(otp_renew_codes(f->db, json_string_value(json_object_get(user, "id")), &fresh),
+                     0);
     assert_int_equal(check(f, json_string_value(json_array_get(codes, 2)), T0), -403);
     assert_int_equal(check(f, json_string_value(json_array_get(fresh, 9)), T0), 0);
     assert_int_equal(otp_disable(f->db, json_string_value(json_object_get(user, "id"))), 0);

@@ -16,8 +16,8 @@ static void test_rules(void **state)
         bool may_watch;
         bool may_manage;
     } rows[] = {
-        {-1, -1, true, true},  {-1, 18, true, true},  {12, 12, true, false}, {12, 13, false, false},
-        {12, -1, false, false}, {0, 0, true, false},   {0, 1, false, false},  {21, 21, true, false},
+        {-1, -1, true, true},   {-1, 18, true, true}, {12, 12, true, false}, {12, 13, false, false},
+        {12, -1, false, false}, {0, 0, true, false},  {0, 1, false, false},  {21, 21, true, false},
     };
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         json_t *limit = rows[i].limit < 0 ? json_null() : json_integer(rows[i].limit);
@@ -56,9 +56,8 @@ static void test_life(void **state)
     json_t *doc = NULL;
     json_t *list = NULL;
     unsigned wait_s = 0;
-    assert_int_equal(make(f, "u1", "{\"name\":\"Ada\",\"pin\":\"1234\",\"rating_max\":null}", &doc,
-                          &fault),
-                     0);
+    assert_int_equal(
+        make(f, "u1", "{\"name\":\"Ada\",\"pin\":\"1234\",\"rating_max\":null}", &doc, &fault), 0);
     assert_string_equal(json_string_value(json_object_get(doc, "id")), "u1-1");
     json_t *shown = profile_public(doc);
     assert_true(json_is_true(json_object_get(shown, "has_pin")));
@@ -74,9 +73,9 @@ static void test_life(void **state)
     assert_int_equal(profile_check_pin(f->db, doc, "1234", T0, &fault, &wait_s), -EPROTO);
     assert_int_equal(fault.status, 429);
     json_decref(doc);
-    assert_int_equal(change(f, "u1", "u1-1", "{\"pin\":null,\"preferences\":{\"audio\":\"de\"}}",
-                            &doc, &fault),
-                     0);
+    assert_int_equal(
+        change(f, "u1", "u1-1", "{\"pin\":null,\"preferences\":{\"audio\":\"de\"}}", &doc, &fault),
+        0);
     assert_int_equal(profile_check_pin(f->db, doc, NULL, T0, &fault, &wait_s), 0);
     json_decref(doc);
     static const char *const bad[] = {"\"123\"", "\"123456789\"", "\"12a4\"", "\"\"", "1234"};
@@ -101,8 +100,8 @@ static void test_others(void **state)
     assert_int_equal(make(f, "u1", "{\"name\":\"Ada\"}", &doc, &fault), 0);
     json_decref(doc);
     doc = NULL;
-    static const char *const ids[] = {"u1-1", "u2-2", "u2-0", "u2-9", "u2-", "u2", "", "-1",
-                                      "u2-11", "u1-1-1"};
+    static const char *const ids[] = {"u1-1", "u2-2", "u2-0", "u2-9",  "u2-",
+                                      "u2",   "",     "-1",   "u2-11", "u1-1-1"};
     for (unsigned i = 0; i < ARRAY_LEN(ids); i++) {
         assert_int_equal(profile_get(f->db, "u2", ids[i], &doc), -ENOENT);
         assert_int_equal(profile_end(f->db, "u2", ids[i]), -ENOENT);

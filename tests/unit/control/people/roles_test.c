@@ -38,14 +38,10 @@ static void test_scopes(void **state)
         const char *scope;
         bool is_for[ROLES_COUNT];
     } rows[] = {
-        {"account:read", {true, true, true, true}},
-        {"playback", {true, true, true, true}},
-        {"upload", {false, false, true, true}},
-        {"streams", {false, false, true, true}},
-        {"admin", {false, false, false, true}},
-        {"", {false, false, false, false}},
-        {"everything", {false, false, false, false}},
-        {NULL, {false, false, false, false}},
+        {"account:read", {true, true, true, true}},   {"playback", {true, true, true, true}},
+        {"upload", {false, false, true, true}},       {"streams", {false, false, true, true}},
+        {"admin", {false, false, false, true}},       {"", {false, false, false, false}},
+        {"everything", {false, false, false, false}}, {NULL, {false, false, false, false}},
     };
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         for (unsigned role = 0; role < ROLES_COUNT; role++)

@@ -25,8 +25,7 @@ static void test_life(void **state)
     assert_null(doc);
     assert_int_equal(ticket_take(f->db, "reset", str_of(ticket), T0 + 999, &doc), 0);
     assert_string_equal(json_string_value(json_object_get(doc, "about")), "u1");
-    assert_string_equal(
-        json_string_value(json_object_get(json_object_get(doc, "data"), "k")), "v");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(doc, "data"), "k")), "v");
     assert_string_not_equal(json_string_value(json_object_get(doc, "id")), ticket);
     json_decref(doc);
     doc = NULL;
