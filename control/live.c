@@ -55,6 +55,8 @@ int live_load(const struct control_config *c, struct err *err, struct live **ret
     if (r == 0 && c->edge_credential_file != NULL)
         r = secret_load(c->edge_credential_file, &l->edge_secret, err);
     if (r == 0)
+        r = outside_load(c->mail, c->oidc, c->oidc_count, l->public_url, err, &l->outside);
+    if (r == 0)
         r = web_load(c->web_folder, l->edge_url, str_starts(str_of(l->public_url), STR("https://")),
                      err, &l->web);
     if (r < 0) {
@@ -87,6 +89,7 @@ struct live *live_unref(struct live *l)
         token_ring_free(l->ring);
         web_free(l->web);
         secret_clear(&l->edge_secret);
+        outside_free(l->outside);
         free(l->edge_url);
         free(l->public_url);
         free(l->issuer);

@@ -28,6 +28,7 @@ struct live {
     unsigned stream_limit; /* of users who have none of their own */
     bool leases_fail_open;
     char admin_digest[SESSION_DIGEST_SIZE]; /* of the credential */
+    struct outside *outside;                /* mail server and OpenID providers */
     struct secret edge_secret;              /* size 0: none, and no edge is let in */
 };
 

@@ -6,9 +6,16 @@
 /* clang-format off */
 const struct op_handler *const ops_all[] = {
     account_ops,
+    admin_people_ops,
     audit_ops,
+    factor_ops,
+    list_ops,
+    me_ops,
+    oidc_ops,
     playback_ops,
+    self_ops,
     service_ops,
+    social_ops,
     video_ops,
     NULL,
 };

@@ -212,24 +212,23 @@ def finish_operation(document, path, method, operation, item_parameters):
     operation["responses"] = dict(sorted(responses.items()))
 
 
-def check_texts(document, name, where, schema, seen=()):
-    """What comes from strangers as text has a form: at least "line", which keeps control characters out."""
-    ref = schema.get("$ref") if isinstance(schema, dict) else None
-    if ref in seen:
-        return
+def form_texts(document, schema, seen=()):
+    """What comes from strangers as text is a line, without control characters, unless it says something else."""
     while isinstance(schema, dict) and "$ref" in schema:
+        if schema["$ref"] in seen:
+            return
         seen += (schema["$ref"],)
         schema = resolve(document, schema["$ref"])
     if not isinstance(schema, dict):
         return
     if "string" in str(schema.get("type")) and not {"format", "pattern", "enum", "const"} & schema.keys():
-        fail(f"{name}: the text {where or 'itself'} needs a format (line, lines, id, ...: schema_format.c), a pattern or an enum")
-    for key, each in schema.get("properties", {}).items():
-        check_texts(document, name, f"{where}.{key}" if where else key, each, seen)
+        schema["format"] = "line"
+    for each in schema.get("properties", {}).values():
+        form_texts(document, each, seen)
     for key in ("items", "additionalProperties"):
-        check_texts(document, name, f"{where}[]", schema.get(key), seen)
+        form_texts(document, schema.get(key), seen)
     for each in schema.get("oneOf", []) + schema.get("anyOf", []):
-        check_texts(document, name, where, each, seen)
+        form_texts(document, each, seen)
 
 
 def resolve(document, ref):
@@ -239,15 +238,15 @@ def resolve(document, ref):
     return at
 
 
-def check_requests(document, operation):
+def form_requests(document, operation):
     body = operation.get("requestBody", {})
     body = resolve(document, body["$ref"]) if "$ref" in body else body
     for media in body.get("content", {}).values():
-        check_texts(document, operation["operationId"], "", media.get("schema"))
+        form_texts(document, media.get("schema"))
     for node in operation.get("parameters", []):
         node = resolve(document, node["$ref"]) if "$ref" in node else node
         if node["in"] != "header":
-            check_texts(document, operation["operationId"], node["name"], node["schema"])
+            form_texts(document, node["schema"])
 
 
 def finish(document):
@@ -270,7 +269,7 @@ def finish(document):
     check_refs(document)
     for item in document["paths"].values():
         for operation in item.values():
-            check_requests(document, operation)
+            form_requests(document, operation)
     document["components"] = {kind: value for kind, value in document["components"].items() if value}
 
 

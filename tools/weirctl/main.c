@@ -14,6 +14,8 @@ static const struct {
     {"remove", ctl_remove, "take an asset off the origin and out of the catalogue"},
     {"sign", ctl_sign, "print a signed URL of an asset"},
     {"purge", ctl_purge, "make edges forget by URL, asset or tag"},
+    {"user", ctl_user, "see to accounts: roles, disabling, new passwords"},
+    {"key", ctl_key, "the keys that sign access tokens, and a new one"},
     {"init", ctl_init, "make the state folder of a development host"},
     {"edge", ctl_edge, "look at a running edge: its figures, and what is hot"},
     {"store", ctl_store, "look into a store, and mend it"},
