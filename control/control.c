@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/api/cache.h"
 #include "control/api/gate.h"
 #include "control/api/idem.h"
 #include "control/catalog/upkeep.h"
@@ -95,7 +96,9 @@ static int control_worker_open(struct control_worker *w)
 {
     struct control *c = w->control;
     struct err err = {""};
-    int r;
+    int r = cache_new(gate_changes(c->gate), &w->cache);
+    if (r < 0)
+        return r;
     if (c->config->bus.redis != NULL) {
         const struct bus_redis_options options = bus_config_options(&c->config->bus);
         r = bus_open_redis(&options, w->loop, &err, &w->bus);
@@ -120,6 +123,7 @@ static void control_worker_stop(void *arg, void *worker)
     streams_leave(w);
     leases_close(w->leases);
     bus_close(w->bus);
+    cache_free(w->cache);
     free(w);
 }
 

@@ -64,6 +64,7 @@ struct control_worker {
     struct loop_timer rate_timer;
     struct bus *bus;
     struct leases *leases;
+    struct cache *cache;    /* api/cache.h */
     struct stream *streams; /* stream.h */
 };
 
