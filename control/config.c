@@ -23,6 +23,7 @@ static const cyaml_schema_field_t control_fields[] = {
     TEXT(admin_credential_file, struct control_config, CYAML_FLAG_DEFAULT),
     TEXT(web_folder, struct control_config, CYAML_FLAG_DEFAULT),
     TEXT(issuer, struct control_config, CYAML_FLAG_OPTIONAL),
+    TEXT(history_folder, struct control_config, CYAML_FLAG_OPTIONAL),
     CYAML_FIELD_UINT("token_lifetime_s", CYAML_FLAG_OPTIONAL, struct control_config,
                      token_lifetime_s),
     CYAML_FIELD_UINT("stream_limit", CYAML_FLAG_OPTIONAL, struct control_config, stream_limit),

@@ -29,6 +29,7 @@ struct control_config {
     char *admin_credential_file;
     char *web_folder;
     char *issuer;
+    char *history_folder;       /* of archived history; NULL: it stays in the database */
     uint32_t token_lifetime_s;  /* 0: CONTROL_TOKEN_LIFETIME_S */
     uint32_t workers;           /* 0: one per core */
     uint32_t stream_limit;      /* 0: CONTROL_STREAM_LIMIT */

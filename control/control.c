@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "control/api/gate.h"
 #include "control/api/idem.h"
+#include "control/catalog/upkeep.h"
 #include "control/api/rate.h"
 #include "control/model.h"
 #include "control/people/people.h"
@@ -113,6 +114,7 @@ static void control_worker_stop(void *arg, void *worker)
     if (w == NULL)
         return;
     loop_timer_stop(&w->timer);
+    upkeep_detach(w->control->upkeep, w->loop);
     people_detach(w->control->people, w->loop);
     loop_timer_stop(&w->rate_timer);
     streams_leave(w);
@@ -138,8 +140,10 @@ static void *control_worker_start(void *arg, struct loop *loop, unsigned index, 
         *ret_r = r;
         return NULL;
     }
-    if (index == 0)
+    if (index == 0) {
         loop_timer_start(loop, &w->timer, 0, control_on_timer, w);
+        upkeep_attach(w->control->upkeep, loop);
+    }
     if (index == 0 && w->control->config->bus.redis != NULL)
         loop_timer_start(loop, &w->rate_timer, RATE_SHARE_MS, control_on_rate_timer, w);
     return w;
@@ -272,6 +276,8 @@ int control_start(const struct control_config *config, struct err *err, struct c
         r = control_make_people(c, config, err);
     if (r == 0)
         r = gate_new(c, ops_all, &people_callers, err, &c->gate);
+    if (r == 0 && (r = upkeep_new(c, config->history_folder, &c->upkeep)) < 0)
+        (void)err_errno(err, r, "starting the catalogue's upkeep");
     if (r == 0) {
         control_make_metrics(c);
         r = control_make_servers(c, config, err);
@@ -331,6 +337,7 @@ struct control *control_stop(struct control *c)
     http_server_free(c->server);
     http_server_free(c->admin);
     gate_free(c->gate);
+    upkeep_free(c->upkeep);
     lease_book_free(c->lease_book);
     bus_hub_free(c->bus_hub);
     people_free(c->people);

@@ -21,6 +21,7 @@
 #define CONTROL_PASSWORDS_MAX 64
 
 struct gate;
+struct upkeep;
 struct people;
 
 struct control {
@@ -28,6 +29,7 @@ struct control {
 #define CONTROL_MAGIC UINT32_C(0xc0217011)
     struct db *db;
     struct gate *gate;
+    struct upkeep *upkeep; /* of the catalogue */
     struct people *people;
     struct http_server *server;
     struct http_server *admin;

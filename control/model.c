@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/model.h"
+#include "control/catalog/catalog_upgrade.h"
 #include "control/people/migrate.h"
 
 static const struct db_collection model_collections[] = {
@@ -19,14 +20,6 @@ static const struct db_collection model_collections[] = {
                        "expires_ms:i profile:s? rating_max:i?",
             .keys = {{"user created_ms", false}, {"expires_ms", false}},
             .keys_count = 2,
-        },
-    [MODEL_VIDEOS] =
-        {
-            .name = "videos",
-            .members = "title:s duration_ms:i height:i audio:a subtitles:a created_ms:i "
-                       "updated_ms:i",
-            .keys = {{"created_ms", false}},
-            .keys_count = 1,
         },
     [MODEL_TICKETS] =
         {
@@ -83,11 +76,15 @@ static const struct db_collection model_collections[] = {
             .keys = {{"user created_ms", false}},
             .keys_count = 1,
         },
+    CATALOG_MODEL_COLLECTIONS,
 };
 
 static int model_migrate(struct db *db, unsigned from, struct err *err)
 {
-    return from == 1 ? people_migrate(db, err) : 0;
+    int r = from == 1 ? people_migrate(db, err) : 0;
+    if (r == 0 && from == 1 && (r = catalog_upgrade(db)) < 0)
+        (void)err_errno(err, r, "bringing the catalogue to version 2");
+    return r;
 }
 
 const struct db_schema model_schema = {

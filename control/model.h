@@ -17,15 +17,13 @@
  * links      people/oidc.h
  * audit      api/audit.h
  * idempotency api/idem.h
- * videos     {"id" (the asset), "title", "duration_ms", "height", "audio", "subtitles",
- *            "created_ms", "updated_ms"} */
+ * The catalogue's are in catalog/catalog_model.h. */
 #pragma once
-#include "db/db.h"
+#include "control/catalog/catalog_model.h"
 
 enum {
     MODEL_USERS,
     MODEL_SESSIONS,
-    MODEL_VIDEOS,
     MODEL_TICKETS,
     MODEL_ATTEMPTS,
     MODEL_PROFILES,
@@ -34,6 +32,7 @@ enum {
     MODEL_LINKS,
     MODEL_AUDIT,
     MODEL_IDEMPOTENCY,
+    CATALOG_MODEL_ENUM,
 };
 
 extern const struct db_schema model_schema;

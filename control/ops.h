@@ -20,5 +20,8 @@ extern const struct op_handler oidc_ops[];
 extern const struct op_handler self_ops[];
 extern const struct op_handler playback_ops[];
 extern const struct op_handler video_ops[];
+extern const struct op_handler social_ops[];
+extern const struct op_handler me_ops[];
+extern const struct op_handler list_ops[];
 
 extern const struct op_handler *const ops_all[]; /* ends with NULL */

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "control/api/call.h"
-#include "control/catalog.h"
+#include "control/catalog/catalog.h"
 #include "control/ops.h"
 #include "control/valid.h"
 
