@@ -257,19 +257,20 @@ static void a_head_is_bounded(void **state)
     rig_close(&r);
 }
 
+#define EVIL "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
 static void serve_too_much(int fd, int index, void *arg)
 {
     (void)arg;
-    static const char evil[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     if (index > 0) {
         script_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood");
         return;
     }
-    script_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-    script_say(fd, evil);
+    /* In one piece: what comes later comes behind the next request, as far as anybody can tell. */
+    script_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello" EVIL);
     char head[SCRIPT_HEAD_SIZE];
     if (script_read_head(fd, head)) /* it was taken for clean */
-        script_say(fd, evil);
+        script_say(fd, EVIL);
 }
 
 /* Bytes behind the length that was stated belong to no answer: not to this, not to the next. */
