@@ -7,6 +7,10 @@
 #include "fetch/engine_priv.h"
 #include "fetch/fetch_priv.h"
 
+/* A large body waits so long for the server's word that it is wanted: what a busy server refuses
+ * with a status after the body has begun is a broken connection instead. */
+#define ENGINE_EXPECT_MS 5000L
+
 /* --- what comes in ---------------------------------------------------------------------------- */
 
 void engine__call_look(struct engine_call *c)
@@ -175,6 +179,7 @@ static bool engine_call_set_options(struct engine_call *c)
            curl_easy_setopt(e, CURLOPT_PRIVATE, c) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->error_text) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_HTTPHEADER, c->headers) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_EXPECT_100_TIMEOUT_MS, ENGINE_EXPECT_MS) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, engine_on_data) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_WRITEDATA, c) == CURLE_OK &&
            (o->sigv4 == NULL || (curl_easy_setopt(e, CURLOPT_AWS_SIGV4, o->sigv4) == CURLE_OK &&
