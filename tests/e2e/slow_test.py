@@ -233,6 +233,56 @@ class Slow(unittest.TestCase):
         self.assertEqual(self.edge.get(self.path), (200, self.body))
 
 
+class Rested(unittest.TestCase):
+    """Connections without a request for so long that they are not watched any more: what comes then is watched again.
+    Nothing else ends them in time: idle ones are kept for long."""
+    @classmethod
+    def setUpClass(cls):
+        cls.edge = OneEdge(f"limits: {{idle_ms: 60000, head_ms: {int(HEAD_S * 1000)}}}\n")
+        cls.addClassCleanup(cls.edge.close)
+        cls.edge.start()
+        cls.body = os.urandom(5000)
+        cls.path = cls.edge.put(cls.body)
+
+    def ended(self, sock):
+        """What the server said before it ended the connection; it must, within a third of the idle time."""
+        said = b""
+        sock.settimeout(20)
+        try:
+            while more := sock.recv(65536):
+                said += more
+        except ConnectionError:
+            pass
+        sock.close()
+        return said
+
+    def test_slow_head(self):
+        c = self.edge.connect()
+        c.sendall(f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        got = b""
+        while not got.endswith(self.body):
+            got += c.recv(65536)
+        time.sleep(2)
+        c.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        self.assertIn(b" 408 ", self.ended(c))
+
+    def test_slow_frame(self):
+        c = self.edge.h2()
+        time.sleep(2)
+        c.send(frame(PING, 0, 0, b"12345678")[:5])
+        self.ended(c.sock)
+
+    def test_is_served(self):
+        c = self.edge.connect()
+        for _ in range(2):
+            time.sleep(2)
+            c.sendall(f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            got = b""
+            while not got.endswith(self.body):
+                got += c.recv(65536)
+        c.close()
+
+
 class Many(unittest.TestCase):
     """Connections by the thousand. WEIR_CONNECTIONS: how many; 10000 needs as many descriptors in each process."""
     COUNT = int(os.environ.get("WEIR_CONNECTIONS", "2000"))

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <openssl/evp.h>
 #include <openssl/provider.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -393,6 +394,75 @@ static void test_copy_goes_on(void **state)
     }
 }
 
+/* Expanded keys have a few hundred places a thread: more messages at a time than that, each a piece
+ * here and a piece there, on two threads in turn. */
+enum { KEYS = 600, KEY_STEPS = 4, KEY_PIECE = 50 };
+
+struct key_crowd {
+    EVP_CIPHER_CTX *contexts[KEYS];
+    uint8_t out[KEYS][KEY_STEPS * KEY_PIECE];
+    uint8_t in[KEY_STEPS * KEY_PIECE];
+    unsigned step;
+    unsigned failed;
+};
+
+static void *crowd_step(void *arg)
+{
+    struct key_crowd *k = arg;
+    size_t at = (size_t)k->step * KEY_PIECE;
+    for (unsigned i = 0; i < KEYS; i++) {
+        int made = -1;
+        k->failed +=
+            EVP_CipherUpdate(k->contexts[i], k->out[i] + at, &made, k->in + at, KEY_PIECE) != 1;
+        k->failed += made != KEY_PIECE;
+    }
+    return NULL;
+}
+
+static void crowd_elsewhere(struct key_crowd *k)
+{
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, crowd_step, k), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void test_more_keys_than_places(void **state)
+{
+    (void)state;
+    static struct key_crowd k;
+    static uint8_t keys[KEYS][32];
+    static const uint8_t nonce[12];
+    const struct message m = {
+        .iv = nonce, .iv_size = sizeof nonce, .in = k.in, .size = sizeof k.in};
+    int made;
+    fill(k.in, sizeof k.in);
+    for (unsigned i = 0; i < KEYS; i++) {
+        fill(keys[i], sizeof keys[i]);
+        struct message one = m;
+        one.key = keys[i];
+        k.contexts[i] = begin(ours[i % 2], &one, 1);
+    }
+    for (k.step = 0; k.step < KEY_STEPS; k.step++) {
+        if (k.step % 2 == 0)
+            (void)crowd_step(&k);
+        else
+            crowd_elsewhere(&k);
+    }
+    assert_int_equal(k.failed, 0);
+    for (unsigned i = 0; i < KEYS; i++) {
+        uint8_t sealed[sizeof k.in];
+        struct message one = m;
+        one.key = keys[i];
+        seal(own[i % 2], &one, sealed, want_tag);
+        assert_memory_equal(k.out[i], sealed, sizeof sealed);
+        assert_int_equal(EVP_CipherFinal_ex(k.contexts[i], sealed, &made), 1);
+        assert_int_equal(EVP_CIPHER_CTX_ctrl(k.contexts[i], EVP_CTRL_AEAD_GET_TAG, TAG, got_tag),
+                         1);
+        assert_memory_equal(got_tag, want_tag, TAG);
+        EVP_CIPHER_CTX_free(k.contexts[i]);
+    }
+}
+
 static void test_preferred(void **state)
 {
     (void)state;
@@ -433,11 +503,17 @@ int main(int argc, char **argv)
         return 77; /* not built, or not for this processor */
     (void)gcm_lib_free(probe);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wycheproof),   cmocka_unit_test(test_every_split),
-        cmocka_unit_test(test_many_pieces),  cmocka_unit_test(test_iv_lengths),
-        cmocka_unit_test(test_long_message), cmocka_unit_test(test_tampered),
-        cmocka_unit_test(test_misuse),       cmocka_unit_test(test_copy_goes_on),
-        cmocka_unit_test(test_preferred),    cmocka_unit_test(test_measure),
+        cmocka_unit_test(test_wycheproof),
+        cmocka_unit_test(test_every_split),
+        cmocka_unit_test(test_many_pieces),
+        cmocka_unit_test(test_iv_lengths),
+        cmocka_unit_test(test_long_message),
+        cmocka_unit_test(test_tampered),
+        cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_copy_goes_on),
+        cmocka_unit_test(test_preferred),
+        cmocka_unit_test(test_measure),
+        cmocka_unit_test(test_more_keys_than_places),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
