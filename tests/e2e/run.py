@@ -39,6 +39,8 @@ def run_here(patterns, files):
     failed = len(result.failures) + len(result.errors)
     for test, why in result.skipped:
         print(f"skipped: {test}: {why}")
+    for test, _ in result.failures + result.errors:
+        print(f"FAILED: {test}")
     print(summary(Lines.passed, failed, len(result.skipped)))
     return failed
 
@@ -69,12 +71,15 @@ def main(words):
     if words[:1] == ["--jobs"]:
         jobs, words = int(words[1]), words[2:]
     wanted = [p for p in sorted(HERE.glob("*_test.py"), key=order) if load(words, p.name).countTestCases()]
-    total = [0, 0, 0]
+    total, broken = [0, 0, 0], []
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         for future in concurrent.futures.as_completed([pool.submit(run_file, p, words) for p in wanted]):
             text, counts = future.result()
             print(text, flush=True)
+            broken += [text] if counts[1] else []
             total = [a + b for a, b in zip(total, counts)]
+    for text in broken:  # again at the end, where it is looked for
+        print(text, flush=True)
     print(summary(*total))
     sys.exit(1 if total[1] or not total[0] else 0)
 
