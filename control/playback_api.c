@@ -251,7 +251,7 @@ static void playback_on_beat(void *arg, int res, const enum lease_state *states,
         if (r == 0)
             return;
         job->error = r;
-    } else if (job->error == 0 && state == LEASE_ENDED) {
+    } else if (job->error == 0 && (state == LEASE_ENDED || state == LEASE_OVER)) {
         job->error =
             fault_set(&job->fault, 410, "SESSION_TERMINATED", "this session has been ended");
     } else if (job->error == 0) {

@@ -137,6 +137,14 @@ static inline int call_list(struct fixture *f, const char *user, struct outcome 
     return o->res;
 }
 
+static inline int call_trim(struct fixture *f, const char *user, unsigned limit, struct outcome *o)
+{
+    memset(o, 0, sizeof *o);
+    assert_int_equal(lease_trim(f->leases, str_of(user), limit, on_done, o), 0);
+    run_until(f->loop, &o->calls, 1);
+    return o->res;
+}
+
 static inline int call_end(struct fixture *f, const char *user, const char *session)
 {
     struct outcome o = {0};
