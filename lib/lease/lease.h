@@ -42,10 +42,10 @@ struct lease {
     struct str asset;       /* what plays */
     struct str device;      /* an id that the player has made up */
     struct str device_name; /* for people */
-    int64_t started_ms;     /* answered */
-    int64_t expires_ms;     /* answered: of the lease */
-    int64_t until_ms;       /* given: when the token expires */
-    unsigned limit;         /* given to a renewal by who knows it; 0: as at the last opening */
+    int64_t started_ms; /* answered; given to a renewal that takes up what another backend had */
+    int64_t expires_ms; /* answered: of the lease */
+    int64_t until_ms;   /* given: when the token expires */
+    unsigned limit;     /* given to a renewal by who knows it; 0: as at the last opening */
 };
 
 /* active: of -EDQUOT and of lease_list, oldest first. */

@@ -168,12 +168,13 @@ static int user_add_lease(struct book_user *u, const struct lease *lease, int64_
     char *at = l->bytes;
     *l = (struct book_lease){.lease = *lease};
     l->lease.user = STR_NONE;
-    l->lease.started_ms = now_ms;
+    l->lease.started_ms = lease->started_ms > 0 ? MIN(lease->started_ms, now_ms) : now_ms;
     l->lease.expires_ms = now_ms + life_ms;
     book_put_texts(&l->lease, &at);
     struct book_lease **last = &u->leases;
-    while (*last != NULL)
+    while (*last != NULL && (*last)->lease.started_ms <= l->lease.started_ms)
         last = &(*last)->next;
+    l->next = *last;
     *last = l;
     u->leases_count++;
     return 0;

@@ -126,7 +126,8 @@ static const char lease_lua_crowd_list[] =
 
 static const char lease_lua_crowd_remove[] = "return redis.call('ZREM', KEYS[1], ARGV[1])\n";
 
-/* ARGV: session, life, until, the rest of the record of one that is not known, limit. Answers an
+/* ARGV: session, life, until, the rest of the record of one that is not known, limit, when that one
+ * has started (0: now). Answers an
  * enum lease_state; LEASE_CROWDED more where one was taken up beside others. */
 #define LEASE_CROWDED 16
 static const char lease_lua_renew[] = LUA_COMMON
@@ -143,7 +144,9 @@ static const char lease_lua_renew[] = LUA_COMMON
     "  if others > 0 then crowded = 16 end\n"
     "end\n"
     "until_ms = math.max(tonumber(until_ms or 0), tonumber(ARGV[3]))\n"
-    "rest = rest or (text(now) .. '\\031' .. ARGV[4])\n"
+    "local started = tonumber(ARGV[6])\n"
+    "if started == 0 or started > now then started = now end\n"
+    "rest = rest or (text(started) .. '\\031' .. ARGV[4])\n"
     "redis.call('HSET', key, 'l:' .. ARGV[1],\n"
     "  text(now + ARGV[2]) .. '\\031' .. text(until_ms) .. '\\031' .. rest)\n"
     "keep(math.max(tonumber(ARGV[2]), until_ms - now))\n"
@@ -483,14 +486,17 @@ static void lease_on_renew(void *arg, int res, const struct bus_answer *answer)
 
 static int lease_renew_one(struct leases *l, const struct lease *lease, struct lease_part *p)
 {
-    struct lease_text texts[3];
+    struct lease_text texts[4];
     CLEAN_BUF struct buf rest = BUF_EMPTY;
     lease_put_rest(lease, &rest);
     if (buf_error(&rest) < 0)
         return buf_error(&rest);
-    struct str args[] = {lease->session, lease_number(l->life_ms, &texts[0]),
-                         lease_number(lease->until_ms, &texts[1]), buf_str(&rest),
-                         lease_number(lease->limit, &texts[2])};
+    struct str args[] = {lease->session,
+                         lease_number(l->life_ms, &texts[0]),
+                         lease_number(lease->until_ms, &texts[1]),
+                         buf_str(&rest),
+                         lease_number(lease->limit, &texts[2]),
+                         lease_number(MAX(lease->started_ms, 0), &texts[3])};
     return lease_run(l, lease_lua_renew, lease->user, args, ARRAY_LEN(args), lease_on_renew, p);
 }
 

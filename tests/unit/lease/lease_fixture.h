@@ -17,9 +17,12 @@
 
 struct backend {
     bool on_redis;
+    bool is_db;   /* control's database, alone or behind the Redis */
+    bool is_away; /* the Redis never answers */
     struct redis_server server;
     struct bus_hub *hub;
     struct lease_book *book;
+    struct db *db; /* lease_db_fixture.h */
 };
 
 struct fixture {
@@ -27,7 +30,31 @@ struct fixture {
     struct loop *loop;
     struct bus *bus;
     struct leases *leases;
+    struct pool *pool;
 };
+
+#ifdef LEASE_WITH_DB
+#include "../control/plans/lease_db_fixture.h"
+#else
+static inline int backend_open_db(struct fixture *f)
+{
+    (void)f;
+    return -EOPNOTSUPP;
+}
+static inline void backend_close_pool(struct fixture *f)
+{
+    (void)f;
+}
+static inline void backend_start_db(struct backend *b)
+{
+    (void)b;
+    fail_msg("this program has no database");
+}
+static inline void backend_stop_db(struct backend *b)
+{
+    (void)b;
+}
+#endif
 
 struct outcome {
     unsigned calls;
@@ -47,8 +74,11 @@ static inline void fixture_open(struct backend *b, struct fixture *f)
     int r = b->on_redis ? bus_open_redis(&options, f->loop, &err, &f->bus)
                         : bus_open_local(b->hub, f->loop, &f->bus);
     assert_int_equal(r, 0);
-    r = b->on_redis ? leases_open_redis(f->bus, &f->leases)
-                    : leases_open_local(b->book, f->bus, &f->leases);
+    if (b->is_db)
+        r = backend_open_db(f);
+    else
+        r = b->on_redis ? leases_open_redis(f->bus, &f->leases)
+                        : leases_open_local(b->book, f->bus, &f->leases);
     assert_int_equal(r, 0);
 }
 
@@ -56,6 +86,7 @@ static inline void fixture_close(struct fixture *f)
 {
     leases_close(f->leases);
     bus_close(f->bus);
+    backend_close_pool(f);
     loop_free(f->loop);
 }
 
