@@ -67,7 +67,7 @@ int catalog_delete(struct db *db, const char *asset)
 int catalog_list(struct db *db, unsigned limit, const char *cursor, json_t **ret, char **ret_cursor)
 {
     const struct db_list list = {
-        .field = "created_ms",
+        .key = "created_ms",
         .descending = true,
         .limit = limit,
         .cursor = cursor,

@@ -2,9 +2,11 @@
 #include "control/model.h"
 
 static const struct db_collection model_collections[] = {
-    [MODEL_USERS] = {"users", {{"email", true}}, 1},
-    [MODEL_SESSIONS] = {"sessions", {{"user", false}, {"expires_ms", false}}, 2},
-    [MODEL_VIDEOS] = {"videos", {{"created_ms", false}}, 1},
+    [MODEL_USERS] = {.name = "users", .keys = {{"email", true}}, .keys_count = 1},
+    [MODEL_SESSIONS] = {.name = "sessions",
+                        .keys = {{"user", false}, {"expires_ms", false}},
+                        .keys_count = 2},
+    [MODEL_VIDEOS] = {.name = "videos", .keys = {{"created_ms", false}}, .keys_count = 1},
 };
 
 const struct db_schema model_schema = {

@@ -6,81 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DB_SQLITE_BUSY_MS 5000
-
-int db_sqlite_error(int code)
-{
-    if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY)
-        return -EEXIST;
-    switch (code & 0xff) { /* the primary code under the extended one */
-    case SQLITE_OK:
-    case SQLITE_ROW:
-    case SQLITE_DONE:
-        return 0;
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return -EBUSY;
-    case SQLITE_NOMEM:
-        return -ENOMEM;
-    case SQLITE_FULL:
-        return -ENOSPC;
-    case SQLITE_READONLY:
-        return -EROFS;
-    case SQLITE_PERM:
-    case SQLITE_AUTH:
-        return -EACCES;
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-        return -EBADMSG;
-    case SQLITE_TOOBIG:
-        return -EINVAL;
-    default:
-        return -EIO;
-    }
-}
-
-static int db_sqlite_exec(sqlite3 *handle, const char *sql)
-{
-    return db_sqlite_error(sqlite3_exec(handle, sql, NULL, NULL, NULL));
-}
-
-struct db_sqlite_conn *db_sqlite_disconnect(struct db_sqlite_conn *c)
-{
-    if (c == NULL)
-        return NULL;
-    for (unsigned i = 0; i < c->kept_count; i++) {
-        (void)sqlite3_finalize(c->kept[i].stmt); /* repeats the last step's error, if any */
-        free(c->kept[i].sql);
-    }
-    (void)sqlite3_close(c->handle); /* takes NULL; no statement is left to make it fail */
-    free(c);
-    return NULL;
-}
-
-int db_sqlite_connect(const char *path, struct db_sqlite_conn **ret)
-{
-    struct db_sqlite_conn *c = calloc(1, sizeof *c);
-    if (c == NULL)
-        return -ENOMEM;
-    /* NOMUTEX: a borrowed connection has one user. */
-    int code = sqlite3_open_v2(path, &c->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-    int r = db_sqlite_error(code);
-    if (r == 0) {
-        (void)sqlite3_extended_result_codes(c->handle, 1);
-        (void)sqlite3_busy_timeout(c->handle, DB_SQLITE_BUSY_MS);
-        (void)sqlite3_db_config(c->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-        /* FULL: what was answered is on the disk, not only in the page cache. */
-        r = db_sqlite_exec(c->handle, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                                      "PRAGMA cell_size_check = ON");
-    }
-    if (r < 0) {
-        db_sqlite_disconnect(c);
-        return r;
-    }
-    *ret = c;
-    return 0;
-}
-
 static int db_sqlite_number(sqlite3 *handle, const char *sql, int64_t *ret)
 {
     sqlite3_stmt *stmt = NULL;
@@ -117,23 +42,68 @@ static int db_sqlite_version(struct db_sqlite *s, sqlite3 *handle, struct err *e
     return 0;
 }
 
+/* *ret: whether the table of the collection is there, and made by the first version of this code,
+ * which had no num: SQLite may renumber such rows, so nothing else can name them. */
+static int db_sqlite_is_old(sqlite3 *handle, const char *name, bool *ret)
+{
+    char sql[DB_SQLITE_SQL_SIZE];
+    int64_t columns = 0;
+    (void)snprintf(sql, sizeof sql, "SELECT count(*) = 2 FROM pragma_table_info('c_%s')", name);
+    int r = db_sqlite_number(handle, sql, &columns);
+    if (r == 0)
+        *ret = columns == 1;
+    return r;
+}
+
+static int db_sqlite_make_table(sqlite3 *handle, const char *name)
+{
+    char sql[DB_SQLITE_SQL_SIZE];
+    bool old = false;
+    int r = db_sqlite_is_old(handle, name, &old);
+    if (r == 0 && old) {
+        (void)snprintf(sql, sizeof sql, "ALTER TABLE c_%s RENAME TO o_%s", name, name);
+        r = db_sqlite_exec(handle, sql);
+    }
+    if (r < 0)
+        return r;
+    (void)snprintf(sql, sizeof sql,
+                   "CREATE TABLE IF NOT EXISTS c_%s (num INTEGER PRIMARY KEY,"
+                   " id TEXT UNIQUE NOT NULL, doc TEXT NOT NULL)",
+                   name);
+    r = db_sqlite_exec(handle, sql);
+    if (r == 0 && old) { /* the old indexes go with the old table */
+        (void)snprintf(sql, sizeof sql,
+                       "INSERT INTO c_%s (id, doc) SELECT id, doc FROM o_%s ORDER BY id;"
+                       "DROP TABLE o_%s",
+                       name, name, name);
+        r = db_sqlite_exec(handle, sql);
+    }
+    return r;
+}
+
 static int db_sqlite_make_tables(const struct db_schema *schema, sqlite3 *handle)
 {
-    for (unsigned i = 0; i < schema->collections_count; i++) {
-        char sql[DB_SQLITE_SQL_SIZE];
-        (void)snprintf(sql, sizeof sql,
-                       "CREATE TABLE IF NOT EXISTS c_%s (id TEXT PRIMARY KEY NOT NULL,"
-                       " doc TEXT NOT NULL)",
-                       schema->collections[i].name);
-        int r = db_sqlite_exec(handle, sql);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < schema->collections_count; i++)
+        r = db_sqlite_make_table(handle, schema->collections[i].name);
+    return r;
+}
+
+static bool db_sqlite_is_declared(const struct db *db, const char *index)
+{
+    for (unsigned i = 0; i < db->schema->collections_count; i++)
+        for (unsigned k = 0; k < db->shapes[i].keys_count; k++) {
+            char declared[DB_SQLITE_SQL_SIZE];
+            db_sqlite_index_name(db->shapes[i].name, &db->shapes[i].keys[k], declared,
+                                 sizeof declared);
+            if (strcmp(declared, index) == 0)
+                return true;
+        }
+    return false;
 }
 
 /* Drops the indexes of keys that are declared no more, or otherwise than before. */
-static int db_sqlite_drop_indexes(const struct db_schema *schema, sqlite3 *handle)
+static int db_sqlite_drop_indexes(const struct db *db, sqlite3 *handle)
 {
     CLEAN_BUF struct buf sql = BUF_EMPTY;
     sqlite3_stmt *stmt = NULL;
@@ -146,20 +116,12 @@ static int db_sqlite_drop_indexes(const struct db_schema *schema, sqlite3 *handl
         if (code != SQLITE_ROW)
             break;
         const char *name = (const char *)sqlite3_column_text(stmt, 0);
-        bool wanted = false;
-        for (unsigned i = 0; name != NULL && i < schema->collections_count; i++) {
-            const struct db_collection *c = &schema->collections[i];
-            for (unsigned k = 0; k < c->keys_count; k++) {
-                char declared[128];
-                (void)snprintf(declared, sizeof declared, "%c_%s$%s", c->keys[k].unique ? 'u' : 'k',
-                               c->name, c->keys[k].field);
-                wanted = wanted || strcmp(declared, name) == 0;
-            }
-        }
-        char *drop = wanted ? NULL : sqlite3_mprintf("DROP INDEX \"%w\";", name);
+        if (name != NULL && db_sqlite_is_declared(db, name))
+            continue;
+        char *drop = sqlite3_mprintf("DROP INDEX \"%w\";", name);
         if (drop != NULL)
             buf_puts(&sql, drop);
-        else if (!wanted)
+        else
             code = SQLITE_NOMEM;
         sqlite3_free(drop);
     }
@@ -171,27 +133,27 @@ static int db_sqlite_drop_indexes(const struct db_schema *schema, sqlite3 *handl
     return sql.size > 0 ? db_sqlite_exec(handle, sql.data) : 0;
 }
 
-static int db_sqlite_make_indexes(const struct db_schema *schema, sqlite3 *handle)
+static int db_sqlite_make_index(const struct db_shape *shape, const struct db_key_shape *key,
+                                sqlite3 *handle)
+{
+    CLEAN_BUF struct buf sql = BUF_EMPTY;
+    char name[DB_SQLITE_SQL_SIZE];
+    db_sqlite_index_name(shape->name, key, name, sizeof name);
+    buf_printf(&sql, "CREATE %sINDEX IF NOT EXISTS %s ON c_%s (", key->unique ? "UNIQUE " : "",
+               name, shape->name);
+    for (unsigned i = 0; i < key->fields_count; i++)
+        buf_printf(&sql, "%sjson_extract(doc, '$.%s')", i > 0 ? ", " : "", key->fields[i]);
+    /* With the id, so that a list needs no sort. */
+    buf_puts(&sql, key->unique ? ")" : ", id)");
+    return buf_error(&sql) < 0 ? buf_error(&sql) : db_sqlite_exec(handle, sql.data);
+}
+
+static int db_sqlite_make_indexes(const struct db *db, sqlite3 *handle)
 {
     int r = 0;
-    for (unsigned i = 0; r == 0 && i < schema->collections_count; i++) {
-        const struct db_collection *c = &schema->collections[i];
-        for (unsigned k = 0; r == 0 && k < c->keys_count; k++) {
-            const char *field = c->keys[k].field;
-            char sql[DB_SQLITE_SQL_SIZE];
-            if (c->keys[k].unique)
-                (void)snprintf(sql, sizeof sql,
-                               "CREATE UNIQUE INDEX IF NOT EXISTS u_%s$%s ON c_%s"
-                               " (json_extract(doc, '$.%s'))",
-                               c->name, field, c->name, field);
-            else /* with the id, so that a list needs no sort */
-                (void)snprintf(sql, sizeof sql,
-                               "CREATE INDEX IF NOT EXISTS k_%s$%s ON c_%s"
-                               " (json_extract(doc, '$.%s'), id)",
-                               c->name, field, c->name, field);
-            r = db_sqlite_exec(handle, sql);
-        }
-    }
+    for (unsigned i = 0; r == 0 && i < db->schema->collections_count; i++)
+        for (unsigned k = 0; r == 0 && k < db->shapes[i].keys_count; k++)
+            r = db_sqlite_make_index(&db->shapes[i], &db->shapes[i].keys[k], handle);
     return r;
 }
 
@@ -205,14 +167,17 @@ static int db_sqlite_prepare(struct db_sqlite *s, sqlite3 *handle, struct err *e
         return r;
     r = db_sqlite_make_tables(schema, handle);
     if (r == 0) /* before the steps: they may break what is no rule any more */
-        r = db_sqlite_drop_indexes(schema, handle);
+        r = db_sqlite_drop_indexes(&s->db, handle);
     if (r < 0)
         return err_errno(err, r, "making the tables of %s", s->path);
+    r = db_sqlite_text_open(s, s->writer);
+    if (r < 0)
+        return err_errno(err, r, "making the words of %s", s->path);
     if (stored > 0)
         r = db_migrate(&s->db, stored, err);
     if (r < 0)
         return r;
-    r = db_sqlite_make_indexes(schema, handle);
+    r = db_sqlite_make_indexes(&s->db, handle);
     if (r < 0)
         return err_errno(err, r, "making the keys of %s", s->path);
     char sql[DB_SQLITE_SQL_SIZE];
@@ -232,41 +197,49 @@ static int db_sqlite_create(const char *path)
     return 0;
 }
 
+static int db_sqlite_new(const char *path, const struct db_schema *schema, struct db_sqlite **ret)
+{
+    struct db_sqlite *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return -ENOMEM;
+    s->path = str_dup(str_of(path));
+    (void)pthread_mutex_init(&s->lock, NULL); /* default attributes: cannot fail */
+    (void)pthread_cond_init(&s->freed, NULL);
+    int r = db_begin(&s->db, &db_sqlite_ops, schema);
+    if (r < 0 || s->path == NULL) {
+        db_sqlite_ops.close(&s->db);
+        return -ENOMEM;
+    }
+    *ret = s;
+    return 0;
+}
+
 int db_sqlite_open(const char *path, const struct db_schema *schema, struct err *err,
                    struct db **ret)
 {
+    struct db_sqlite *s = NULL;
     int r = db_sqlite_create(path);
+    if (r == 0)
+        r = db_sqlite_new(path, schema, &s);
     if (r < 0)
         return err_errno(err, r, "opening the database %s", path);
-    struct db_sqlite *s = calloc(1, sizeof *s);
-    char *copy = str_dup(str_of(path));
-    struct db_sqlite_conn *c = NULL;
-    if (s == NULL || copy == NULL) {
-        free(s);
-        free(copy);
-        return err_errno(err, -ENOMEM, "opening the database %s", path);
-    }
-    s->db = (struct db){.magic = DB_MAGIC, .ops = &db_sqlite_ops, .schema = schema};
-    s->path = copy;
-    (void)pthread_mutex_init(&s->lock, NULL); /* default attributes: cannot fail */
-    (void)pthread_cond_init(&s->freed, NULL);
-    r = db_sqlite_connect(path, &c);
+    s->opening = true;
+    r = db_sqlite_connect(path, &s->writer);
     if (r < 0) {
         err_errno(err, r, "opening the database %s", path);
         goto fail;
     }
-    s->all[s->all_count++] = c;
-    s->free = c; /* the only one until we are done: a migration's operations run on it */
-    r = db_sqlite_exec(c->handle, "BEGIN IMMEDIATE");
+    r = db_sqlite_exec(s->writer->handle, "BEGIN IMMEDIATE");
     if (r < 0) {
         err_errno(err, r, "locking the database %s", path);
         goto fail;
     }
-    r = db_sqlite_prepare(s, c->handle, err);
-    if (r == 0 && (r = db_sqlite_exec(c->handle, "COMMIT")) < 0)
+    r = db_sqlite_prepare(s, s->writer->handle, err);
+    if (r == 0 && (r = db_sqlite_exec(s->writer->handle, "COMMIT")) < 0)
         err_errno(err, r, "committing to the database %s", path);
     if (r < 0)
         goto fail; /* closing rolls back */
+    s->opening = false;
     *ret = &s->db;
     return 0;
 fail:

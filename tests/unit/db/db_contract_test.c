@@ -1,103 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The promises of db.h, on any backend: WEIR_TEST_DB names the address of an empty database that
- * may be filled; without it a new SQLite file per test is used. */
+/* The promises of db.h about single documents and plain lists, on any backend. */
 #include "db/db.h"
-#include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include "base/file.h"
-#include "base/id.h"
-#include "../unit.h"
-
-enum { PEOPLE, THINGS };
-
-static const struct db_collection collections[] = {
-    [PEOPLE] = {"people", {{"email", true}, {"born", false}}, 2},
-    [THINGS] = {"things", {{"rank", false}, {"tag", true}}, 2},
-};
-static const struct db_schema schema = {1, collections, ARRAY_LEN(collections), NULL};
-
-struct fixture {
-    char folder[64];
-    struct db *db;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    struct err err = {""};
-    char path[128];
-    const char *address = getenv("WEIR_TEST_DB");
-    if (f == NULL || str_copy(STR("/tmp/weir-db-XXXXXX"), f->folder, sizeof f->folder) < 0 ||
-        mkdtemp(f->folder) == NULL)
-        return -1;
-    (void)snprintf(path, sizeof path, "%s/test.db", f->folder);
-    if (db_open(address != NULL ? address : path, &schema, &err, &f->db) < 0) {
-        print_error("%s\n", err.text);
-        return -1;
-    }
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    /* A shared database is left empty for the next test. */
-    for (unsigned coll = 0; coll < ARRAY_LEN(collections); coll++) {
-        json_t *docs;
-        char *cursor = NULL;
-        size_t i;
-        json_t *doc;
-        if (db_list(f->db, coll, &(struct db_list){.limit = DB_LIST_MAX}, &docs, &cursor) < 0)
-            return -1;
-        free(cursor);
-        json_array_foreach(
-            docs, i,
-            doc) if (db_delete(f->db, coll, json_string_value(json_object_get(doc, "id"))) <
-                     0) return -1;
-        json_decref(docs);
-    }
-    db_close(f->db);
-    int r = file_remove_all(f->folder);
-    free(f);
-    return r;
-}
-
-/* Documents as text keep the tests readable; ' stands for ". */
-static json_t *doc_of(const char *text)
-{
-    char quoted[1024];
-    size_t size = strlen(text);
-    assert_true(size < sizeof quoted);
-    for (size_t i = 0; i <= size; i++)
-        quoted[i] = text[i] == '\'' ? '"' : text[i];
-    json_t *doc = json_loads(quoted, JSON_DECODE_ANY, NULL);
-    assert_non_null(doc);
-    return doc;
-}
-
-typedef int write_fn(struct db *db, unsigned coll, const json_t *doc);
-
-static int write_text(struct fixture *f, write_fn *fn, unsigned coll, const char *text)
-{
-    json_t *doc = doc_of(text);
-    int r = fn(f->db, coll, doc);
-    json_decref(doc);
-    return r;
-}
-
-static void expect_document(int r, json_t *got, const char *text)
-{
-    json_t *want = doc_of(text);
-    assert_int_equal(r, 0);
-    assert_true(json_equal(got, want));
-    json_decref(want);
-    json_decref(got);
-}
+#include "contract.h"
 
 static int find_text(struct fixture *f, unsigned coll, const char *field, const char *value,
                      json_t **ret)
@@ -260,38 +165,6 @@ static void test_refused(void **state)
     json_decref(doc);
 }
 
-/* Walks all pages and joins the ids: "a b c". */
-static void walk(struct fixture *f, unsigned coll, struct db_list list, const char *expected)
-{
-    char joined[256] = "";
-    size_t used = 0;
-    char *cursor = NULL;
-    unsigned pages = 0;
-    do {
-        json_t *docs = NULL;
-        char *next = NULL;
-        size_t i;
-        json_t *doc;
-        list.cursor = cursor;
-        assert_int_equal(db_list(f->db, coll, &list, &docs, &next), 0);
-        assert_true(json_array_size(docs) <= list.limit);
-        if (next != NULL)
-            assert_int_equal(json_array_size(docs), list.limit);
-        json_array_foreach(docs, i, doc)
-        {
-            const char *id = json_string_value(json_object_get(doc, "id"));
-            int n = snprintf(joined + used, sizeof joined - used, "%s%s", used > 0 ? " " : "", id);
-            assert_true(n > 0 && (size_t)n < sizeof joined - used);
-            used += (size_t)n;
-        }
-        json_decref(docs);
-        free(cursor);
-        cursor = next;
-        assert_true(++pages < 100);
-    } while (cursor != NULL);
-    assert_string_equal(joined, expected);
-}
-
 static void test_list(void **state)
 {
     struct fixture *f = *state;
@@ -315,12 +188,12 @@ static void test_list(void **state)
         walk(f, THINGS, (struct db_list){.limit = limit}, "a b c d e f g h i j");
         walk(f, THINGS, (struct db_list){.limit = limit, .descending = true},
              "j i h g f e d c b a");
-        walk(f, THINGS, (struct db_list){.field = "rank", .limit = limit}, "b c d i a j f e");
-        walk(f, THINGS, (struct db_list){.field = "rank", .limit = limit, .descending = true},
+        walk(f, THINGS, (struct db_list){.key = "rank", .limit = limit}, "b c d i a j f e");
+        walk(f, THINGS, (struct db_list){.key = "rank", .limit = limit, .descending = true},
              "e f j a i d c b");
-        walk(f, THINGS, (struct db_list){.field = "rank", .limit = limit, .equal = five}, "c d i");
-        walk(f, THINGS, (struct db_list){.field = "rank", .limit = limit, .equal = large}, "j");
-        walk(f, PEOPLE, (struct db_list){.field = "born", .limit = limit}, "");
+        walk(f, THINGS, (struct db_list){.key = "rank", .limit = limit, .equal = five}, "c d i");
+        walk(f, THINGS, (struct db_list){.key = "rank", .limit = limit, .equal = large}, "j");
+        walk(f, PEOPLE, (struct db_list){.key = "born", .limit = limit}, "");
     }
     json_decref(five);
     json_decref(large);
@@ -333,7 +206,7 @@ static void test_cursor_goes_on(void **state)
     json_t *docs = NULL;
     char *cursor = NULL;
     char *next = NULL;
-    struct db_list list = {.field = "rank", .limit = 2};
+    struct db_list list = {.key = "rank", .limit = 2};
     assert_int_equal(write_text(f, db_insert, THINGS, "{'id':'a','rank':1}"), 0);
     assert_int_equal(write_text(f, db_insert, THINGS, "{'id':'b','rank':2}"), 0);
     assert_int_equal(write_text(f, db_insert, THINGS, "{'id':'c','rank':3}"), 0);
@@ -358,15 +231,15 @@ static void test_cursor_refused(void **state)
     json_t *docs = NULL;
     char *cursor = NULL;
     char *next = NULL;
-    struct db_list list = {.field = "rank", .limit = 1};
+    struct db_list list = {.key = "rank", .limit = 1};
     assert_int_equal(write_text(f, db_insert, THINGS, "{'id':'a','rank':1}"), 0);
     assert_int_equal(write_text(f, db_insert, THINGS, "{'id':'b','rank':2}"), 0);
     assert_int_equal(db_list(f->db, THINGS, &list, &docs, &cursor), 0);
     json_decref(docs);
     docs = NULL;
     const struct db_list others[] = {
-        {.field = "rank", .limit = 2, .descending = true, .cursor = cursor},
-        {.field = "tag", .limit = 2, .cursor = cursor},
+        {.key = "rank", .limit = 2, .descending = true, .cursor = cursor},
+        {.key = "tag", .limit = 2, .cursor = cursor},
         {.limit = 2, .cursor = cursor},
     };
     for (unsigned i = 0; i < ARRAY_LEN(others); i++)
@@ -475,8 +348,6 @@ static void test_races(void **state)
     json_decref(got);
     assert_int_equal(race(f, race_unique), ROUNDS);
 }
-
-#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
 {

@@ -29,13 +29,14 @@ static int tear_down(void **state)
     return file_remove_all(folder);
 }
 
-static const struct db_collection first[] = {{"users", {{"email", true}}, 1}};
+static const struct db_collection first[] = {
+    {.name = "users", .keys = {{"email", true}}, .keys_count = 1}};
 static const struct db_schema schema_1 = {1, first, 1, NULL};
 
 /* Version 2: addresses in lower case; version 3: a name, found by it; the address may repeat. */
 static const struct db_collection third[] = {
-    {"users", {{"email", false}, {"name", true}}, 2},
-    {"users_email", {{"x", true}}, 1},
+    {.name = "users", .keys = {{"email", false}, {"name", true}}, .keys_count = 2},
+    {.name = "users_email", .keys = {{"x", true}}, .keys_count = 1},
 };
 static int steps_run;
 static int step_fails = -1;

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lists and filters as SQL. Names are the schema's, of letters, digits and '_'; all that comes from
+ * documents and callers is bound. */
+#include <errno.h>
+#include <stdio.h>
+#include "db/db_doc.h"
+#include "db/db_sqlite.h"
+
+void db_sqlite_index_name(const char *coll, const struct db_key_shape *key, char *out, size_t size)
+{
+    int used = snprintf(out, size, "%c_%s", key->unique ? 'u' : 'k', coll);
+    for (unsigned i = 0; i < key->fields_count; i++)
+        used += snprintf(out + used, size - (size_t)used, "$%s", key->fields[i]);
+    ASSERT(used > 0 && (size_t)used < size);
+}
+
+/* Strings and booleans are compared as JSON text: json_extract ends a string at its first U+0000
+ * and makes true a 1. Both sides are written by jansson, so equal values have equal texts. */
+static void db_sqlite_where_scalar(struct db_sqlite_query *q, const char *name, char type,
+                                   const json_t *value)
+{
+    bool number = json_is_number(value);
+    bool maybe_array = type == 0 || type == 'a';
+    if (maybe_array)
+        buf_puts(&q->sql, "(");
+    if (number) {
+        buf_printf(&q->sql,
+                   "(json_type(c.doc, '$.%s') IN ('integer', 'real')"
+                   " AND json_extract(c.doc, '$.%s') = ?)",
+                   name, name);
+        db_sqlite_bind_value(q, value);
+    } else {
+        buf_printf(&q->sql, "c.doc -> '$.%s' = ?", name);
+        db_sqlite_bind_json(q, value);
+    }
+    if (!maybe_array)
+        return;
+    buf_printf(&q->sql,
+               " OR (json_type(c.doc, '$.%s') = 'array' AND EXISTS"
+               " (SELECT 1 FROM json_each(c.doc, '$.%s') e WHERE ",
+               name, name);
+    if (number) {
+        buf_puts(&q->sql, "e.type IN ('integer', 'real') AND e.value = ?)))");
+        db_sqlite_bind_value(q, value);
+    } else {
+        buf_puts(&q->sql, "c.doc -> e.fullkey = ?)))");
+        db_sqlite_bind_json(q, value);
+    }
+}
+
+static void db_sqlite_where_range(struct db_sqlite_query *q, const char *name, const json_t *range)
+{
+    const json_t *min = json_object_get(range, "min");
+    const json_t *max = json_object_get(range, "max");
+    buf_printf(&q->sql, "json_type(c.doc, '$.%s') IN ('integer', 'real')", name);
+    if (min != NULL) {
+        buf_printf(&q->sql, " AND json_extract(c.doc, '$.%s') >= ?", name);
+        db_sqlite_bind_value(q, min);
+    }
+    if (max != NULL) {
+        buf_printf(&q->sql, " AND json_extract(c.doc, '$.%s') <= ?", name);
+        db_sqlite_bind_value(q, max);
+    }
+}
+
+static void db_sqlite_where_any(struct db_sqlite_query *q, const char *name, char type,
+                                const json_t *any)
+{
+    size_t i;
+    const json_t *one;
+    buf_puts(&q->sql, "(FALSE");
+    json_array_foreach(any, i, one)
+    {
+        buf_puts(&q->sql, " OR ");
+        db_sqlite_where_scalar(q, name, type, one);
+    }
+    buf_puts(&q->sql, ")");
+}
+
+void db_sqlite_where(struct db_sqlite_query *q, const struct db_shape *shape, const json_t *where)
+{
+    const char *name;
+    const json_t *wanted;
+    json_object_foreach((json_t *)(uintptr_t)where, name, wanted)
+    {
+        char type = db_shape_type(shape, name);
+        buf_puts(&q->sql, " AND ");
+        if (json_is_null(wanted))
+            buf_printf(&q->sql, "coalesce(json_type(c.doc, '$.%s'), 'null') = 'null'", name);
+        else if (json_is_object(wanted))
+            db_sqlite_where_range(q, name, wanted);
+        else if (json_is_array(wanted))
+            db_sqlite_where_any(q, name, type, wanted);
+        else
+            db_sqlite_where_scalar(q, name, type, wanted);
+    }
+}
+
+/* The bounds of the key's last field. */
+static void db_sqlite_bounds(struct db_sqlite_query *q, const char *field,
+                             const struct db_range *range, bool fixed)
+{
+    const char *beyond = range->descending ? "<" : ">";
+    if (!fixed)
+        buf_printf(&q->sql, " AND %s IS NOT NULL", field);
+    if (range->from != NULL) {
+        buf_printf(&q->sql, " AND %s >= ?", field);
+        db_sqlite_bind_value(q, range->from);
+    }
+    if (range->below != NULL) {
+        buf_printf(&q->sql, " AND %s < ?", field);
+        db_sqlite_bind_value(q, range->below);
+    }
+    if (range->after == NULL)
+        return;
+    if (range->key->unique) { /* no two have the same: the id need not decide */
+        buf_printf(&q->sql, " AND %s %s ?", field, beyond);
+        db_sqlite_bind_value(q, range->after->value);
+    } else {
+        buf_printf(&q->sql, " AND (%s, c.id) %s (?, ?)", field, beyond);
+        db_sqlite_bind_value(q, range->after->value);
+        db_sqlite_bind_str(q, str_of(range->after->id));
+    }
+}
+
+void db_sqlite_range(struct db_sqlite_query *q, const struct db_sqlite *s, unsigned coll,
+                     const char *what, const struct db_range *range, bool counts)
+{
+    const struct db_shape *shape = &s->db.shapes[coll];
+    const struct db_key_shape *key = range->key;
+    const char *order = range->descending ? "DESC" : "ASC";
+    char field[64] = "";
+    buf_printf(&q->sql, "SELECT %s FROM c_%s c", what, shape->name);
+    /* Named, so that no planner's mood turns a list into a scan; a migration may be without it. */
+    if (key != NULL && !s->opening) {
+        char index[DB_SQLITE_SQL_SIZE];
+        db_sqlite_index_name(shape->name, key, index, sizeof index);
+        buf_printf(&q->sql, " INDEXED BY \"%s\"", index);
+    }
+    buf_puts(&q->sql, " WHERE TRUE");
+    for (unsigned i = 0; key != NULL && i < key->fields_count; i++) {
+        (void)snprintf(field, sizeof field, "json_extract(c.doc, '$.%s')", key->fields[i]);
+        if (i < range->equal_count) {
+            buf_printf(&q->sql, " AND %s = ?", field);
+            db_sqlite_bind_value(q, range->equal[i]);
+        }
+    }
+    if (key != NULL) {
+        db_sqlite_bounds(q, field, range, range->equal_count == key->fields_count);
+    } else if (range->after != NULL) {
+        buf_printf(&q->sql, " AND c.id %s ?", range->descending ? "<" : ">");
+        db_sqlite_bind_str(q, str_of(range->after->id));
+    }
+    db_sqlite_where(q, shape, range->where);
+    if (counts)
+        return;
+    buf_puts(&q->sql, " ORDER BY ");
+    if (key != NULL)
+        buf_printf(&q->sql, "%s %s%s", field, order, key->unique ? "" : ", ");
+    if (key == NULL || !key->unique)
+        buf_printf(&q->sql, "c.id %s", order);
+    buf_puts(&q->sql, " LIMIT ?");
+    db_sqlite_bind_int(q, range->limit);
+}
+
+int db_sqlite_list(struct db *db, unsigned coll, const struct db_range *range, json_t *into)
+{
+    struct db_sqlite_query q;
+    db_sqlite_query_init(&q);
+    db_sqlite_range(&q, db_sqlite_of(db), coll, "c.doc", range, false);
+    int r = db_sqlite_run(&q, db_sqlite_of(db), NULL);
+    while (r >= 0 && (r = db_sqlite_step(&q)) > 0) {
+        json_t *doc = NULL;
+        r = db_sqlite_document(&q, 0, &doc);
+        if (r == 0 && json_array_append_new(into, doc) < 0)
+            r = -ENOMEM;
+    }
+    db_sqlite_end(&q);
+    return r;
+}
+
+int db_sqlite_count(struct db *db, unsigned coll, const struct db_range *range, uint64_t *ret)
+{
+    struct db_sqlite_query q;
+    int64_t count = 0;
+    db_sqlite_query_init(&q);
+    db_sqlite_range(&q, db_sqlite_of(db), coll, "count(*)", range, true);
+    int r = db_sqlite_run(&q, db_sqlite_of(db), NULL);
+    if (r == 0)
+        r = db_sqlite_int(&q, &count);
+    db_sqlite_end(&q);
+    if (r == 0)
+        *ret = (uint64_t)count;
+    return r;
+}
