@@ -14,6 +14,8 @@
 #include "lease/lease_book.h"
 #include "lease/lease_copy.h"
 
+#define BOTH_OF_SECOND (UINT64_C(1) << 63) /* of a cursor: the second gave it */
+
 struct lease_both {
     struct leases leases;
     struct leases *first;
@@ -129,7 +131,7 @@ static void both_on_second_crowd(void *arg, int res, const struct str *users, un
                                  uint64_t next)
 {
     struct both_call *c = arg;
-    lease__finish_crowd(c->op, res, users, count, next);
+    lease__finish_crowd(c->op, res, users, count, next != 0 ? next | BOTH_OF_SECOND : 0);
     both_call_free(c);
 }
 
@@ -227,10 +229,13 @@ static void both_on_first_crowd(void *arg, int res, const struct str *users, uns
                                 uint64_t next)
 {
     struct both_call *c = arg;
-    if (lease_is_away(res) && !both_is_closed(c))
+    if (lease_is_away(res) && !both_is_closed(c)) {
+        c->cursor = 0; /* the first one's is of no use to the second */
         both_fall_back(c);
-    else
-        both_on_second_crowd(arg, res, users, count, next);
+        return;
+    }
+    lease__finish_crowd(c->op, res, users, count, next);
+    both_call_free(c);
 }
 
 static int both_start(struct leases *l, enum both_kind kind, const struct lease *given,
@@ -242,8 +247,12 @@ static int both_start(struct leases *l, enum both_kind kind, const struct lease 
     *c = (struct both_call){(struct lease_both *)l, op, kind, {0}, limit, cursor};
     int r = lease_copy(given, count, &c->given);
     c->of->first->life_ms = c->of->second->life_ms = l->life_ms;
-    if (r == 0)
+    if (r == 0 && (cursor & BOTH_OF_SECOND) != 0) {
+        c->cursor = cursor & ~BOTH_OF_SECOND;
+        r = both_ask(c, c->of->second, both_on_second, both_on_second_renew, both_on_second_crowd);
+    } else if (r == 0) {
         r = both_ask(c, c->of->first, both_on_first, both_on_first_renew, both_on_first_crowd);
+    }
     if (r < 0)
         both_call_free(c);
     return r;
