@@ -5,11 +5,12 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/api/gate.h"
 #include "control/model.h"
+#include "control/ops.h"
 #include "control/stream.h"
 
 #define CONTROL_DB_THREADS 4
-#define CONTROL_BODY_MAX   (UINT64_C(64) << 10)
 #define CONTROL_DRAIN_MS   10000
 #define CONTROL_PURGE_MS   (10 * 60 * 1000)
 
@@ -20,6 +21,35 @@ struct live *control_live(struct control *c)
     struct live *l = live_ref(c->live);
     (void)pthread_mutex_unlock(&c->lock);
     return l;
+}
+
+/* --- pools ------------------------------------------------------------------------------------ */
+
+int control_run(struct control *c, bool hashes, pool_work *work, void *arg)
+{
+    int r = -EAGAIN;
+    if (hashes && atomic_fetch_add_explicit(&c->passwords_waiting, 1, memory_order_relaxed) >=
+                      CONTROL_PASSWORDS_MAX) {
+        (void)atomic_fetch_sub_explicit(&c->passwords_waiting, 1, memory_order_relaxed);
+        return -EAGAIN;
+    }
+    /* Under the lock, so that control_stop frees no pool that is about to be used. */
+    (void)pthread_mutex_lock(&c->lock);
+    struct pool *pool = hashes ? c->passwords : c->pool;
+    if (pool != NULL)
+        r = pool_run(pool, work, arg);
+    (void)pthread_mutex_unlock(&c->lock);
+    if (r < 0 && hashes)
+        (void)atomic_fetch_sub_explicit(&c->passwords_waiting, 1, memory_order_relaxed);
+    return r;
+}
+
+void control_worked(struct control *c, bool hashes, int r)
+{
+    if (hashes)
+        (void)atomic_fetch_sub_explicit(&c->passwords_waiting, 1, memory_order_relaxed);
+    bool fails = r < 0 && r != -EPROTO && r != -ENOMEM;
+    atomic_store_explicit(&c->db_fails, fails, memory_order_relaxed);
 }
 
 /* --- expired sessions ------------------------------------------------------------------------- */
@@ -133,6 +163,13 @@ static unsigned control_password_threads(void)
     return (unsigned)MIN(MAX(cores / 2, 1L), 16L);
 }
 
+static void control_on_page(struct http_req *req, void *arg)
+{
+    struct live *l = control_live(arg);
+    web_reply(l->web, req);
+    live_unref(l);
+}
+
 static int control_make_servers(struct control *c, const struct control_config *config,
                                 struct err *err)
 {
@@ -142,7 +179,7 @@ static int control_make_servers(struct control *c, const struct control_config *
         .listens = &listen,
         .listens_count = 1,
         .workers = config->workers,
-        .body_size_max = CONTROL_BODY_MAX,
+        .body_size_max = gate_body_max(c->gate),
         .server_name = "weir-control",
         .access_log = config->access_log,
         .metrics = c->metrics,
@@ -162,11 +199,11 @@ static int control_make_servers(struct control *c, const struct control_config *
         r = http_server_new(&admin_options, err, &c->admin);
     if (r < 0)
         return r;
-    r = api_routes(c);
-    if (r == 0)
-        r = playback_routes(c);
+    r = gate_routes(c->gate, c->server);
     if (r == 0)
         r = stream_routes(c);
+    if (r == 0)
+        r = http_route(c->server, HTTP_GET, "/", control_on_page, c);
     if (r == 0)
         r = http_route_status(c->admin, c->metrics, control_is_ready, c);
     if (r < 0)
@@ -200,6 +237,8 @@ int control_start(const struct control_config *config, struct err *err, struct c
         r = live_load(config, err, &c->live);
     if (r == 0)
         r = db_open(config->db, &model_schema, err, &c->db);
+    if (r == 0)
+        r = gate_new(c, ops_all, &account_callers, err, &c->gate);
     if (r == 0) {
         control_make_metrics(c);
         r = control_make_servers(c, config, err);
@@ -257,6 +296,7 @@ struct control *control_stop(struct control *c)
         http_server_drain(c->server, CONTROL_DRAIN_MS);
     http_server_free(c->server);
     http_server_free(c->admin);
+    gate_free(c->gate);
     lease_book_free(c->lease_book);
     bus_hub_free(c->bus_hub);
     db_close(c->db);

@@ -11,6 +11,7 @@ int fault_set(struct fault *f, unsigned status, const char *code, const char *fo
     va_list list;
     f->status = status;
     f->code = code;
+    f->field[0] = '\0';
     va_start(list, format);
     (void)vsnprintf(f->message, sizeof f->message, format, list); /* a longer text is cut */
     va_end(list);

@@ -10,10 +10,13 @@
 #pragma once
 #include "base/base.h"
 
+#define FAULT_FIELD_SIZE 96
+
 struct fault {
     unsigned status;
     const char *code;
     char message[256];
+    char field[FAULT_FIELD_SIZE]; /* what of the request is meant, "audio[2]"; "": all of it */
 };
 
 int fault_set(struct fault *f, unsigned status, const char *code, const char *format, ...)

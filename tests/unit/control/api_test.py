@@ -158,6 +158,7 @@ class Base(unittest.TestCase):
             cls.folder.cleanup()
 
     def refused(self, answer, status, code):
+        self.assertIn("error", answer.json)
         self.assertEqual((answer.status, answer.json["error"]["code"]), (status, code))
         self.assertEqual(set(answer.json), {"error"})
         self.assertEqual(set(answer.json["error"]), {"code", "message", "details"})
@@ -208,10 +209,11 @@ class Accounts(Base):
             ({"email": "b@example.org", "password": "1234567"}, 422, "PASSWORD_TOO_SHORT"),
             ({"email": "b@example.org", "password": "x" * 73}, 422, "PASSWORD_TOO_LONG"),
             ({"email": "b@example.org"}, 422, "BODY_INVALID"),
-            ({"email": 1, "password": "password1"}, 422, "BODY_INVALID"),
+            ({"email": 1, "password": "password1"}, 422, "EMAIL_INVALID"),
+            ({"email": "b@example.org", "password": 12345678}, 422, "BODY_INVALID"),
             ({"email": "b@example.org", "password": "password1", "admin": True}, 422,
              "BODY_INVALID"),
-            ([], 400, "JSON_INVALID"),
+            ([], 422, "BODY_INVALID"),
         ]
         for body, status, code in cases:
             answer = self.d.call("POST", "/api/v1/auth/signup", body)
@@ -322,12 +324,17 @@ class Catalogue(Base):
         path = "/api/v1/admin/assets/film"
         for method in ("PUT", "DELETE"):
             self.refused(self.d.call(method, path, VIDEO), 401, "CREDENTIAL_MISSING")
-            self.refused(self.d.call(method, path, VIDEO, session=self.session), 401,
-                         "CREDENTIAL_MISSING")
-            for guess in (ADMIN + "0", ADMIN[:-1], self.session):
+            self.refused(self.d.call(method, path, VIDEO, session=self.session), 403,
+                         "ROLE_MISSING")
+            self.refused(self.d.call(method, path, VIDEO, bearer=self.session), 403,
+                         "ROLE_MISSING")
+            for guess in (ADMIN + "0", ADMIN[:-1], "A" * 43):
                 self.refused(self.d.call(method, path, VIDEO, bearer=guess), 401,
                              "CREDENTIAL_WRONG")
-            for asset in ("", ".hidden", "a%2fb", "a/b", "x" * 129, "a+b"):
+            for asset in ("", "a/b"):
+                self.refused(self.d.call(method, f"/api/v1/admin/assets/{asset}", VIDEO,
+                                         bearer=ADMIN), 404, "NOT_FOUND")
+            for asset in (".hidden", "a%2fb", "x" * 129, "a+b"):
                 self.refused(self.d.call(method, f"/api/v1/admin/assets/{asset}", VIDEO,
                                          bearer=ADMIN), 422, "ASSET_INVALID")
         for bad in (dict(VIDEO, title=""), dict(VIDEO, duration_ms="1"), dict(VIDEO, audio="en"),

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* call: one request of the API on its way: from the loop to a pool thread and back. What a handler
+ * sees of it, and what it answers with.
+ *
+ * Life:    made by gate.c with everything read, checked and known -> handler->work on a pool thread
+ *          -> handler->then on the loop, which ends with call_finish (or call_leave) -> answered
+ *          and freed.
+ * Owner:   the loop, then the pool thread, then the loop again; never two at once. Texts that it
+ *          gives live as long as it does.
+ * Threads: as its owner. req is touched on its loop only.
+ * Errors:  a handler gives 0, -EPROTO with the fault set, or another -errno, which is answered by
+ *          fault_of_errno.
+ * Units:   milliseconds since 1970; bytes. */
+#pragma once
+#include "control/api/caller.h"
+#include "control/api/spec.h"
+#include "control/control.h"
+#include "control/fault.h"
+
+#define CALL_ROOM_SIZE 1024
+
+struct call_note; /* a header of the answer */
+struct call_piece;
+
+struct call {
+    uint32_t magic;
+#define CALL_MAGIC UINT32_C(0xca11ca11)
+    struct control *control;
+    struct db *db;
+    struct live *live; /* the settings that it began with */
+    const struct operation *op;
+    struct http_req *req;
+    struct loop *loop;
+    uint64_t began_us;
+    int64_t now_ms; /* when it came */
+    struct caller caller;
+
+    /* What was asked, all of it checked against the document. */
+    const char *path[SPEC_PATH_MAX]; /* decoded, in the order of the path */
+    json_t *query;                   /* an object of typed values, defaults filled in; NULL: none */
+    json_t *body;                    /* NULL: none */
+    const char *id;                  /* the request's */
+    const char *peer;                /* address of the client */
+    const char *agent;               /* User-Agent; "" */
+    const char *scheme, *authority;  /* as it was asked for */
+
+    /* What is answered. */
+    int error;
+    struct fault fault;
+    json_t *details; /* of the fault: an object, taken over; NULL: what the fault says */
+    unsigned status; /* 0: the first 2xx that the document has */
+    json_t *answer;  /* taken over; NULL: an empty body */
+    struct call_note *notes;
+
+    /* The handler's own, from work to then. */
+    void *data;
+    void (*data_free)(void *data);
+
+    /* gate.c's and call.c's. */
+    const char *bearer; /* as sent; NULL: none */
+    const char *cookie; /* the Cookie header; NULL: none */
+    bool caller_known;
+    int held; /* a breach that waits until it is known who asks */
+    struct call_piece *pieces;
+    size_t room_used;
+    char room[CALL_ROOM_SIZE];
+};
+
+/* --- what was asked --------------------------------------------------------------------------- */
+
+/* A parameter of the path by its name; it is declared, so it is there. */
+const char *call_path(const struct call *c, const char *name);
+
+/* Parameters of the query; one that was not given and has no default: NULL, 0, false. */
+const char *call_query_text(const struct call *c, const char *name);
+int64_t call_query_integer(const struct call *c, const char *name);
+bool call_query_true(const struct call *c, const char *name);
+
+/* Members of the body by their names; one that is absent or null: NULL, 0, false. */
+const char *call_text(const struct call *c, const char *name);
+struct str call_str(const struct call *c, const char *name);
+int64_t call_integer(const struct call *c, const char *name);
+bool call_true(const struct call *c, const char *name);
+
+/* --- what is answered ------------------------------------------------------------------------- */
+
+/* Sets answer, which it takes over; NULL: -ENOMEM. */
+MUST_USE int call_answer(struct call *c, json_t *answer);
+
+/* Header of the answer, good or bad. name: static lower-case text. -ENOMEM. */
+MUST_USE int call_header(struct call *c, const char *name, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+/* Set-Cookie: HttpOnly, Secure, SameSite=Lax; life_s 0: takes it away. -ENOMEM. */
+MUST_USE int call_cookie(struct call *c, const char *name, const char *value, const char *path,
+                         int64_t life_s);
+
+/* Behind `then`, on the loop: answers and frees. r: 0 or what went wrong. */
+void call_finish(struct call *c, int r);
+/* The same where the handler has answered c->req itself: only frees. */
+void call_leave(struct call *c);
+
+/* --- credentials, for caller_ops -------------------------------------------------------------- */
+
+const char *call_bearer(const struct call *c);                     /* NULL: none */
+struct str call_cookie_of(const struct call *c, const char *name); /* STR_NONE: none */
+
+/* --- memory that lives as long as the call ---------------------------------------------------- */
+
+char *call_keep(struct call *c, struct str s); /* zero-terminated; NULL when out of memory */

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the frame share about a call. */
+#pragma once
+#include "control/api/call.h"
+
+struct call_note {
+    struct call_note *next;
+    const char *name;
+    struct str value;
+};
+
+struct call *call__new(struct control *c, struct http_req *req, const struct operation *op);
+struct call *call__free(struct call *c);
+
+/* call_read.c: what was asked, into the call: 0 or -EPROTO with the fault, -ENOMEM. */
+MUST_USE int call__read(struct call *c, const struct str values[SPEC_PATH_MAX]);
+/* Whether a page of another origin sent it: 0 or -EPROTO. */
+MUST_USE int call__check_origin(struct call *c);
+
+/* call_reply.c */
+void call__reply(struct call *c);
+void call__reply_fault(struct control *c, struct http_req *req, const struct fault *fault);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* gate: every request below /api/ comes through here: which operation, who asks, may they, is what
+ * they sent of the form that the document asks for; then the handler.
+ *
+ * Life:    gate_new -> gate_routes -> requests -> gate_free, when none is under way.
+ * Owner:   the control service.
+ * Threads: gate_new, gate_routes and gate_free: the main thread; requests: their loops.
+ * Errors:  0 or -errno and a sentence.
+ * Units:   bytes. */
+#pragma once
+#include "control/api/caller.h"
+#include "control/control.h"
+
+struct gate;
+struct op_handler;
+
+/* lists: as spec_new's. callers: who finds out who asks; static data. */
+MUST_USE int gate_new(struct control *c, const struct op_handler *const *lists,
+                      const struct caller_ops *callers, struct err *err, struct gate **ret);
+struct gate *gate_free(struct gate *g);
+
+MUST_USE int gate_routes(struct gate *g, struct http_server *server);
+size_t gate_body_max(const struct gate *g); /* that the server has to take */

@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Joins the API's document from openapi/*.yaml: join.py OUT.c FILE.yaml...
+
+The files are merged (a name that is there twice is an error), and what follows from the rest is
+filled in, so that nobody has to write it with every operation: refusals that the frame itself makes,
+who may call, and that objects have no other members than are named. What comes out is a C file with
+the document as JSON. docs/architecture.md, "How an endpoint is added", is the writer's guide."""
+import json
+import re
+import sys
+
+try:
+    import yaml
+except ImportError:
+    sys.exit("join.py needs python3-yaml (tools/install build)")
+
+METHODS = ("get", "post", "put", "delete", "patch")
+NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+PARTS = ("schemas", "responses", "parameters", "requestBodies", "headers", "securitySchemes")
+# Refusals of the frame, by status; components/responses/NAME is what they look like.
+ALWAYS = {"400": "Malformed", "422": "Unprocessable", "429": "TooMany", "503": "Busy"}
+AUTH = {"none": None, "optional": [{}, {"session": []}, {"bearer": []}], "user": [{"session": []}, {"bearer": []}],
+        "admin": [{"bearer": []}, {"session": []}]}
+
+
+class Loader(yaml.SafeLoader):
+    """A key that is there twice is an error; dates and the like stay texts."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(k, deep=True) for k, _ in node.value if k.tag != "tag:yaml.org,2002:merge"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{key} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in rules if tag != "tag:yaml.org,2002:timestamp"]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+
+
+def fail(text):
+    sys.exit(f"join.py: {text}")
+
+
+def merge(into, more, where):
+    for key, value in more.items():
+        if key in into:
+            fail(f"{where}{key} is there twice")
+        into[key] = value
+
+
+def load(paths):
+    document = {"paths": {}, "components": {part: {} for part in PARTS}, "tags": []}
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            part = yaml.load(file, Loader)  # a SafeLoader
+        for name, value in part.items():
+            if name == "paths":
+                for where, item in value.items():
+                    merge(document["paths"].setdefault(where, {}), item, f"{path}: {where} ")
+            elif name == "components":
+                for kind, members in value.items():
+                    if kind not in PARTS:
+                        fail(f"{path}: components/{kind} is not understood")
+                    merge(document["components"][kind], members, f"{path}: components/{kind}/")
+            elif name == "tags":
+                document["tags"] += value
+            else:
+                merge(document, {name: value}, f"{path}: ")
+    return document
+
+
+def walk(node, visit):
+    if isinstance(node, dict):
+        visit(node)
+        for value in node.values():
+            walk(value, visit)
+    elif isinstance(node, list):
+        for value in node:
+            walk(value, visit)
+
+
+def close(node):
+    """Objects with named members have no others."""
+    if isinstance(node.get("properties"), dict) and "object" in str(node.get("type")):
+        node.setdefault("additionalProperties", False)
+
+
+def check_refs(document):
+    def visit(node):
+        ref = node.get("$ref")
+        if ref is None:
+            return
+        if not isinstance(ref, str):
+            fail(f"$ref is no text: {ref}")
+        at = document
+        for name in ref.removeprefix("#/").split("/"):
+            if not isinstance(at, dict) or name not in at:
+                fail(f"{ref} leads nowhere")
+            at = at[name]
+    walk(document, visit)
+
+
+def error_response(codes):
+    return {"description": ", ".join(f"`{c}`" for c in codes),
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+
+
+def finish_operation(path, method, operation, item_parameters):
+    name = operation.get("operationId", "")
+    if not NAME.match(name):
+        fail(f"{method} {path}: operationId '{name}' is not of [a-z][a-z0-9_]*")
+    for needed in ("summary", "responses", "x-weir-auth", "tags"):
+        if needed not in operation:
+            fail(f"{name}: no {needed}")
+    auth = operation["x-weir-auth"]
+    if auth not in AUTH:
+        fail(f"{name}: x-weir-auth {auth} is not known")
+    operation["security"] = AUTH[auth] or []
+    if item_parameters:
+        operation["parameters"] = item_parameters + operation.get("parameters", [])
+    responses = {str(status): value for status, value in operation["responses"].items()}
+    for status, codes in operation.pop("x-weir-errors", {}).items():
+        if str(status) in responses:
+            fail(f"{name}: {status} is there twice")
+        responses[str(status)] = error_response(codes)
+    standard = dict(ALWAYS)
+    if auth != "none":
+        standard |= {"401": "Unauthorized", "403": "Forbidden"}
+    if method != "get":
+        standard |= {"403": "Forbidden", "413": "TooLarge", "415": "TypeUnsupported"}
+    for status, response in standard.items():
+        responses.setdefault(status, {"$ref": f"#/components/responses/{response}"})
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def finish(document):
+    seen = set()
+    tags = {tag["name"] for tag in document["tags"]}
+    for path, item in document["paths"].items():
+        parameters = item.pop("parameters", [])
+        for method, operation in item.items():
+            if method not in METHODS:
+                fail(f"{path}: {method} is not understood")
+            finish_operation(path, method, operation, parameters)
+            if operation["operationId"] in seen:
+                fail(f"operationId {operation['operationId']} is there twice")
+            seen.add(operation["operationId"])
+            for tag in operation["tags"]:
+                if tag not in tags:
+                    fail(f"{operation['operationId']}: there is no tag {tag}")
+    walk(document["components"], close)
+    walk(document["paths"], close)
+    check_refs(document)
+    document["components"] = {kind: value for kind, value in document["components"].items() if value}
+
+
+def write(path, document):
+    data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    lines = [",".join(str(b) for b in data[i:i + 32]) for i in range(0, len(data), 32)]
+    with open(path, "w", encoding="utf-8") as out:
+        out.write('#include "control/api/openapi.h"\n\nstatic const unsigned char openapi_bytes[] = {\n')
+        out.write(",\n".join(lines))
+        out.write("};\n\nstruct str openapi_json(void)\n{\n"
+                  "    return (struct str){(const char *)openapi_bytes, sizeof openapi_bytes};\n}\n")
+
+
+def main(out, paths):
+    document = load(sorted(paths))
+    finish(document)
+    write(out, document)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

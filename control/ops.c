@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/ops.h"
+
+const struct op_handler *const ops_all[] = {
+    account_ops,
+    playback_ops,
+    video_ops,
+    NULL,
+};

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ops: every area's handlers, and who finds out who asks. A new area has its table here, and is
+ * named in ops.c.
+ *
+ * Life:    static data.
+ * Owner:   -
+ * Threads: any.
+ * Errors:  -
+ * Units:   - */
+#pragma once
+#include "control/api/spec.h"
+
+extern const struct caller_ops account_callers;
+
+/* Each ends with an id of NULL. */
+extern const struct op_handler account_ops[];
+extern const struct op_handler playback_ops[];
+extern const struct op_handler video_ops[];
+
+extern const struct op_handler *const ops_all[]; /* ends with NULL */
