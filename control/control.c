@@ -7,6 +7,9 @@
 #include "base/log.h"
 #include "control/api/gate.h"
 #include "control/model.h"
+#include "control/plans/lease_mend.h"
+#include "control/plans/sweep.h"
+#include "lease/lease_both.h"
 #include "control/ops.h"
 #include "control/stream.h"
 
@@ -82,20 +85,68 @@ static void control_on_timer(void *arg)
     loop_timer_start(w->loop, &w->timer, CONTROL_PURGE_MS, control_on_timer, w);
 }
 
-static int control_worker_open(struct control_worker *w)
+static int control_run_plain(void *arg, pool_work *work, void *work_arg)
+{
+    return control_run(arg, false, work, work_arg);
+}
+
+/* Redis, and the database while it is away. */
+static int control_open_both(struct control_worker *w, bool is_first)
+{
+    struct control *c = w->control;
+    const struct lease_db_options options = {
+        .db = c->db,
+        .coll = MODEL_LEASES,
+        .bus = w->bus,
+        .run = control_run_plain,
+        .arg = c,
+        .used = &c->leases_in_db,
+    };
+    struct leases *redis = NULL;
+    struct leases *db = NULL;
+    int r = leases_open_redis(w->bus, &redis);
+    if (r == 0)
+        r = leases_open_db(&options, &db);
+    if (r == 0)
+        r = leases_open_both(redis, db, c->lease_book, w->loop, &w->leases);
+    if (r < 0) {
+        leases_close(redis);
+        leases_close(db);
+        return r;
+    }
+    return is_first ? lease_mend_new(&options, &w->mend) : 0;
+}
+
+static int control_open_leases(struct control_worker *w, bool is_first)
 {
     struct control *c = w->control;
     struct err err = {""};
-    int r;
-    if (c->config->bus.redis != NULL) {
-        const struct bus_redis_options options = bus_config_options(&c->config->bus);
-        r = bus_open_redis(&options, w->loop, &err, &w->bus);
-        if (r < 0)
-            log_error("%s", err.text);
-        return r < 0 ? r : leases_open_redis(w->bus, &w->leases);
+    if (c->config->bus.redis == NULL) {
+        int r = bus_open_local(c->bus_hub, w->loop, &w->bus);
+        return r < 0 ? r : leases_open_local(c->lease_book, w->bus, &w->leases);
     }
-    r = bus_open_local(c->bus_hub, w->loop, &w->bus);
-    return r < 0 ? r : leases_open_local(c->lease_book, w->bus, &w->leases);
+    const struct bus_redis_options options = bus_config_options(&c->config->bus);
+    int r = bus_open_redis(&options, w->loop, &err, &w->bus);
+    if (r < 0)
+        log_error("%s", err.text);
+    else if (c->config->leases_fail == CONTROL_LEASES_DB)
+        r = control_open_both(w, is_first);
+    else
+        r = leases_open_redis(w->bus, &w->leases);
+    return r;
+}
+
+static int control_worker_open(struct control_worker *w, bool is_first)
+{
+    const struct control_config *config = w->control->config;
+    int r = control_open_leases(w, is_first);
+    if (r < 0 || !is_first)
+        return r;
+    uint32_t every_s = config->sweep_s != 0 ? config->sweep_s : CONTROL_SWEEP_S;
+    r = sweep_new(w->control, w->leases, w->loop, every_s, &w->sweep);
+    if (r == 0)
+        loop_timer_start(w->loop, &w->timer, 0, control_on_timer, w);
+    return r;
 }
 
 static void control_worker_stop(void *arg, void *worker)
@@ -106,6 +157,8 @@ static void control_worker_stop(void *arg, void *worker)
         return;
     loop_timer_stop(&w->timer);
     streams_leave(w);
+    sweep_free(w->sweep);
+    lease_mend_free(w->mend);
     leases_close(w->leases);
     bus_close(w->bus);
     free(w);
@@ -120,14 +173,12 @@ static void *control_worker_start(void *arg, struct loop *loop, unsigned index, 
     }
     w->control = arg;
     w->loop = loop;
-    int r = control_worker_open(w);
+    int r = control_worker_open(w, index == 0);
     if (r < 0) {
         control_worker_stop(arg, w);
         *ret_r = r;
         return NULL;
     }
-    if (index == 0)
-        loop_timer_start(loop, &w->timer, 0, control_on_timer, w);
     return w;
 }
 
@@ -145,6 +196,9 @@ static void control_make_metrics(struct control *c)
     c->playbacks_over =
         metrics_counter(c->metrics, "weir_control_playbacks_refused_total",
                         "Playbacks refused because the user plays as much as they may.", "");
+    c->playbacks_swept =
+        metrics_counter(c->metrics, "weir_control_playbacks_swept_total",
+                        "Playbacks ended because the user's limit became lower.", "");
     c->leases_away = metrics_counter(c->metrics, "weir_control_leases_unanswered_total",
                                      "Calls to which the leases' backend gave no answer.", "");
     c->work_seconds = metrics_latency(c->metrics, "weir_control_request_seconds",
@@ -237,6 +291,16 @@ int control_start(const struct control_config *config, struct err *err, struct c
         r = live_load(config, err, &c->live);
     if (r == 0)
         r = db_open(config->db, &model_schema, err, &c->db);
+    if (r == 0) {
+        r = plans_new(c->db, MODEL_PLANS, &c->plans);
+        if (r < 0)
+            (void)err_errno(err, r, "making the list of plans");
+    }
+    if (r == 0) {
+        r = edges_watch(c->live->edges, NULL);
+        if (r < 0)
+            (void)err_errno(err, r, "watching the edges");
+    }
     if (r == 0)
         r = gate_new(c, ops_all, &account_callers, err, &c->gate);
     if (r == 0) {
@@ -264,6 +328,8 @@ int control_reload(struct control *c, const struct control_config *config, struc
         r = http_server_reload_tls(c->server, err);
     if (r == 0)
         r = http_server_reload_tls(c->admin, err);
+    if (r == 0 && edges_watch(fresh->edges, c->live->edges) < 0) /* live changes here alone */
+        r = err_set(err, -ENOMEM, "watching the edges: out of memory");
     if (r < 0) {
         live_unref(fresh);
         return r;
@@ -297,6 +363,7 @@ struct control *control_stop(struct control *c)
     http_server_free(c->server);
     http_server_free(c->admin);
     gate_free(c->gate);
+    plans_free(c->plans);
     lease_book_free(c->lease_book);
     bus_hub_free(c->bus_hub);
     db_close(c->db);

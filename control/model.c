@@ -7,6 +7,7 @@ static const struct db_collection model_collections[] = {
                         .keys = {{"user", false}, {"expires_ms", false}},
                         .keys_count = 2},
     [MODEL_VIDEOS] = {.name = "videos", .keys = {{"created_ms", false}}, .keys_count = 1},
+    PLANS_MODEL_COLLECTIONS,
 };
 
 const struct db_schema model_schema = {

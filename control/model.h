@@ -10,10 +10,12 @@
  * users     {"id", "email" (lower case, unique), "password" (bcrypt), "created_ms"}
  * sessions  {"id" (SHA-256 of the token, hex), "user", "created_ms", "expires_ms"}
  * videos    {"id" (the asset), "title", "duration_ms", "height", "audio", "subtitles",
- * "created_ms", "updated_ms"} */
+ * "created_ms", "updated_ms"}
+ * The others are in plans/plans_model.h. */
 #pragma once
+#include "control/plans/plans_model.h"
 #include "db/db.h"
 
-enum { MODEL_USERS, MODEL_SESSIONS, MODEL_VIDEOS };
+enum { MODEL_USERS, MODEL_SESSIONS, MODEL_VIDEOS, PLANS_MODEL_ENUM };
 
 extern const struct db_schema model_schema;

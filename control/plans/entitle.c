@@ -12,12 +12,25 @@ const char *entitle_why_text(enum entitle_why why)
     return texts[why];
 }
 
-const struct plan *entitle_plan(const struct plan_list *plans, const char *plan,
-                                int64_t plan_until_ms, int64_t now_ms)
+struct entitle_verdict entitle_viewer(const struct entitle_ask *ask)
 {
-    const struct plan *p = plan_find(plans, plan);
-    bool is_over = plan_until_ms != 0 && plan_until_ms <= now_ms;
-    return p != NULL && !is_over ? p : &plans->at[0];
+    const struct plan *p = plan_find(ask->plans, ask->plan);
+    bool is_over = ask->plan_until_ms != 0 && ask->plan_until_ms <= ask->now_ms;
+    bool is_own = p != NULL && !is_over;
+    if (!is_own)
+        p = plan_find(ask->plans, ask->default_plan);
+    if (p == NULL)
+        p = &ask->plans->at[0];
+    unsigned limit = ask->stream_limit;
+    if (limit == 0 && !is_own)
+        limit = ask->default_limit;
+    return (struct entitle_verdict){
+        .plan = p,
+        .stream_limit = limit != 0 ? limit : p->stream_limit,
+        .ads = p->ads,
+        .downloads = p->downloads,
+        .until_ms = is_own ? ask->plan_until_ms : 0,
+    };
 }
 
 static bool entitle_has(const struct entitle_countries *list, const char *country)
@@ -95,15 +108,8 @@ static const struct plan *entitle_needed(const struct entitle_ask *ask)
 
 struct entitle_verdict entitle(const struct entitle_ask *ask)
 {
-    const struct plan *p = entitle_plan(ask->plans, ask->plan, ask->plan_until_ms, ask->now_ms);
-    bool is_paid = p != &ask->plans->at[0];
-    struct entitle_verdict v = {
-        .plan = p,
-        .stream_limit = ask->stream_limit != 0 ? ask->stream_limit : p->stream_limit,
-        .ads = p->ads,
-        .downloads = p->downloads,
-        .until_ms = is_paid ? ask->plan_until_ms : 0,
-    };
+    struct entitle_verdict v = entitle_viewer(ask);
+    const struct plan *p = v.plan;
     bool is_owner = entitle_is_same(ask->user, ask->owner);
     if (ask->is_admin || is_owner) {
         v.ads = false;

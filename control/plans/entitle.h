@@ -52,10 +52,12 @@ struct entitle_ask {
     int64_t now_ms;
     const char *country; /* "" or NULL: not known */
 
-    const char *user;      /* NULL: nobody is logged in */
-    const char *plan;      /* NULL, or one that is no more: the lowest */
-    int64_t plan_until_ms; /* 0: for ever; afterwards the lowest plan counts */
-    unsigned stream_limit; /* the user's own; 0: the plan's */
+    const char *user;         /* NULL: nobody is logged in */
+    const char *plan;         /* NULL, or one that is no more: the default */
+    int64_t plan_until_ms;    /* 0: for ever; afterwards the default counts */
+    unsigned stream_limit;    /* the user's own; 0: the plan's */
+    const char *default_plan; /* of whoever has none; NULL, or one that is no more: the lowest */
+    unsigned default_limit;   /* of streams, of those; 0: the plan's */
     bool is_admin;
     int age_max; /* of the profile: titles for older ones are refused; < 0: no limit */
     const struct entitle_grant *grants;
@@ -87,6 +89,5 @@ struct entitle_verdict entitle(const struct entitle_ask *ask);
 /* "plan", "grant", "owner", "admin", "not_published", "age", "country", "plan_needed". */
 const char *entitle_why_text(enum entitle_why why);
 
-/* What the user's plan is now, whatever they watch. */
-const struct plan *entitle_plan(const struct plan_list *plans, const char *plan,
-                                int64_t plan_until_ms, int64_t now_ms);
+/* What the viewer has now, whatever they watch: plan, stream_limit, ads, downloads, until_ms. */
+struct entitle_verdict entitle_viewer(const struct entitle_ask *ask);
