@@ -189,7 +189,7 @@ int gate_read(const struct http_req *req, struct gate_pass *ret)
         buf_put_str(&ret->path, path);
     }
     token_strip_query(query, &ret->query);
-    ret->has_client = addr_parse(http_req_peer(req), &ret->client) == 0;
+    ret->has_client = http_req_client(req, &ret->client);
     return buf_error(&ret->path) < 0 ? buf_error(&ret->path) : buf_error(&ret->query);
 }
 

@@ -2,6 +2,7 @@
 #include "base/addr.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 
 #define ADDR_V4_BITS 96 /* where the IPv4 address begins */
 
@@ -24,6 +25,24 @@ int addr_parse(struct str text, struct addr *ret)
             return -EINVAL;
     }
     *ret = a;
+    return 0;
+}
+
+int addr_of_socket(const struct sockaddr *sa, struct addr *ret)
+{
+    ASSERT(sa != NULL);
+    if (sa->sa_family == AF_INET6) {
+        struct sockaddr_in6 in6;
+        memcpy(&in6, sa, sizeof in6); /* the caller's may be aligned for less */
+        memcpy(ret->bytes, &in6.sin6_addr, sizeof ret->bytes);
+        return 0;
+    }
+    if (sa->sa_family != AF_INET)
+        return -EAFNOSUPPORT;
+    struct sockaddr_in in4;
+    memcpy(&in4, sa, sizeof in4);
+    memcpy(ret->bytes, addr_v4_prefix, sizeof addr_v4_prefix);
+    memcpy(ret->bytes + sizeof addr_v4_prefix, &in4.sin_addr, sizeof in4.sin_addr);
     return 0;
 }
 

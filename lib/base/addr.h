@@ -23,6 +23,8 @@ struct addr_net {
 };
 
 MUST_USE int addr_parse(struct str text, struct addr *ret); /* "192.0.2.1", "2001:db8::1" */
+struct sockaddr;
+MUST_USE int addr_of_socket(const struct sockaddr *sa, struct addr *ret); /* -EAFNOSUPPORT */
 bool addr_is_v4(const struct addr *a);
 void addr_format(const struct addr *a, char out[ADDR_TEXT_SIZE]);
 

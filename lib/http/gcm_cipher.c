@@ -23,7 +23,7 @@ static void gcm_cipher_drop_aad(struct gcm_cipher *c)
 
 struct gcm_cipher *gcm__cipher_new(const struct gcm_engine *engine)
 {
-    struct gcm_cipher *c = aligned_alloc(_Alignof(struct gcm_cipher), sizeof *c);
+    struct gcm_cipher *c = malloc(sizeof *c);
     if (c == NULL)
         return NULL;
     memset(c, 0, sizeof *c);
@@ -63,7 +63,8 @@ void gcm__cipher_free(void *context)
     gcm_cipher_drop_aad(c);
     if (c->iv != c->iv_inline)
         OPENSSL_free(c->iv);
-    OPENSSL_cleanse(c, sizeof *c); /* the keys, and the magic */
+    gcm__key_forget(c);
+    OPENSSL_cleanse(c, sizeof *c); /* the key, and the magic */
     free(c);
 }
 
@@ -73,8 +74,8 @@ bool gcm__cipher_set_key(struct gcm_cipher *c, const uint8_t *key, size_t size)
         ERR_raise(ERR_LIB_PROV, PROV_R_INVALID_KEY_LENGTH);
         return false;
     }
-    c->engine->expand(key, &c->key);
-    c->has_key = true;
+    gcm__key_forget(c);
+    gcm__key_set(c, key);
     c->tls_records = 0;
     return true;
 }
@@ -126,7 +127,7 @@ static bool gcm_cipher_grow_aad(struct gcm_cipher *c, size_t size)
 
 bool gcm__cipher_aad(struct gcm_cipher *c, const uint8_t *data, size_t size)
 {
-    if (!c->has_key || c->iv_state != GCM_IV_READY || size > GCM_AAD_MAX - c->aad_size)
+    if (c->key_number == 0 || c->iv_state != GCM_IV_READY || size > GCM_AAD_MAX - c->aad_size)
         return false;
     if (c->aad_size + size > c->aad_cap_size && !gcm_cipher_grow_aad(c, c->aad_size + size))
         return false;
@@ -135,13 +136,17 @@ bool gcm__cipher_aad(struct gcm_cipher *c, const uint8_t *data, size_t size)
     return true;
 }
 
-static bool gcm_cipher_begin(struct gcm_cipher *c)
+static bool gcm_cipher_begin(struct gcm_cipher *c, const struct gcm_key_data **ret_key)
 {
+    if (c->key_number == 0 || (c->iv_state != GCM_IV_BUSY && c->iv_state != GCM_IV_READY))
+        return false;
+    const struct gcm_key_data *key = gcm__key(c);
+    if (key == NULL)
+        return false;
+    *ret_key = key;
     if (c->iv_state == GCM_IV_BUSY)
         return true;
-    if (!c->has_key || c->iv_state != GCM_IV_READY)
-        return false;
-    c->engine->begin(&c->key, &c->state, c->iv, c->iv_size, c->aad, c->aad_size);
+    c->engine->begin(key, &c->state, c->iv, c->iv_size, c->aad, c->aad_size);
     gcm_cipher_drop_aad(c);
     c->data_size = 0;
     c->iv_state = GCM_IV_BUSY;
@@ -150,13 +155,14 @@ static bool gcm_cipher_begin(struct gcm_cipher *c)
 
 bool gcm__cipher_data(struct gcm_cipher *c, uint8_t *out, const uint8_t *in, size_t size)
 {
-    if (!gcm_cipher_begin(c) || size > GCM_DATA_MAX - c->data_size)
+    const struct gcm_key_data *key;
+    if (!gcm_cipher_begin(c, &key) || size > GCM_DATA_MAX - c->data_size)
         return false;
     c->data_size += size;
     if (c->is_sealing)
-        c->engine->seal_more(&c->key, &c->state, out, in, size);
+        c->engine->seal_more(key, &c->state, out, in, size);
     else
-        c->engine->open_more(&c->key, &c->state, out, in, size);
+        c->engine->open_more(key, &c->state, out, in, size);
     return true;
 }
 
@@ -164,16 +170,17 @@ bool gcm__cipher_end(struct gcm_cipher *c)
 {
     if (!c->is_sealing && c->tag_size == 0)
         return false; /* nothing to compare with: nothing may pass */
-    if (!gcm_cipher_begin(c))
+    const struct gcm_key_data *key;
+    if (!gcm_cipher_begin(c, &key))
         return false;
     c->iv_state = GCM_IV_SPENT;
     if (c->is_sealing) {
-        c->engine->seal_end(&c->key, &c->state, c->tag, GCM_TAG_SIZE);
+        c->engine->seal_end(key, &c->state, c->tag, GCM_TAG_SIZE);
         c->tag_size = GCM_TAG_SIZE;
         return true;
     }
     uint8_t tag[GCM_TAG_SIZE];
-    c->engine->open_end(&c->key, &c->state, tag, sizeof tag);
+    c->engine->open_end(key, &c->state, tag, sizeof tag);
     bool same = CRYPTO_memcmp(tag, c->tag, c->tag_size) == 0;
     OPENSSL_cleanse(tag, sizeof tag);
     return same;

@@ -13,14 +13,15 @@
 #include <openssl/core.h>
 #include "http/gcm.h"
 
-#define GCM_BLOCK_SIZE  16
-#define GCM_TAG_SIZE    16
-#define GCM_IV_SIZE     12 /* the usual one, and TLS's */
-#define GCM_IV_INLINE   16
-#define GCM_IV_SIZE_MAX 1024      /* longer ones serve nobody */
-#define GCM_AAD_INLINE  32        /* TLS has 5 or 13 */
-#define GCM_AAD_MAX     (1 << 20) /* the library wants it in one piece: we gather */
-#define GCM_DATA_MAX    (UINT64_C(0xfffffffe) * GCM_BLOCK_SIZE) /* SP 800-38D section 5.2.1.1 */
+#define GCM_BLOCK_SIZE   16
+#define GCM_TAG_SIZE     16
+#define GCM_KEY_SIZE_MAX 32
+#define GCM_IV_SIZE      12 /* the usual one, and TLS's */
+#define GCM_IV_INLINE    16
+#define GCM_IV_SIZE_MAX  1024      /* longer ones serve nobody */
+#define GCM_AAD_INLINE   32        /* TLS has 5 or 13 */
+#define GCM_AAD_MAX      (1 << 20) /* the library wants it in one piece: we gather */
+#define GCM_DATA_MAX     (UINT64_C(0xfffffffe) * GCM_BLOCK_SIZE) /* SP 800-38D section 5.2.1.1 */
 
 struct gcm_engine { /* libipsec-mb's functions for one key size */
     unsigned key_size;
@@ -44,7 +45,7 @@ enum gcm_iv_state {
 struct gcm_cipher {
     uint32_t magic;
 #define GCM_CIPHER_MAGIC UINT32_C(0x6c47a1d9)
-    bool has_key, is_sealing;
+    bool is_sealing;
     bool tls_counts;  /* TLS 1.2: the IV's tail is ours to count up */
     bool tls_counted; /* the present one was used */
     enum gcm_iv_state iv_state;
@@ -62,7 +63,8 @@ struct gcm_cipher {
     uint8_t aad_inline[GCM_AAD_INLINE];
     uint8_t iv_inline[GCM_IV_INLINE];
     struct gcm_context_data state;
-    _Alignas(64) struct gcm_key_data key;
+    uint64_t key_number; /* gcm_keys.c; 0: no key */
+    uint8_t key[GCM_KEY_SIZE_MAX];
 };
 
 static inline struct gcm_cipher *gcm__cipher_of(void *context)
@@ -83,6 +85,12 @@ bool gcm__cipher_set_iv(struct gcm_cipher *c, const uint8_t *iv, size_t size);
 bool gcm__cipher_aad(struct gcm_cipher *c, const uint8_t *data, size_t size);
 bool gcm__cipher_data(struct gcm_cipher *c, uint8_t *out, const uint8_t *in, size_t size);
 bool gcm__cipher_end(struct gcm_cipher *c); /* makes the tag, or compares it */
+
+/* gcm_keys.c */
+void gcm__key_set(struct gcm_cipher *c, const uint8_t *key);
+const struct gcm_key_data *
+gcm__key(const struct gcm_cipher *c); /* until the next; NULL: no memory */
+void gcm__key_forget(struct gcm_cipher *c);
 
 /* gcm_tls.c: one record of TLS 1.2, in place: explicit nonce, data, tag. */
 bool gcm__tls_set_aad(struct gcm_cipher *c, const uint8_t *aad, size_t size);

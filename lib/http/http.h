@@ -167,9 +167,11 @@ struct str http_req_header(const struct http_req *req, const char *name); /* low
 /* All header fields as they came, without Host; valid as long as the request is not gone. */
 struct fields http_req_fields(const struct http_req *req);
 struct str http_req_body(const struct http_req *req);
-struct str http_req_peer(const struct http_req *req); /* the client's address, no port; behind
-                                                       * proxies of ours the one they tell */
-struct str http_req_id(const struct http_req *req);   /* 32 hex: traceparent's trace-id, or new */
+/* The client's address, no port; behind proxies of ours the one they tell. False, or an empty text:
+ * it has none, or is gone already. */
+bool http_req_client(const struct http_req *req, struct addr *ret);
+struct str http_req_peer(struct http_req *req);
+struct str http_req_id(const struct http_req *req); /* 32 hex: traceparent's trace-id, or new */
 struct loop *http_req_loop(const struct http_req *req);
 void *http_req_worker(const struct http_req *req);
 

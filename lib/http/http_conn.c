@@ -129,6 +129,7 @@ static void http_conn_on_close(void *arg)
     struct http_server *s = w->server;
     http_conn_set_idle(c, false);
     http_conn_unlink(c);
+    http__unwatch_conn(c);
     if (c->is_rehooked)
         http_conn_unhook(c);
     if (w->reading == c)
@@ -161,6 +162,7 @@ void http__conn_count_cut(struct http_conn *c, enum http_cut why)
     if (c->cut_ms != 0)
         return; /* counted once */
     c->cut_ms = clock_mono_ms();
+    http__watch_conn(c);
     http_conn_set_idle(c, false);
     metric_add(c->worker->server->figures.cut[why], 1);
     log_debug("connection cut: %s", http_cut_reasons[why]);
@@ -241,6 +243,7 @@ static void http_conn_on_read(h2o_socket_t *sock, const char *error)
 {
     struct http_conn *c = sock->on_close.data;
     struct http_worker *w = c->worker;
+    http__watch_conn(c);
     if (error == NULL && !c->is_refused && http_conn_head_too_large(c)) {
         http__guard_refuse(c, 431, HTTP_CUT_HEADERS);
         return;
@@ -404,7 +407,7 @@ void http__conn_open(struct http_accept *a, h2o_socket_t *sock)
     sock->on_close.cb = http_conn_on_close;
     sock->on_close.data = c;
     atomic_fetch_add_explicit(&s->connections, 1, memory_order_relaxed);
-    http__watch_start(w);
+    http__watch_conn(c);
     metric_change(s->figures.connections, 1);
     metric_add(s->figures.connections_total, 1);
     if (a->ctx.ssl_ctx == NULL) {

@@ -49,6 +49,7 @@ static ssize_t http_h2_expect(h2o_http2_conn_t *conn, const uint8_t *src, size_t
     ASSERT(c != NULL);
     ASSERT(c->h2 == conn);
     struct http_frame frame;
+    http__watch_conn(c);
     if (!c->h2_prefaced) { /* the connection preface is no frame */
         ssize_t used = http_h2_hand_on(c, conn, src, size, why);
         c->h2_prefaced = used > 0;

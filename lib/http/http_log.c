@@ -90,7 +90,7 @@ static void http_log_milliseconds(struct buf *line, const char *key, uint64_t us
                (unsigned long long)(us % 1000));
 }
 
-static void http_log_json(const struct http_req *req, h2o_req_t *h2o, const struct http_done *done,
+static void http_log_json(struct http_req *req, h2o_req_t *h2o, const struct http_done *done,
                           struct str target, bool cut_short)
 {
     char protocol[16];
@@ -106,7 +106,7 @@ static void http_log_json(const struct http_req *req, h2o_req_t *h2o, const stru
     if (done->first_byte_us > 0)
         http_log_milliseconds(&line, "ttfb_ms", done->first_byte_us);
     buf_puts(&line, ",\"peer\":");
-    buf_put_json_string(&line, req == NULL ? STR_NONE : str_of(req->peer));
+    buf_put_json_string(&line, req == NULL ? STR_NONE : http_req_peer(req));
     buf_printf(&line, ",\"protocol\":\"%s\",\"user_agent\":", protocol);
     struct str agent = http_log_header(&h2o->headers, STR("user-agent"));
     agent.size = MIN(agent.size, (size_t)HTTP_LOG_TEXT_MAX);
@@ -144,7 +144,7 @@ static void http_log_quoted(struct buf *line, struct str value)
     }
 }
 
-static void http_log_combined(const struct http_req *req, const h2o_req_t *h2o,
+static void http_log_combined(struct http_req *req, const h2o_req_t *h2o,
                               const struct http_done *done, struct str target)
 {
     char when[64];
@@ -155,7 +155,8 @@ static void http_log_combined(const struct http_req *req, const h2o_req_t *h2o,
     (void)strftime(when, sizeof when, "%d/%b/%Y:%H:%M:%S +0000", &t); /* sized to fit */
     (void)h2o_stringify_protocol_version(protocol, h2o->version);
     CLEAN_BUF struct buf line = BUF_EMPTY;
-    buf_printf(&line, "%s - - [%s] \"", req == NULL || req->peer[0] == 0 ? "-" : req->peer, when);
+    struct str peer = req == NULL ? STR_NONE : http_req_peer(req);
+    buf_printf(&line, "%s - - [%s] \"", peer.size == 0 ? "-" : peer.data, when);
     http_log_quoted(&line, http_log_str(h2o->input.method));
     buf_putc(&line, ' ');
     http_log_quoted(&line, target);
@@ -168,7 +169,7 @@ static void http_log_combined(const struct http_req *req, const h2o_req_t *h2o,
         log_text(LOG_INFO, buf_str(&line));
 }
 
-static void http_log_line(enum http_access_log form, const struct http_req *req, h2o_req_t *h2o,
+static void http_log_line(enum http_access_log form, struct http_req *req, h2o_req_t *h2o,
                           const struct http_done *done, bool cut_short)
 {
     CLEAN_BUF struct buf target = BUF_EMPTY;

@@ -19,7 +19,6 @@
 #include "http/http_limit.h"
 #include "http/http_route.h"
 
-#define HTTP_PEER_SIZE  64         /* a numeric address with its zone */
 #define HTTP_PIECE_SIZE (64 << 10) /* through TLS and HTTP/2: what stays in cache */
 #define HTTP_PIECE_PLAIN                                                                           \
     (512 << 10)               /* HTTP/1 in clear: the kernel copies straight from our buffer */
@@ -148,6 +147,8 @@ struct http_conn {
     bool is_idle;      /* counted in worker.idle */
     unsigned requests; /* under way, as handlers see them */
     struct http_conn *rehook_next;
+    struct http_conn *watch_next, *watch_prev; /* in worker.watched */
+    bool is_watched;
     h2o_socket_cb library_read;     /* http_guard.c */
     struct st_h2o_http2_conn_t *h2; /* NULL: HTTP/1 */
     ssize_t (*h2_expect)(struct st_h2o_http2_conn_t *conn, const uint8_t *src, size_t size,
@@ -198,6 +199,7 @@ struct http_worker {
     bool guard_runs;
     struct loop_timer watch_timer;
     bool watch_runs;
+    struct http_conn *watched;      /* those that do not rest: http_watch.c */
     _Atomic uint64_t body_bytes;    /* of bodies that are here, or coming */
     _Atomic uint64_t h2_body_bytes; /* the same over HTTP/2 */
     uint64_t flush_until_ms;        /* what is answered at the stop goes out until then */
@@ -266,7 +268,9 @@ struct http_req {
     struct str path, query;
     struct str date; /* to be sent instead of now; lent until the head is out */
     char id[ID_TEXT_SIZE];
-    char peer[HTTP_PEER_SIZE];
+    bool has_client;
+    struct addr client;
+    char peer[ADDR_TEXT_SIZE]; /* the same as text, once it is asked for; "": not yet */
     struct http_body body;
     _Alignas(16) char room[HTTP_REQ_ROOM];
     struct http_pace pace;
@@ -332,7 +336,8 @@ bool http__h2_is_blocked(h2o_req_t *h2o); /* by the client's windows */
 void http__h2_reset(h2o_req_t *h2o);
 
 /* http_watch.c */
-void http__watch_start(struct http_worker *w); /* with each connection */
+void http__watch_conn(struct http_conn *c); /* something came, or is to come */
+void http__unwatch_conn(struct http_conn *c);
 void http__watch_stop(struct http_worker *w);
 
 /* http_head.c */

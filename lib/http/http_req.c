@@ -120,31 +120,10 @@ struct http_req *http__req_of(h2o_req_t *h2o)
     return env == NULL ? NULL : (struct http_req *)(void *)env->base;
 }
 
-static void http_req_set_peer(struct http_req *req)
-{
-    struct sockaddr_storage address;
-    char name[NI_MAXHOST];
-    struct sockaddr *sa = (struct sockaddr *)(void *)&address;
-    socklen_t size = req->h2o->conn->callbacks->get_peername(req->h2o->conn, sa);
-    if (size == 0)
-        return; /* it has just left */
-    size_t name_size = h2o_socket_getnumerichost(sa, size, name);
-    if (name_size == SIZE_MAX)
-        return;
-    struct str text = {name, name_size};
-    if (str_starts(text, STR("::ffff:")))
-        text = str_skip(text, 7); /* IPv4 on a socket of both families */
-    if (str_copy(text, req->peer, sizeof req->peer) < 0)
-        req->peer[0] = '\0'; /* a zone of that length: no address rather than half of one */
-}
-
 /* Behind proxies of ours: the address that they tell. */
-static void http_req_set_client(struct http_req *req)
+static void http_req_ask_proxies(struct http_req *req)
 {
     const struct http_options *options = &req->worker->server->options;
-    struct addr peer;
-    if (options->proxies_count == 0 || addr_parse(str_of(req->peer), &peer) < 0)
-        return;
     struct str lines[HTTP_FORWARDED_MAX];
     unsigned count = 0;
     const h2o_headers_t *headers = &req->h2o->headers;
@@ -157,10 +136,19 @@ static void http_req_set_client(struct http_req *req)
         const h2o_iovec_t *value = &headers->entries[i].value;
         lines[count++] = (struct str){value->base, value->len};
     }
-    struct addr client =
-        http_client_of(peer, options->proxies, options->proxies_count, lines, count);
-    if (memcmp(&client, &peer, sizeof peer) != 0)
-        addr_format(&client, req->peer);
+    req->client =
+        http_client_of(req->client, options->proxies, options->proxies_count, lines, count);
+}
+
+static void http_req_set_client(struct http_req *req)
+{
+    struct sockaddr_storage address;
+    struct sockaddr *sa = (struct sockaddr *)(void *)&address;
+    if (req->h2o->conn->callbacks->get_peername(req->h2o->conn, sa) == 0)
+        return; /* it has just left */
+    req->has_client = addr_of_socket(sa, &req->client) == 0;
+    if (req->has_client && req->worker->server->options.proxies_count > 0)
+        http_req_ask_proxies(req);
 }
 
 /* RFC 9112 section 3.2.2: a server must take the absolute form; its authority then counts. */
@@ -205,7 +193,6 @@ static struct http_req *http_req_new(struct http_worker *w, h2o_req_t *h2o)
     req->is_head = str_eq(method, STR("HEAD"));
     req->method = http_method_of(method);
     http_req_set_target(req);
-    http_req_set_peer(req);
     http_req_set_client(req);
     if (http_traceparent_parse(http_req_header(req, "traceparent"), req->id) < 0)
         id_text(req->id);
@@ -418,9 +405,19 @@ struct str http_req_body(const struct http_req *req)
     return req->h2o == NULL ? STR_NONE : http_str(req->h2o->entity);
 }
 
-struct str http_req_peer(const struct http_req *req)
+bool http_req_client(const struct http_req *req, struct addr *ret)
 {
     http__req_check(req);
+    if (req->has_client)
+        *ret = req->client;
+    return req->has_client;
+}
+
+struct str http_req_peer(struct http_req *req)
+{
+    http__req_check(req);
+    if (req->has_client && req->peer[0] == '\0')
+        addr_format(&req->client, req->peer);
     return str_of(req->peer);
 }
 

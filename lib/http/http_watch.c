@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What takes too long is ended. A few times a second each worker walks over its connections:
+/* What takes too long is ended. A few times a second each worker walks over its connections, but
+ * for those that rest: nothing is under way and nothing has come for a while. What comes from its
+ * client brings a connection back.
  *
  *   a TLS handshake, or a request's head, that is not whole within head_ms     cut (HTTP/1: 408)
  *   a body over HTTP/2 that is not whole within idle_ms                        cut
@@ -18,6 +20,7 @@
 #define WATCH_TURN_MAX_MS 250
 #define WATCH_TURN_MIN_MS 20
 #define WATCH_GO_MS       1000
+#define WATCH_REST_MS     1000 /* without a request, until it rests */
 #define HTTP_STALL_BYTES  4096
 
 static void http_watch_on_timer(void *arg);
@@ -26,6 +29,54 @@ static uint32_t http_watch_turn(const struct http_options *o)
 {
     uint32_t least = MIN(o->idle_ms, o->head_ms) / 4;
     return MIN(MAX(least, (uint32_t)WATCH_TURN_MIN_MS), (uint32_t)WATCH_TURN_MAX_MS);
+}
+
+/* --- who is watched --------------------------------------------------------------------------- */
+
+static void http_watch_start(struct http_worker *w)
+{
+    if (w->watch_runs || w->stopping)
+        return;
+    w->watch_runs = true;
+    loop_timer_start(w->loop, &w->watch_timer, http_watch_turn(&w->server->options),
+                     http_watch_on_timer, w);
+}
+
+void http__watch_conn(struct http_conn *c)
+{
+    struct http_worker *w = c->worker;
+    if (c->is_watched)
+        return;
+    c->is_watched = true;
+    c->watch_prev = NULL;
+    c->watch_next = w->watched;
+    if (w->watched != NULL)
+        w->watched->watch_prev = c;
+    w->watched = c;
+    http_watch_start(w);
+}
+
+void http__unwatch_conn(struct http_conn *c)
+{
+    if (!c->is_watched)
+        return;
+    c->is_watched = false;
+    if (c->watch_prev != NULL)
+        c->watch_prev->watch_next = c->watch_next;
+    else
+        c->worker->watched = c->watch_next;
+    if (c->watch_next != NULL)
+        c->watch_next->watch_prev = c->watch_prev;
+    c->watch_next = c->watch_prev = NULL;
+}
+
+/* The library has a time for a connection that is silent; the others have to be watched. */
+static bool http_watch_rests(const struct http_conn *c, uint64_t now_ms)
+{
+    if (c->state != HTTP_CONN_OPEN || c->is_refused || c->cut_ms != 0 || c->requests > 0 ||
+        c->sock->input->size > 0 || now_ms - c->idle_ms <= WATCH_REST_MS)
+        return false;
+    return c->h2 == NULL || (c->flood.block_frames == 0 && !http__h2_is_receiving(c));
 }
 
 /* --- requests on their way in ----------------------------------------------------------------- */
@@ -192,10 +243,12 @@ static void http_watch_on_timer(void *arg)
     struct http_worker *w = arg;
     uint64_t now_ms = clock_mono_ms();
     bool receiving = false;
-    for (struct http_conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
+    for (struct http_conn *c = w->watched, *next; c != NULL; c = next) {
+        next = c->watch_next;
         http_watch_conn(c, now_ms);
         receiving = receiving || (c->h2 != NULL && http__h2_is_receiving(c));
+        if (http_watch_rests(c, now_ms))
+            http__unwatch_conn(c);
     }
     http_watch_bodies(w, receiving);
     for (struct http_req *req = w->active, *next; req != NULL; req = next) {
@@ -209,19 +262,9 @@ static void http_watch_on_timer(void *arg)
         }
         (void)http_req_unref(next);
     }
-    w->watch_runs = w->conns != NULL && !w->stopping;
-    if (w->watch_runs)
-        loop_timer_start(w->loop, &w->watch_timer, http_watch_turn(&w->server->options),
-                         http_watch_on_timer, w);
-}
-
-void http__watch_start(struct http_worker *w)
-{
-    if (w->watch_runs || w->stopping)
-        return;
-    w->watch_runs = true;
-    loop_timer_start(w->loop, &w->watch_timer, http_watch_turn(&w->server->options),
-                     http_watch_on_timer, w);
+    w->watch_runs = false;
+    if (w->watched != NULL)
+        http_watch_start(w);
 }
 
 void http__watch_stop(struct http_worker *w)

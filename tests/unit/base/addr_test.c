@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/addr.h"
+#include <arpa/inet.h>
 #include <errno.h>
+#include <sys/un.h>
 #include "../unit.h"
 
 static void addr_test_parse(void **state)
@@ -89,9 +91,32 @@ static void addr_test_nets(void **state)
     }
 }
 
+static void addr_test_of_socket(void **state)
+{
+    (void)state;
+    struct addr a, wanted;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000207)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    struct sockaddr_un local = {.sun_family = AF_UNIX};
+    assert_int_equal(addr_of_socket((const struct sockaddr *)(const void *)&v4, &a), 0);
+    assert_int_equal(addr_parse(STR("192.0.2.7"), &wanted), 0);
+    assert_memory_equal(&a, &wanted, sizeof a);
+    assert_int_equal(inet_pton(AF_INET6, "2001:db8::7", &v6.sin6_addr), 1);
+    assert_int_equal(addr_of_socket((const struct sockaddr *)(const void *)&v6, &a), 0);
+    assert_int_equal(addr_parse(STR("2001:db8::7"), &wanted), 0);
+    assert_memory_equal(&a, &wanted, sizeof a);
+    assert_int_equal(inet_pton(AF_INET6, "::ffff:192.0.2.7", &v6.sin6_addr), 1);
+    assert_int_equal(addr_of_socket((const struct sockaddr *)(const void *)&v6, &a), 0);
+    assert_true(addr_is_v4(&a));
+    assert_int_equal(addr_of_socket((const struct sockaddr *)(const void *)&local, &a),
+                     -EAFNOSUPPORT);
+    assert_true(addr_is_v4(&a)); /* untouched */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addr_test_of_socket),
         cmocka_unit_test(addr_test_parse),
         cmocka_unit_test(addr_test_nets),
     };
