@@ -25,7 +25,7 @@ static const struct playback_state *playback_state(const struct call *c)
     return c->data;
 }
 
-static struct leases *playback_leases(const struct call *c)
+struct leases *playback_leases(const struct call *c)
 {
     const struct control_worker *w = http_req_worker(c->req);
     return w->leases;
@@ -127,11 +127,16 @@ static void playback_on_list(void *arg, int res, const struct lease *active, uns
     call_finish(c, r);
 }
 
-static void playback_list(struct call *c)
+void playback_list_of(struct call *c, const char *user)
 {
-    int r = lease_list(playback_leases(c), str_of(c->caller.user), playback_on_list, c);
+    int r = lease_list(playback_leases(c), str_of(user), playback_on_list, c);
     if (r < 0)
         call_finish(c, r);
+}
+
+static void playback_list(struct call *c)
+{
+    playback_list_of(c, c->caller.user);
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -319,12 +324,16 @@ static void playback_on_end(void *arg, int res, const struct lease *active, unsi
     call_finish(c, res == -ENOENT ? playback_no_session(c) : playback_result(c, res));
 }
 
-static void playback_end(struct call *c)
+void playback_end_of(struct call *c, const char *user, const char *session)
 {
-    int r = lease_end(playback_leases(c), str_of(c->caller.user), str_of(call_path(c, "session")),
-                      playback_on_end, c);
+    int r = lease_end(playback_leases(c), str_of(user), str_of(session), playback_on_end, c);
     if (r < 0)
         call_finish(c, r);
+}
+
+static void playback_end(struct call *c)
+{
+    playback_end_of(c, c->caller.user, call_path(c, "session"));
 }
 
 static int playback_work_beat(struct call *c)

@@ -27,3 +27,8 @@ MUST_USE int playback_begin(struct call *c, struct playback_state **ret);
 MUST_USE int playback_admit(struct call *c, struct playback_state *state, json_t *video,
                             const char *asset);
 void playback_open(struct call *c);
+
+/* On the loop; they answer the call. */
+void playback_list_of(struct call *c, const char *user);
+void playback_end_of(struct call *c, const char *user, const char *session);
+struct leases *playback_leases(const struct call *c);
