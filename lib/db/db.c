@@ -22,6 +22,8 @@ int db_open(const char *address, const struct db_schema *schema, struct err *err
     const char *fault = db_schema_fault(schema);
     if (fault != NULL)
         return err_set(err, -EINVAL, "the schema of %s is wrong: %s", address, fault);
+    if (strncmp(address, "mongodb://", 10) == 0 || strncmp(address, "mongodb+srv://", 14) == 0)
+        return db_mongo_open(address, schema, err, ret);
     if (strstr(address, "://") != NULL)
         return err_set(err, -EPROTONOSUPPORT, "%s: no database of that kind is supported", address);
     return db_sqlite_open(address, schema, err, ret);

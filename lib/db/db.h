@@ -28,6 +28,7 @@
 #define DB_ID_SIZE_MAX       128
 #define DB_KEY_SIZE_MAX      1024
 #define DB_DOCUMENT_SIZE_MAX ((size_t)1 << 20)
+#define DB_DEPTH_MAX         32 /* of objects and arrays in a document */
 #define DB_COLLECTIONS_MAX   64
 #define DB_MEMBERS_MAX       64 /* of one collection's documents */
 #define DB_KEYS_MAX          8  /* of one collection */

@@ -12,7 +12,6 @@
 #define DB_NAME_SIZE  33 /* of members and collections, with the zero */
 #define DB_TEXT_MAX   8
 #define DB_FACETS_MAX 16
-#define DB_DEPTH_MAX  64  /* of a document: what every backend takes */
 #define DB_WHERE_MAX  256 /* values that a filter may name */
 
 struct db_member {

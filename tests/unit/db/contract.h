@@ -16,7 +16,9 @@
 #include <unistd.h>
 #include "base/file.h"
 #include "base/id.h"
+#include "base/log.h"
 #include "db/db.h"
+#include "mongo_server.h"
 #include "../unit.h"
 
 enum { PEOPLE, THINGS, FILMS };
@@ -43,6 +45,42 @@ struct fixture {
     struct db *db;
 };
 
+/* The program's first argument: "sqlite" or "mongodb". */
+static const char *contract_kind;
+static struct mongo_server contract_server;
+
+static inline bool contract_is_mongo(void)
+{
+    return strcmp(contract_kind, "mongodb") == 0;
+}
+
+static inline int contract_open(void **state)
+{
+    (void)state;
+    if (contract_is_mongo())
+        mongo_server_start(&contract_server);
+    return 0;
+}
+
+static inline int contract_close(void **state)
+{
+    (void)state;
+    if (contract_is_mongo())
+        mongo_server_stop(&contract_server);
+    return 0;
+}
+
+/* An address at which there is nothing yet. */
+static inline void contract_address(const char *folder, char *out, size_t size)
+{
+    static unsigned number;
+    number++;
+    if (contract_is_mongo())
+        (void)snprintf(out, size, "mongodb://%s/test%u", contract_server.address, number);
+    else
+        (void)snprintf(out, size, "%s/test%u.db", folder, number);
+}
+
 static inline int contract_set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
@@ -50,7 +88,7 @@ static inline int contract_set_up(void **state)
     if (f == NULL || str_copy(STR("/tmp/weir-db-XXXXXX"), f->folder, sizeof f->folder) < 0 ||
         mkdtemp(f->folder) == NULL)
         return -1;
-    (void)snprintf(f->address, sizeof f->address, "%s/test.db", f->folder);
+    contract_address(f->folder, f->address, sizeof f->address);
     if (db_open(f->address, &contract_schema, &err, &f->db) < 0) {
         print_error("%s\n", err.text);
         return -1;
@@ -67,6 +105,14 @@ static inline int contract_tear_down(void **state)
     free(f);
     return r;
 }
+#define CONTRACT_MAIN(name, tests)                                                                 \
+    int main(int argc, char **argv)                                                                \
+    {                                                                                              \
+        if (getenv("WEIR_TEST_DEBUG") != NULL)                                                     \
+            log_init("test", LOG_DEBUG);                                                           \
+        contract_kind = argc == 2 ? argv[1] : "sqlite";                                            \
+        return cmocka_run_group_tests_name(name, tests, contract_open, contract_close);            \
+    }
 #define CASE(test) cmocka_unit_test_setup_teardown(test, contract_set_up, contract_tear_down)
 
 /* Documents as text keep the tests readable; ' stands for ". */

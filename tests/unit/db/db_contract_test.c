@@ -349,15 +349,12 @@ static void test_races(void **state)
     assert_int_equal(race(f, race_unique), ROUNDS);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        CASE(test_insert_get),     CASE(test_unique),
-        CASE(test_find),           CASE(test_replace_put_delete),
-        CASE(test_replace_if),     CASE(test_refused),
-        CASE(test_list),           CASE(test_cursor_goes_on),
-        CASE(test_cursor_refused), CASE(test_delete_below),
-        CASE(test_races),
-    };
-    return cmocka_run_group_tests_name("db contract", tests, NULL, NULL);
-}
+static const struct CMUnitTest tests[] = {
+    CASE(test_insert_get),     CASE(test_unique),
+    CASE(test_find),           CASE(test_replace_put_delete),
+    CASE(test_replace_if),     CASE(test_refused),
+    CASE(test_list),           CASE(test_cursor_goes_on),
+    CASE(test_cursor_refused), CASE(test_delete_below),
+    CASE(test_races),
+};
+CONTRACT_MAIN("db contract", tests)

@@ -64,13 +64,32 @@ static void test_odd_names(void **state)
     json_object_setn_new(doc, "a\0b", 3, json_true());
     assert_int_equal(db_insert(f->db, PEOPLE, doc), -EINVAL);
     json_decref(doc);
-    char deep[512] = "{'id':'z','d':";
-    for (unsigned i = 0; i < 70; i++)
-        strncat(deep, "[", sizeof deep - strlen(deep) - 1);
-    for (unsigned i = 0; i < 70; i++)
-        strncat(deep, "]", sizeof deep - strlen(deep) - 1);
-    strncat(deep, "}", sizeof deep - strlen(deep) - 1);
-    assert_int_equal(write_text(f, db_insert, PEOPLE, deep), -EINVAL);
+}
+
+static void nested(unsigned depth, const char *open, const char *close, char out[512])
+{
+    size_t size = strlen(open);
+    (void)snprintf(out, 512, "{'id':'z','d':%*s1%*s}", (int)(depth * size), "", (int)depth, "");
+    for (unsigned i = 0; i < depth; i++) {
+        memcpy(out + 14 + i * size, open, size);
+        out[14 + depth * size + 1 + i] = close[0];
+    }
+}
+
+static void test_depth(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const kinds[][2] = {{"[", "]"}, {"{'a':", "}"}};
+    char text[512];
+    for (unsigned i = 0; i < ARRAY_LEN(kinds); i++) {
+        json_t *doc = NULL;
+        nested(DB_DEPTH_MAX - 1, kinds[i][0], kinds[i][1], text);
+        assert_int_equal(write_text(f, db_put, PEOPLE, text), 0);
+        int r = db_get(f->db, PEOPLE, "z", &doc);
+        expect_document(r, doc, text);
+        nested(DB_DEPTH_MAX, kinds[i][0], kinds[i][1], text);
+        assert_int_equal(write_text(f, db_put, PEOPLE, text), -EINVAL);
+    }
 }
 
 static void fill(struct fixture *f)
@@ -181,6 +200,40 @@ static void test_where(void **state)
     }
     walk_text(f, "channel made_ms", "'x'", NULL, NULL, "{'tags':['t1','t2']}", "b a", "a b");
     walk_text(f, "made_ms", NULL, "4", NULL, "{'views':1}", "c a g", "g a c");
+}
+
+/* Integers come before strings, whatever bound is asked for. */
+static void test_mixed(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const docs[] = {
+        "{'id':'a','rank':1}",   "{'id':'b','rank':5}",   "{'id':'c','rank':''}",
+        "{'id':'d','rank':'m'}", "{'id':'e','rank':'z'}", "{'id':'f','rank':null,'t':[null]}",
+    };
+    static const struct {
+        const char *from;
+        const char *below;
+        const char *ids;
+    } cases[] = {
+        {NULL, NULL, "a b c d e"}, {"5", NULL, "b c d e"}, {NULL, "5", "a"}, {"'m'", NULL, "d e"},
+        {NULL, "'m'", "a b c"},    {"2", "'m'", "b c"},    {"'m'", "2", ""},
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(docs); i++)
+        assert_int_equal(write_text(f, db_insert, THINGS, docs[i]), 0);
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        json_t *from = cases[i].from != NULL ? doc_of(cases[i].from) : NULL;
+        json_t *below = cases[i].below != NULL ? doc_of(cases[i].below) : NULL;
+        for (unsigned limit = 1; limit < 6; limit++)
+            walk(f, THINGS,
+                 (struct db_list){.key = "rank", .limit = limit, .from = from, .below = below},
+                 cases[i].ids);
+        json_decref(from);
+        json_decref(below);
+    }
+    walk(f, THINGS, (struct db_list){.key = "rank", .limit = 2, .descending = true}, "e d c b a");
+    json_t *where = doc_of("{'t':null}"); /* an array that has a null is neither absent nor null */
+    walk(f, THINGS, (struct db_list){.limit = 9, .where = where}, "a b c d e");
+    json_decref(where);
 }
 
 /* Filters may carry what strangers sent. */
@@ -343,12 +396,9 @@ static void test_get_many(void **state)
     json_decref(docs);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        CASE(test_members),       CASE(test_odd_names), CASE(test_compound),
-        CASE(test_where),         CASE(test_update),    CASE(test_delete_if),
-        CASE(test_where_refused), CASE(test_get_many),  CASE(test_where_nul),
-    };
-    return cmocka_run_group_tests_name("db query", tests, NULL, NULL);
-}
+static const struct CMUnitTest tests[] = {
+    CASE(test_members),       CASE(test_odd_names), CASE(test_depth),     CASE(test_mixed),
+    CASE(test_compound),      CASE(test_where),     CASE(test_update),    CASE(test_delete_if),
+    CASE(test_where_refused), CASE(test_get_many),  CASE(test_where_nul),
+};
+CONTRACT_MAIN("db query", tests)

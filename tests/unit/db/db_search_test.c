@@ -279,11 +279,8 @@ static void test_words(void **state)
     expect_vocabulary(f, "bea", 10, "[['bear',3]]");
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        CASE(test_words_of), CASE(test_search), CASE(test_changes), CASE(test_cursor_goes_on),
-        CASE(test_refused),  CASE(test_facets), CASE(test_words),
-    };
-    return cmocka_run_group_tests_name("db search", tests, NULL, NULL);
-}
+static const struct CMUnitTest tests[] = {
+    CASE(test_words_of), CASE(test_search), CASE(test_changes), CASE(test_cursor_goes_on),
+    CASE(test_refused),  CASE(test_facets), CASE(test_words),
+};
+CONTRACT_MAIN("db search", tests)
