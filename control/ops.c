@@ -3,6 +3,7 @@
 
 const struct op_handler *const ops_all[] = {
     account_ops,
+    broadcast_ops,
     plan_ops,
     playback_ops,
     video_ops,

@@ -14,6 +14,7 @@ extern const struct caller_ops account_callers;
 
 /* Each ends with an id of NULL. */
 extern const struct op_handler account_ops[];
+extern const struct op_handler broadcast_ops[];
 extern const struct op_handler plan_ops[];
 extern const struct op_handler playback_ops[];
 extern const struct op_handler video_ops[];

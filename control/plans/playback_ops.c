@@ -198,6 +198,12 @@ static void playback_on_open(void *arg, int res, const struct lease *active, uns
     call_finish(c, r == 0 ? playback_answer(c) : r);
 }
 
+/* Of the body, or of the query where the method has no body. */
+static struct str playback_label(const struct call *c, const char *name)
+{
+    return c->body != NULL ? call_str(c, name) : str_of(call_query_text(c, name));
+}
+
 void playback_open(struct call *c)
 {
     const struct playback_state *state = playback_state(c);
@@ -205,8 +211,8 @@ void playback_open(struct call *c)
         .user = str_of(c->caller.user),
         .session = str_of(state->session),
         .asset = str_of(state->asset),
-        .device = call_str(c, "device"),
-        .device_name = call_str(c, "device_name"),
+        .device = playback_label(c, "device"),
+        .device_name = playback_label(c, "device_name"),
         .until_ms = playback_until_s(c, state) * 1000,
     };
     int r =

@@ -21,6 +21,7 @@ static const struct db_collection backend_collections[] = {
 static const struct db_schema backend_schema = {
     .version = 1, .collections = backend_collections, .collections_count = 1};
 static char backend_folder[64];
+static atomic_bool backend_used; /* documents have been written */
 
 static inline void backend_start_db(struct backend *b)
 {
@@ -52,8 +53,11 @@ static inline int backend_open_db(struct fixture *f)
     int r = pool_new(2, &f->pool);
     if (r < 0)
         return r;
-    const struct lease_db_options options = {
-        .db = f->backend->db, .bus = f->bus, .run = backend_run, .arg = f->pool};
+    const struct lease_db_options options = {.db = f->backend->db,
+                                             .bus = f->bus,
+                                             .run = backend_run,
+                                             .arg = f->pool,
+                                             .used = &backend_used};
     r = leases_open_db(&options, &db);
     if (r < 0 || !f->backend->on_redis) {
         f->leases = db;
