@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two backends as one: the first is asked, and while it is away the second.
  *
- * What this process has seen of the first is noted in a book of its own (`known`). Before the second
+ * What this process has seen of either is noted in a book of its own (`known`). Before the second
  * decides about a user, it takes up what the book knows of them: so a user who plays as much as they
  * may gets no more by the first one's fall. What other processes have seen comes with their
  * heartbeats. The way back is not made here: whoever owns the second hands what it has taken up to
@@ -112,7 +112,7 @@ static void both_note(struct both_call *c, int res, const struct lease *list, un
 static void both_on_second(void *arg, int res, const struct lease *list, unsigned count)
 {
     struct both_call *c = arg;
-    if (!both_is_closed(c) && c->kind != BOTH_OPEN) /* what is open there it knows itself */
+    if (!both_is_closed(c))
         both_note(c, res, list, count);
     lease__finish(c->op, res, list, count);
     both_call_free(c);
@@ -123,6 +123,8 @@ static void both_on_second_renew(void *arg, int res, const enum lease_state *sta
     struct both_call *c = arg;
     if (count > 0)
         memcpy(c->op->states, states, count * sizeof *states);
+    if (!both_is_closed(c))
+        both_note_renewals(c->of, &c->given, states, count);
     lease__finish_renew(c->op, res);
     both_call_free(c);
 }
@@ -218,8 +220,6 @@ static void both_on_first_renew(void *arg, int res, const enum lease_state *stat
         both_fall_back(c);
         return;
     }
-    if (!both_is_closed(c))
-        both_note_renewals(c->of, &c->given, states, count);
     if (!both_is_closed(c))
         both_note_renewals(c->of, &c->given, states, count);
     both_on_second_renew(arg, res, states, count);

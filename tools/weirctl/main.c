@@ -13,6 +13,8 @@ static const struct {
     {"assets", ctl_assets, "list what the origin has"},
     {"remove", ctl_remove, "take an asset off the origin and out of the catalogue"},
     {"sign", ctl_sign, "print a signed URL of an asset"},
+    {"plan", ctl_plan, "list and change plans, and who has which"},
+    {"session", ctl_session, "list and end what a user plays"},
     {"purge", ctl_purge, "make edges forget by URL, asset or tag"},
     {"init", ctl_init, "make the state folder of a development host"},
     {"edge", ctl_edge, "look at a running edge: its figures, and what is hot"},

@@ -96,7 +96,10 @@ static void the_limit_holds(void **state)
     assert_true(str_eq(o.active[0].device_name, a.device_name));
     assert_int_equal(o.active[0].until_ms, a.until_ms);
     assert_true(o.active[0].started_ms <= now_ms && o.active[0].started_ms > now_ms - WAIT_MS);
-    assert_int_equal(o.active[0].expires_ms - o.active[0].started_ms, LEASE_LIFE_MS);
+    /* What is taken up from another backend was noted a moment later than it was opened. */
+    int64_t slack_ms = backend.is_away ? WAIT_MS : 0;
+    assert_true(o.active[0].expires_ms >= o.active[0].started_ms + LEASE_LIFE_MS);
+    assert_true(o.active[0].expires_ms <= o.active[0].started_ms + LEASE_LIFE_MS + slack_ms);
     expect_text(o.active[1].session, "b");
     expect_text(o.active[1].asset, "other film");
     assert_int_equal(o.active[1].device.size + o.active[1].device_name.size, 0);
