@@ -55,7 +55,7 @@ def ffmpeg_command(film, folder):
 def bench_ingest(weir, film, folder, table):
     ladder = ladder_file(folder)
     ours, theirs = [], []
-    pid = weir.processes["ingest"].pid
+    pid = weir.daemons["ingest"].process.pid
     for n in range(ROUNDS):
         before, start = cpu_seconds(pid), time.monotonic()
         weir.publish(film, f"bench-{n}", "--ladder", str(ladder))
@@ -112,7 +112,7 @@ def bench_start(weir, film, table):
     player = Player(weir, cookie)
     cold, warm = [], []
     for _ in range(max(ROUNDS, 3)):
-        weir.kill("edge", 15)
+        weir.stop("edge")
         subprocess.run(["rm", "-rf", str(weir.folder / "edge")], check=True)
         weir.start("edge")
         cold.append(player.first_segment("start"))

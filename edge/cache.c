@@ -9,14 +9,9 @@
 
 static void cache_make_metrics(struct cache *c, struct metrics *registry)
 {
-    static const struct {
-        size_t offset;
-        const char *name;
-        const char *labels;
-        const char *help;
-    } rows[] = {
-#define ROW(member, name, labels, help)                                                            \
-    {offsetof(struct cache_metrics, member), "weir_edge_http_cache_" name, labels, help}
+    struct cache_metrics *m = &c->metrics;
+    const struct metric_row rows[] = {
+#define ROW(member, name, labels, help) {&m->member, metrics_counter, name, help, labels}
         ROW(hits_ram, "hits_total", "tier=\"ram\"", "Answers from this host, without asking."),
         ROW(hits_disk, "hits_total", "tier=\"disk\"", ""),
         ROW(misses, "misses_total", "", "Answers that an upstream was asked for."),
@@ -33,10 +28,7 @@ static void cache_make_metrics(struct cache *c, struct metrics *registry)
         ROW(invalidated, "invalidated_total", "", "URLs forgotten because of unsafe methods."),
 #undef ROW
     };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct metric **at = (struct metric **)(void *)((char *)&c->metrics + rows[i].offset);
-        *at = metrics_counter(registry, rows[i].name, rows[i].help, rows[i].labels);
-    }
+    metrics_make(registry, "weir_edge_http_cache", rows, ARRAY_LEN(rows));
 }
 
 int cache_new(struct edge *e, struct cache **ret)

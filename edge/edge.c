@@ -32,14 +32,9 @@
 
 static void edge_make_metrics(struct edge *e)
 {
-    static const struct {
-        size_t offset;
-        const char *name;
-        const char *labels;
-        const char *help;
-    } rows[] = {
-#define ROW(member, name, labels, help)                                                            \
-    {offsetof(struct edge_metrics, member), "weir_edge_" name, labels, help}
+    struct edge_metrics *m = &e->metrics;
+    const struct metric_row rows[] = {
+#define ROW(member, name, labels, help) {&m->member, metrics_counter, name, help, labels}
         ROW(hits_ram, "hits_total", "tier=\"ram\"", "Blobs answered from a tier of this host."),
         ROW(hits_disk, "hits_total", "tier=\"disk\"", ""),
         ROW(misses, "misses_total", "", "Blobs fetched from the origin."),
@@ -66,17 +61,12 @@ static void edge_make_metrics(struct edge *e)
         ROW(ocsp_good, "ocsp_answers_total", "result=\"good\"", "OCSP answers asked for."),
         ROW(ocsp_failed, "ocsp_answers_total", "result=\"failed\"", ""),
 #undef ROW
+        {&m->notices_live, metrics_gauge, "notices_live",
+         "Upstreams whose notices come, so that refs are not asked for.", ""},
+        {&m->fill_seconds, metrics_latency, "fill_seconds",
+         "Time to fetch a blob, or the bytes of a URL, that were to be kept.", ""},
     };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct metric **at = (struct metric **)(void *)((char *)&e->metrics + rows[i].offset);
-        *at = metrics_counter(e->registry, rows[i].name, rows[i].help, rows[i].labels);
-    }
-    e->metrics.notices_live =
-        metrics_gauge(e->registry, "weir_edge_notices_live",
-                      "Upstreams whose notices come, so that refs are not asked for.", "");
-    e->metrics.fill_seconds =
-        metrics_latency(e->registry, "weir_edge_fill_seconds",
-                        "Time to fetch a blob, or the bytes of a URL, that were to be kept.", "");
+    metrics_make(e->registry, "weir_edge", rows, ARRAY_LEN(rows));
 }
 
 static void edge_on_store_event(void *arg)

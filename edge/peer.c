@@ -90,20 +90,6 @@ static struct str peer_query(struct str query, struct str name)
     return STR_NONE;
 }
 
-static struct upstream *peer_only_weir(const struct edge *e)
-{
-    struct upstream *only = NULL;
-    for (unsigned i = 0; i < upstreams_count(e->upstreams); i++) {
-        struct upstream *u = upstreams_at(e->upstreams, i);
-        if (upstream_is_http(u))
-            continue;
-        if (only != NULL)
-            return NULL;
-        only = u;
-    }
-    return only;
-}
-
 /* It came with a credential, and asks for what only edges ask for. */
 static void peer_serve_own(struct http_req *req, struct edge_worker *w, struct str path,
                            struct str query)
@@ -116,8 +102,8 @@ static void peer_serve_own(struct http_req *req, struct edge_worker *w, struct s
         return;
     }
     struct str name = peer_query(query, STR("upstream"));
-    const struct upstream *u =
-        name.data != NULL ? upstream_find(w->edge->upstreams, name) : peer_only_weir(w->edge);
+    const struct upstream *u = name.data != NULL ? upstream_find(w->edge->upstreams, name)
+                                                 : upstreams_only_weir(w->edge->upstreams);
     struct digest d;
     if (u == NULL || upstream_is_http(u) || !peer_is(req, u))
         http_reply_error(req, 421, "NO_ROUTE", "this edge does not answer for that upstream");

@@ -82,15 +82,17 @@ int prefetch_new(const struct prefetch_config *c, struct metrics *m, struct pref
     }
     p->tokens = (int64_t)p->rate;
     p->filled_ms = clock_mono_ms();
-    p->done = metrics_counter(m, "weir_edge_prefetched_total", "Segments fetched ahead.", "");
-    p->used =
-        metrics_counter(m, "weir_edge_prefetched_used_total",
-                        "Segments that were asked for after they had been fetched ahead.", "");
-    p->failed = metrics_counter(m, "weir_edge_prefetch_failures_total",
-                                "Segments that could not be fetched ahead.", "");
-    p->dropped = metrics_counter(m, "weir_edge_prefetch_dropped_total",
-                                 "Segments not fetched ahead, for the limits.", "");
-    p->bytes = metrics_counter(m, "weir_edge_prefetched_bytes_total", "Bytes fetched ahead.", "");
+    const struct metric_row rows[] = {
+        {&p->done, metrics_counter, "prefetched_total", "Segments fetched ahead.", ""},
+        {&p->used, metrics_counter, "prefetched_used_total",
+         "Segments that were asked for after they had been fetched ahead.", ""},
+        {&p->failed, metrics_counter, "prefetch_failures_total",
+         "Segments that could not be fetched ahead.", ""},
+        {&p->dropped, metrics_counter, "prefetch_dropped_total",
+         "Segments not fetched ahead, for the limits.", ""},
+        {&p->bytes, metrics_counter, "prefetched_bytes_total", "Bytes fetched ahead.", ""},
+    };
+    metrics_make(m, "weir_edge", rows, ARRAY_LEN(rows));
     *ret = p;
     return 0;
 }

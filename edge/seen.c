@@ -68,13 +68,6 @@ static int seen_make_route(struct edge *e, struct seen_route *r, const struct ro
         r->requests[t] =
             metrics_counter(e->registry, "weir_edge_requests_total",
                             "Requests by route, and where their answers came from.", labels.data);
-    }
-    for (unsigned t = 0; t < SEEN_TIERS; t++) {
-        buf_clear(&labels);
-        seen_put_label(&labels, "route", r->label);
-        seen_put_label(&labels, "tier", seen_tier_names[t]);
-        if (buf_error(&labels) < 0)
-            return buf_error(&labels);
         r->bytes[t] = metrics_counter(e->registry, "weir_edge_sent_bytes_total",
                                       "Bytes of those answers.", labels.data);
     }

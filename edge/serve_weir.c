@@ -3,7 +3,6 @@
  * from RAM, disk or a fill. Every path ends in op_free. */
 #include "edge/serve.h"
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/log.h"
@@ -70,10 +69,8 @@ static void op_fail(struct serve_op *op, int error)
 /* Entity tags are digests: a blob's own, or that of the rendered text. */
 static void op_reply(struct serve_op *op, const struct digest *named, struct http_entity *e)
 {
-    char text[DIGEST_TEXT_SIZE];
-    char etag[DIGEST_TEXT_SIZE + 2];
-    digest_format(named, text);
-    (void)snprintf(etag, sizeof etag, "\"%s\"", text); /* sized to fit */
+    char etag[DIGEST_ETAG_SIZE];
+    digest_etag(named, etag);
     e->type = op->type;
     e->etag = etag;
     e->cache_control = op->cache_control;
@@ -300,16 +297,25 @@ static int op_route(struct serve_op *op, struct str path, const struct token_cla
     return str_copy(asset, op->asset, sizeof op->asset);
 }
 
-void serve_weir_blob(struct http_req *req, const struct upstream *u, const struct digest *d)
+/* NULL: the request is answered. */
+static struct serve_op *op_new(struct http_req *req, const struct upstream *u)
 {
     struct serve_op *op = calloc(1, sizeof *op);
     if (op == NULL) {
         http_reply_error(req, 503, "BUSY", "out of memory, try again");
-        return;
+        return NULL;
     }
     op->magic = SERVE_OP_MAGIC;
     op->req = http_req_ref(req);
     op->upstream = u;
+    return op;
+}
+
+void serve_weir_blob(struct http_req *req, const struct upstream *u, const struct digest *d)
+{
+    struct serve_op *op = op_new(req, u);
+    if (op == NULL)
+        return;
     op->is_peer = true;
     op->blob = *d;
     op->type = "application/octet-stream";
@@ -320,14 +326,9 @@ void serve_weir_blob(struct http_req *req, const struct upstream *u, const struc
 void serve_weir(struct http_req *req, const struct route *route, const struct gate_pass *pass)
 {
     struct edge_worker *w = http_req_worker(req);
-    struct serve_op *op = calloc(1, sizeof *op);
-    if (op == NULL) {
-        http_reply_error(req, 503, "BUSY", "out of memory, try again");
+    struct serve_op *op = op_new(req, route->upstream);
+    if (op == NULL)
         return;
-    }
-    op->magic = SERVE_OP_MAGIC;
-    op->req = http_req_ref(req);
-    op->upstream = route->upstream;
     op->height_max = pass->claims == NULL ? 0 : pass->claims->height_max;
     op->is_private = pass->by_cookie;
     int r = op_route(op, buf_str(&pass->path), pass->claims);

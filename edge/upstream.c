@@ -340,6 +340,20 @@ struct upstream *upstream_find(struct upstreams *u, struct str name)
     return NULL;
 }
 
+struct upstream *upstreams_only_weir(struct upstreams *u)
+{
+    struct upstream *only = NULL;
+    for (unsigned i = 0; i < upstreams_count(u); i++) {
+        struct upstream *each = upstreams_at(u, i);
+        if (upstream_is_http(each))
+            continue;
+        if (only != NULL)
+            return NULL;
+        only = each;
+    }
+    return only;
+}
+
 bool upstream_is_hashed(const struct upstream *u)
 {
     return u->config->balance == UPSTREAM_HASH;

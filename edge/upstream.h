@@ -84,6 +84,7 @@ struct upstreams *upstreams_free(struct upstreams *u);
 unsigned upstreams_count(const struct upstreams *u);
 struct upstream *upstreams_at(struct upstreams *u, unsigned i);
 struct upstream *upstream_find(struct upstreams *u, struct str name); /* NULL: none */
+struct upstream *upstreams_only_weir(struct upstreams *u);            /* NULL: none, or several */
 
 /* Once there is a registry, before there is a worker. */
 void upstreams_measure(struct upstreams *u, struct metrics *registry);

@@ -186,20 +186,6 @@ static int warm_start_http(struct warm_run *run, struct edge_worker *w, const st
     return error < 0 ? error : ahead_url(w, r, warm_on_done, run, &run->ahead);
 }
 
-static const struct upstream *warm_only_weir(const struct edge *e)
-{
-    const struct upstream *only = NULL;
-    for (unsigned i = 0; i < upstreams_count(e->upstreams); i++) {
-        const struct upstream *u = upstreams_at(e->upstreams, i);
-        if (upstream_is_http(u))
-            continue;
-        if (only != NULL)
-            return NULL;
-        only = u;
-    }
-    return only;
-}
-
 static bool warm_is_sendable(struct str s)
 {
     for (size_t i = 0; i < s.size; i++)
@@ -225,7 +211,7 @@ static int warm_start_text(struct warm_run *run, struct edge_worker *w, struct s
         host = (struct str){text.data, size};
         text = str_skip(text, size);
     } else if (memchr(text.data, '/', text.size) == NULL) {
-        return warm_start_asset(run, w, warm_only_weir(w->edge), text);
+        return warm_start_asset(run, w, upstreams_only_weir(w->edge->upstreams), text);
     }
     if (text.size == 0 || text.data[0] != '/')
         return -EINVAL;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "origin/origin.h"
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include "media/view.h"
 
@@ -84,10 +83,8 @@ static void blob_on_get(void *arg, int res, struct rbuf *blob)
     if (res < 0) {
         origin_reply_store_error(op->req, res);
     } else {
-        char text[DIGEST_TEXT_SIZE];
-        char etag[DIGEST_TEXT_SIZE + 2];
-        digest_format(&op->digest, text);
-        (void)snprintf(etag, sizeof etag, "\"%s\"", text); /* sized to fit */
+        char etag[DIGEST_ETAG_SIZE];
+        digest_etag(&op->digest, etag);
         struct http_entity e = {
             .type = op->type, .etag = etag, .cache_control = ORIGIN_IMMUTABLE, .body = blob};
         http_reply_entity(op->req, &e);

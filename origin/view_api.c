@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "origin/origin.h"
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include "base/log.h"
 #include "media/view.h"
@@ -26,10 +25,8 @@ static void view_op_free(struct view_op *op)
 
 static void view_reply(struct view_op *op, const struct digest *named, struct rbuf *body)
 {
-    char text[DIGEST_TEXT_SIZE];
-    char etag[DIGEST_TEXT_SIZE + 2];
-    digest_format(named, text);
-    (void)snprintf(etag, sizeof etag, "\"%s\"", text); /* sized to fit */
+    char etag[DIGEST_ETAG_SIZE];
+    digest_etag(named, etag);
     struct http_entity e = {
         .type = op->type, .etag = etag, .cache_control = ORIGIN_VIEW_CACHE_CONTROL, .body = body};
     http_reply_entity(op->req, &e);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A call: a turn with copies of what was given -> its work on a pool thread: read, change, write
- * over the revision that was read, from the start where somebody was quicker -> back on the loop. */
+ * over the revision that was read, once more where somebody was quicker -> back on the loop. */
 #include "control/plans/lease_db.h"
 #include <errno.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 /* plans: the installation's list of plans: a document in the database, and a copy of it in memory
  * that is at most PLANS_FRESH_MS old.
  *
- * Life:    plans_new (seeds the document at the first start) -> plans_get, plans_set* -> plans_free.
+ * Life:    plans_new (the first start seeds the document) -> plans_get, plans_set* -> plans_free.
  * Owner:   the control service. Lists answered are the caller's copies (plan_list_free).
  * Threads: any; every call may block on the database.
  * Errors:  -EPROTO with the fault filled: 412 PLANS_CHANGED, and those of plan_list_parse; as db.h.

@@ -33,7 +33,7 @@
     [MODEL_BROADCASTS] = {                                                                         \
         .name = "broadcasts",                                                                      \
         .members = "rev:i owner:s title:s asset:s key:s state:s tier:s? created_ms:i "             \
-                   "live_ms:i? seen_ms:i? ended_ms:i? encoder:s?",                                            \
+                   "live_ms:i? seen_ms:i? ended_ms:i? encoder:s?",                \
         .keys = {{"key", true}, {"owner created_ms", false}, {"state created_ms", false}},         \
         .keys_count = 3,                                                                           \
     }

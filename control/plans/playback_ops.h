@@ -2,8 +2,8 @@
 /* playback_ops: how a playback is opened, for whoever has found what is to be played: titles of the
  * catalogue, and live streams.
  *
- * Life:    a work on a pool thread: playback_begin -> playback_admit -> 0; then playback_open on the
- *          loop, which answers the call.
+ * Life:    a work on a pool thread: playback_begin -> playback_admit -> 0; then playback_open on
+ *          the loop, which answers the call.
  * Owner:   the call has the state (c->data).
  * Threads: as said.
  * Errors:  -EPROTO with the fault filled; -errno.

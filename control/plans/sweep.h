@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sweep: ends, each minute, what users play beyond what their plans allow now: after a downgrade, a
- * plan that has run out, or a limit that an administrator lowered. The oldest sessions go first; the
- * player hears of it with its next heartbeat (410, reason PLAN_LIMIT), the edges at once.
+ * plan that has run out, or a limit that an administrator lowered. The oldest sessions go first;
+ * the player hears of it with its next heartbeat (410, reason PLAN_LIMIT), the edges at once.
  *
  * Life:    sweep_new -> sweep_soon* -> sweep_free, before the leases.
  * Owner:   the first worker. Several controls sweep the same users: the second finds nothing.

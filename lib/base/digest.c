@@ -45,6 +45,14 @@ void digest_format(const struct digest *d, char out[DIGEST_TEXT_SIZE])
     enc_hex(d->bytes, DIGEST_SIZE, out);
 }
 
+void digest_etag(const struct digest *d, char out[DIGEST_ETAG_SIZE])
+{
+    out[0] = '"';
+    digest_format(d, out + 1);
+    out[DIGEST_ETAG_SIZE - 2] = '"';
+    out[DIGEST_ETAG_SIZE - 1] = 0;
+}
+
 int digest_parse(struct str text, struct digest *ret)
 {
     ASSERT(ret != NULL);

@@ -12,6 +12,7 @@
 
 #define DIGEST_SIZE      16
 #define DIGEST_TEXT_SIZE 33 /* 32 hex digits and a zero */
+#define DIGEST_ETAG_SIZE (DIGEST_TEXT_SIZE + 2)
 
 struct digest {
     uint8_t bytes[DIGEST_SIZE];
@@ -21,6 +22,7 @@ struct digest digest_of(const void *data, size_t size);
 bool digest_eq(const struct digest *a, const struct digest *b);
 int digest_compare(const struct digest *a, const struct digest *b); /* as memcmp */
 void digest_format(const struct digest *d, char out[DIGEST_TEXT_SIZE]);
+void digest_etag(const struct digest *d, char out[DIGEST_ETAG_SIZE]); /* in quotes */
 MUST_USE int digest_parse(struct str text, struct digest *ret);
 
 struct digest_state;

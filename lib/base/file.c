@@ -110,33 +110,40 @@ int file_write(const char *path, struct str bytes, unsigned mode)
     return file_sync_parent(path);
 }
 
-/* The folder's name is in another one, which a crash may find without it. */
-static int file_mkdir(const char *path)
+/* *ret_made: it was not there. Its name is in another folder, which a crash may find without it. */
+static int file_mkdir(const char *path, bool *ret_made)
 {
-    if (mkdir(path, 0755) < 0)
+    *ret_made = mkdir(path, 0755) == 0;
+    if (!*ret_made)
         return errno == EEXIST ? 0 : -errno;
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL)
-        return file_sync_folder(".");
-    if (slash == path)
-        return file_sync_folder("/");
-    CLEAN(base_free) char *parent = str_dup((struct str){path, (size_t)(slash - path)});
-    return parent != NULL ? file_sync_folder(parent) : -ENOMEM;
+    return file_sync_parent(path);
+}
+
+/* It was there: perhaps made just now, by a call that broke off before its name was synced. Where
+ * we could not have made it there is nothing to be synced either. */
+static int file_mkdir_again(const char *path)
+{
+    int r = file_sync_parent(path);
+    return r == -EACCES || r == -EROFS || r == -EINVAL ? 0 : r;
 }
 
 int file_mkdirs(const char *path)
 {
     CLEAN(base_free) char *copy = str_dup(str_of(path));
+    size_t there = 0; /* of path, the last that was there; those before it are synced: see below */
     if (copy == NULL)
         return -ENOMEM;
     for (char *p = copy + 1; copy[0] != 0; p++) {
+        bool made = true;
         if (*p != '/' && *p != 0)
             continue;
         char kept = *p;
         *p = 0;
-        int r = file_mkdir(copy);
+        int r = file_mkdir(copy, &made);
         if (r < 0)
-            return r;
+            return r; /* and none is made in one that is not synced */
+        if (!made && p[-1] != '/')
+            there = (size_t)(p - copy);
         *p = kept;
         if (kept == 0)
             break;
@@ -144,7 +151,10 @@ int file_mkdirs(const char *path)
     struct stat st;
     if (stat(path, &st) < 0)
         return -errno;
-    return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+    if (!S_ISDIR(st.st_mode))
+        return -ENOTDIR;
+    copy[there] = 0;
+    return there > 0 ? file_mkdir_again(copy) : 0;
 }
 
 static int file_remove_one(const char *path, const struct stat *st, int flag, struct FTW *walk)

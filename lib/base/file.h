@@ -19,7 +19,8 @@ MUST_USE int file_read_secret(const char *path, struct buf *out);
  * After 0 the new bytes survive a power loss; after an error the old file stands. */
 MUST_USE int file_write(const char *path, struct str bytes, unsigned mode);
 
-/* Like mkdir -p with mode 0755; an existing folder is fine. New names survive a power loss. */
+/* Like mkdir -p with mode 0755; an existing folder is fine. After 0 the names survive a power loss,
+ * also those that an earlier call made and failed over. */
 MUST_USE int file_mkdirs(const char *path);
 
 /* Removes path and, if it is a folder, all below it; an absent one is fine. Follows no link. */

@@ -129,6 +129,18 @@ struct metric *metrics_latency(struct metrics *m, const char *name, const char *
     return metrics_histogram(m, name, help, labels, bounds, ARRAY_LEN(bounds));
 }
 
+void metrics_make(struct metrics *m, const char *prefix, const struct metric_row *rows,
+                  size_t rows_count)
+{
+    CLEAN_BUF struct buf name = BUF_EMPTY;
+    for (size_t i = 0; m != NULL && i < rows_count; i++) {
+        buf_clear(&name);
+        buf_printf(&name, "%s_%s", prefix, rows[i].name);
+        *rows[i].at =
+            buf_error(&name) < 0 ? NULL : rows[i].make(m, name.data, rows[i].help, rows[i].labels);
+    }
+}
+
 void metric_add(struct metric *c, uint64_t n)
 {
     if (c == NULL)

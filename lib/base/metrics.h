@@ -35,6 +35,20 @@ struct metric *metrics_histogram(struct metrics *m, const char *name, const char
 struct metric *metrics_latency(struct metrics *m, const char *name, const char *help,
                                const char *labels);
 
+/* One of a table of metrics: where it is kept, and which of the calls above makes it. */
+struct metric_row {
+    struct metric **at;
+    struct metric *(*make)(struct metrics *m, const char *name, const char *help,
+                           const char *labels);
+    const char *name; /* behind the table's prefix and a '_' */
+    const char *help;
+    const char *labels;
+};
+
+/* Makes them all; m NULL: none, *at stay as they are. */
+void metrics_make(struct metrics *m, const char *prefix, const struct metric_row *rows,
+                  size_t rows_count);
+
 void metric_add(struct metric *c, uint64_t n);
 void metric_set(struct metric *g, int64_t value);
 void metric_change(struct metric *g, int64_t by);

@@ -14,6 +14,12 @@ static const struct db_shape *db_check(const struct db *db, unsigned coll)
     return &db->shapes[coll];
 }
 
+bool db_is_mongo(const char *address)
+{
+    return str_starts(str_of(address), STR("mongodb://")) ||
+           str_starts(str_of(address), STR("mongodb+srv://"));
+}
+
 int db_open(const char *address, const struct db_schema *schema, struct err *err, struct db **ret)
 {
     ASSERT(address != NULL && schema != NULL);
@@ -22,7 +28,7 @@ int db_open(const char *address, const struct db_schema *schema, struct err *err
     const char *fault = db_schema_fault(schema);
     if (fault != NULL)
         return err_set(err, -EINVAL, "the schema of %s is wrong: %s", address, fault);
-    if (strncmp(address, "mongodb://", 10) == 0 || strncmp(address, "mongodb+srv://", 14) == 0)
+    if (db_is_mongo(address))
         return db_mongo_open(address, schema, err, ret);
     if (strstr(address, "://") != NULL)
         return err_set(err, -EPROTONOSUPPORT, "%s: no database of that kind is supported", address);

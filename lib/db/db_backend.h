@@ -87,6 +87,8 @@ struct db_backend_ops {
     int (*rarity)(struct db *db, unsigned coll, const struct db_term *term, uint64_t *ret_count);
     int (*total)(struct db *db, unsigned coll, uint64_t *ret_count);
     int (*words)(struct db *db, unsigned coll, const char *prefix, unsigned limit, json_t *into);
+    /* What only the backend can find out: -EBADMSG with a sentence. */
+    int (*check)(struct db *db, struct err *err);
     void (*close)(struct db *db);
 };
 
@@ -110,5 +112,9 @@ MUST_USE int db_draft(const struct db_shape *shape, const json_t *doc, struct db
 
 MUST_USE int db_sqlite_open(const char *path, const struct db_schema *schema, struct err *err,
                             struct db **ret);
+/* The text that db_stored_write left there: -ENOENT where there is none. */
+MUST_USE int db_sqlite_stored(const char *path, struct err *err, struct buf *out);
+MUST_USE int db_mongo_stored(const char *address, struct err *err, struct buf *out);
+bool db_is_mongo(const char *address);
 MUST_USE int db_mongo_open(const char *address, const struct db_schema *schema, struct err *err,
                            struct db **ret);

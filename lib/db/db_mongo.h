@@ -129,4 +129,9 @@ int db_mongo_rarity(struct db *db, unsigned coll, const struct db_term *term, ui
 int db_mongo_total(struct db *db, unsigned coll, uint64_t *ret_count);
 int db_mongo_words(struct db *db, unsigned coll, const char *prefix, unsigned limit, json_t *into);
 
+/* --- db_mongo_check.c ------------------------------------------------------------------------- */
+
+int db_mongo_check(struct db *db, struct err *err);
+void db_mongo_index_name(char kind, const struct db_key_shape *key, char out[DB_MONGO_NAME_MAX]);
+
 extern const struct db_backend_ops db_mongo_ops;

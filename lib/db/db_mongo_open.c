@@ -119,8 +119,7 @@ static int db_mongo_meta_write(struct db_mongo *m, unsigned version)
     return r;
 }
 
-static void db_mongo_index_name(char kind, const struct db_key_shape *key,
-                                char out[DB_MONGO_NAME_MAX])
+void db_mongo_index_name(char kind, const struct db_key_shape *key, char out[DB_MONGO_NAME_MAX])
 {
     char unique[DB_MONGO_NAME_MAX];
     db_mongo_unique_name(key, unique); /* "_u-FIELD-FIELD" */
@@ -323,20 +322,36 @@ static int db_mongo_prepare(struct db_mongo *m, struct db_mongo_meta *meta, stru
     return r < 0 ? err_errno(err, r, "making the keys of %s", m->label) : 0;
 }
 
-int db_mongo_open(const char *address, const struct db_schema *schema, struct err *err,
-                  struct db **ret)
+static int db_mongo_new(const char *address, const struct db_schema *schema, struct err *err,
+                        struct db_mongo **ret)
 {
     struct db_mongo *m = calloc(1, sizeof *m);
-    struct db_mongo_meta meta = {0};
     if (m == NULL)
         return err_errno(err, -ENOMEM, "opening the database");
     for (unsigned i = 0; i < DB_MONGO_STRIPES; i++)
         (void)pthread_mutex_init(&m->stripes[i], NULL); /* default attributes: cannot fail */
     int r = db_begin(&m->db, &db_mongo_ops, schema);
-    if (r == 0)
+    if (r < 0)
+        err_errno(err, r, "opening the database");
+    else
         r = db_mongo_pool(address, err, m);
-    if (r == 0)
-        r = db_mongo_lock(m, err);
+    if (r < 0) {
+        db_mongo_close(&m->db);
+        return r;
+    }
+    *ret = m;
+    return 0;
+}
+
+int db_mongo_open(const char *address, const struct db_schema *schema, struct err *err,
+                  struct db **ret)
+{
+    struct db_mongo *m = NULL;
+    struct db_mongo_meta meta = {0};
+    int r = db_mongo_new(address, schema, err, &m);
+    if (r < 0)
+        return r;
+    r = db_mongo_lock(m, err);
     if (r == 0)
         r = db_mongo_prepare(m, &meta, err);
     bson_destroy(meta.stored);
@@ -347,6 +362,33 @@ int db_mongo_open(const char *address, const struct db_schema *schema, struct er
     db_mongo_unlock(m);
     *ret = &m->db;
     return 0;
+}
+
+int db_mongo_stored(const char *address, struct err *err, struct buf *out)
+{
+    static const struct db_collection none = {.name = "none"};
+    static const struct db_schema schema = {1, &none, 1, NULL};
+    struct db_mongo *m = NULL;
+    struct db_mongo_meta meta = {0};
+    bson_iter_t iter;
+    int r = db_mongo_new(address, &schema, err, &m);
+    if (r < 0)
+        return r;
+    r = db_mongo_meta_read(m, &meta);
+    if (r == 0 && (meta.version == 0 || !bson_iter_init_find(&iter, meta.stored, "schema") ||
+                   !BSON_ITER_HOLDS_UTF8(&iter)))
+        r = -ENOENT;
+    if (r == 0) {
+        buf_puts(out, bson_iter_utf8(&iter, NULL));
+        r = buf_error(out);
+    } else if (r == -ENOENT) {
+        r = err_set(err, r, "there is no database at %s", m->label);
+    } else {
+        r = err_errno(err, r, "reading the database %s", m->label);
+    }
+    bson_destroy(meta.stored);
+    db_mongo_close(&m->db);
+    return r;
 }
 
 /* --- single documents read -------------------------------------------------------------------- */
@@ -459,5 +501,6 @@ const struct db_backend_ops db_mongo_ops = {
     .rarity = db_mongo_rarity,
     .total = db_mongo_total,
     .words = db_mongo_words,
+    .check = db_mongo_check,
     .close = db_mongo_close,
 };

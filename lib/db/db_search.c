@@ -186,7 +186,7 @@ static int db_hit_order(const void *a, const void *b)
 /* The documents of the page; those that have gone in the meantime are left out. */
 static int db_best_documents(struct db *db, unsigned coll, const struct db_best *best, json_t **ret)
 {
-    const char *ids[DB_LIST_MAX];
+    const char *ids[DB_LIST_MAX] = {NULL}; /* gcc -O3 does not see that all are set */
     unsigned count = MIN(best->count, best->search->limit);
     for (unsigned i = 0; i < count; i++)
         ids[i] = best->heap[i].id;

@@ -71,8 +71,9 @@ static int db_sqlite_find(struct db *db, unsigned coll, const struct db_key_shap
 {
     struct db_sqlite_query q;
     db_sqlite_query_init(&q);
-    buf_printf(&q.sql, "SELECT doc FROM c_%s WHERE json_extract(doc, '$.%s') = ?",
-               db->shapes[coll].name, key->fields[0]);
+    buf_printf(&q.sql, "SELECT doc FROM c_%s", db->shapes[coll].name);
+    db_sqlite_indexed(&q, db_sqlite_of(db), &db->shapes[coll], key);
+    buf_printf(&q.sql, " WHERE json_extract(doc, '$.%s') = ?", key->fields[0]);
     db_sqlite_bind_value(&q, value);
     return db_sqlite_one(&q, db_sqlite_of(db), NULL, ret);
 }
@@ -92,5 +93,6 @@ const struct db_backend_ops db_sqlite_ops = {
     .rarity = db_sqlite_rarity,
     .total = db_sqlite_total,
     .words = db_sqlite_words,
+    .check = db_sqlite_check,
     .close = db_sqlite_close,
 };

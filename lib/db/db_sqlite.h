@@ -116,12 +116,18 @@ MUST_USE int db_sqlite_int(struct db_sqlite_query *q, int64_t *ret);
 /* --- db_sqlite_list.c ------------------------------------------------------------------------- */
 
 void db_sqlite_where(struct db_sqlite_query *q, const struct db_shape *shape, const json_t *where);
+void db_sqlite_indexed(struct db_sqlite_query *q, const struct db_sqlite *s,
+                       const struct db_shape *shape, const struct db_key_shape *key);
 /* what: the columns of c. */
 void db_sqlite_range(struct db_sqlite_query *q, const struct db_sqlite *s, unsigned coll,
                      const char *what, const struct db_range *range, bool counts);
 int db_sqlite_list(struct db *db, unsigned coll, const struct db_range *range, json_t *into);
 int db_sqlite_count(struct db *db, unsigned coll, const struct db_range *range, uint64_t *ret);
 void db_sqlite_index_name(const char *coll, const struct db_key_shape *key, char *out, size_t size);
+
+/* --- db_sqlite_check.c ------------------------------------------------------------------------ */
+
+int db_sqlite_check(struct db *db, struct err *err);
 
 /* --- db_sqlite_write.c ------------------------------------------------------------------------ */
 

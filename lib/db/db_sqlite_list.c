@@ -6,12 +6,26 @@
 #include "db/db_doc.h"
 #include "db/db_sqlite.h"
 
+/* No value is below it, and NULL, which stands before all values in an index, is not above it. */
+#define DB_SQLITE_LOWEST "-9223372036854775808"
+
 void db_sqlite_index_name(const char *coll, const struct db_key_shape *key, char *out, size_t size)
 {
     int used = snprintf(out, size, "%c_%s", key->unique ? 'u' : 'k', coll);
     for (unsigned i = 0; i < key->fields_count; i++)
         used += snprintf(out + used, size - (size_t)used, "$%s", key->fields[i]);
     ASSERT(used > 0 && (size_t)used < size);
+}
+
+/* Named, so that no planner's mood turns a look-up into a scan; a migration may be without it. */
+void db_sqlite_indexed(struct db_sqlite_query *q, const struct db_sqlite *s,
+                       const struct db_shape *shape, const struct db_key_shape *key)
+{
+    char index[DB_SQLITE_SQL_SIZE];
+    if (s->opening)
+        return;
+    db_sqlite_index_name(shape->name, key, index, sizeof index);
+    buf_printf(&q->sql, " INDEXED BY \"%s\"", index);
 }
 
 /* Strings and booleans are compared as JSON text: json_extract ends a string at its first U+0000
@@ -96,31 +110,61 @@ void db_sqlite_where(struct db_sqlite_query *q, const struct db_shape *shape, co
     }
 }
 
+/* One bound. Of a fixed value it is a constant, and must not look like a range to SQLite; behind a
+ * cursor, which bounds tighter, '+' keeps SQLite from choosing this one for the index. */
+static void db_sqlite_bound(struct db_sqlite_query *q, const char *field, const char *op,
+                            const struct db_range *range, const json_t *value, bool tighter)
+{
+    bool fixed = range->equal_count == range->key->fields_count;
+    buf_printf(&q->sql, " AND %s%s %s ?", tighter && !fixed ? "+" : "", fixed ? "?" : field, op);
+    if (fixed)
+        db_sqlite_bind_value(q, range->equal[range->equal_count - 1]);
+    db_sqlite_bind_value(q, value);
+}
+
 /* The bounds of the key's last field. */
 static void db_sqlite_bounds(struct db_sqlite_query *q, const char *field,
                              const struct db_range *range, bool fixed)
 {
     const char *beyond = range->descending ? "<" : ">";
-    if (!fixed)
-        buf_printf(&q->sql, " AND %s IS NOT NULL", field);
-    if (range->from != NULL) {
-        buf_printf(&q->sql, " AND %s >= ?", field);
-        db_sqlite_bind_value(q, range->from);
-    }
-    if (range->below != NULL) {
-        buf_printf(&q->sql, " AND %s < ?", field);
-        db_sqlite_bind_value(q, range->below);
-    }
+    bool goes_on = range->after != NULL;
+    if (range->from != NULL)
+        db_sqlite_bound(q, field, ">=", range, range->from, goes_on && !range->descending);
+    else if (!fixed && (!goes_on || range->descending)) /* else the cursor's place is above it */
+        buf_printf(&q->sql, " AND %s >= %s", field, DB_SQLITE_LOWEST);
+    if (range->below != NULL)
+        db_sqlite_bound(q, field, "<", range, range->below, goes_on && range->descending);
     if (range->after == NULL)
         return;
-    if (range->key->unique) { /* no two have the same: the id need not decide */
+    if (fixed) { /* all have the same value */
+        buf_printf(&q->sql, " AND c.id %s ?", beyond);
+        db_sqlite_bind_str(q, str_of(range->after->id));
+    } else if (range->key->unique) { /* no two have the same: the id need not decide */
         buf_printf(&q->sql, " AND %s %s ?", field, beyond);
         db_sqlite_bind_value(q, range->after->value);
     } else {
-        buf_printf(&q->sql, " AND (%s, c.id) %s (?, ?)", field, beyond);
+        /* Said twice: of the pair SQLite makes no range of an index on expressions. */
+        buf_printf(&q->sql, " AND %s %s= ? AND (%s, c.id) %s (?, ?)", field, beyond, field, beyond);
+        db_sqlite_bind_value(q, range->after->value);
         db_sqlite_bind_value(q, range->after->value);
         db_sqlite_bind_str(q, str_of(range->after->id));
     }
+}
+
+/* As the index is ordered; what cannot differ is left out, or SQLite would sort by it. */
+static void db_sqlite_order(struct db_sqlite_query *q, const char *field,
+                            const struct db_range *range)
+{
+    const struct db_key_shape *key = range->key;
+    const char *order = range->descending ? "DESC" : "ASC";
+    bool fixed = key != NULL && range->equal_count == key->fields_count;
+    if (key != NULL && key->unique && fixed)
+        return; /* there is at most one */
+    buf_puts(&q->sql, " ORDER BY ");
+    if (key != NULL && !fixed)
+        buf_printf(&q->sql, "%s %s%s", field, order, key->unique ? "" : ", ");
+    if (key == NULL || !key->unique)
+        buf_printf(&q->sql, "c.id %s", order);
 }
 
 void db_sqlite_range(struct db_sqlite_query *q, const struct db_sqlite *s, unsigned coll,
@@ -128,15 +172,10 @@ void db_sqlite_range(struct db_sqlite_query *q, const struct db_sqlite *s, unsig
 {
     const struct db_shape *shape = &s->db.shapes[coll];
     const struct db_key_shape *key = range->key;
-    const char *order = range->descending ? "DESC" : "ASC";
     char field[64] = "";
     buf_printf(&q->sql, "SELECT %s FROM c_%s c", what, shape->name);
-    /* Named, so that no planner's mood turns a list into a scan; a migration may be without it. */
-    if (key != NULL && !s->opening) {
-        char index[DB_SQLITE_SQL_SIZE];
-        db_sqlite_index_name(shape->name, key, index, sizeof index);
-        buf_printf(&q->sql, " INDEXED BY \"%s\"", index);
-    }
+    if (key != NULL)
+        db_sqlite_indexed(q, s, shape, key);
     buf_puts(&q->sql, " WHERE TRUE");
     for (unsigned i = 0; key != NULL && i < key->fields_count; i++) {
         (void)snprintf(field, sizeof field, "json_extract(c.doc, '$.%s')", key->fields[i]);
@@ -154,11 +193,7 @@ void db_sqlite_range(struct db_sqlite_query *q, const struct db_sqlite *s, unsig
     db_sqlite_where(q, shape, range->where);
     if (counts)
         return;
-    buf_puts(&q->sql, " ORDER BY ");
-    if (key != NULL)
-        buf_printf(&q->sql, "%s %s%s", field, order, key->unique ? "" : ", ");
-    if (key == NULL || !key->unique)
-        buf_printf(&q->sql, "c.id %s", order);
+    db_sqlite_order(q, field, range);
     buf_puts(&q->sql, " LIMIT ?");
     db_sqlite_bind_int(q, range->limit);
 }

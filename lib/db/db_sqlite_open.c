@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "db/db_stored.h"
 
 static int db_sqlite_number(sqlite3 *handle, const char *sql, int64_t *ret)
 {
@@ -157,6 +158,22 @@ static int db_sqlite_make_indexes(const struct db *db, sqlite3 *handle)
     return r;
 }
 
+static int db_sqlite_describe(const struct db_schema *schema, sqlite3 *handle)
+{
+    CLEAN(base_free) char *text = NULL;
+    int r = db_stored_write(schema, &text);
+    if (r < 0)
+        return r;
+    char *sql = sqlite3_mprintf("CREATE TABLE IF NOT EXISTS weir_meta (name TEXT PRIMARY KEY,"
+                                " value TEXT NOT NULL) WITHOUT ROWID;"
+                                "INSERT OR REPLACE INTO weir_meta VALUES ('schema', %Q);"
+                                "PRAGMA application_id = %d; PRAGMA user_version = %u",
+                                text, DB_SQLITE_APPLICATION_ID, schema->version);
+    r = sql == NULL ? -ENOMEM : db_sqlite_exec(handle, sql);
+    sqlite3_free(sql);
+    return r;
+}
+
 /* All in the caller's transaction: a crash or an error leaves the file as it was. */
 static int db_sqlite_prepare(struct db_sqlite *s, sqlite3 *handle, struct err *err)
 {
@@ -180,10 +197,7 @@ static int db_sqlite_prepare(struct db_sqlite *s, sqlite3 *handle, struct err *e
     r = db_sqlite_make_indexes(&s->db, handle);
     if (r < 0)
         return err_errno(err, r, "making the keys of %s", s->path);
-    char sql[DB_SQLITE_SQL_SIZE];
-    (void)snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %u",
-                   DB_SQLITE_APPLICATION_ID, schema->version);
-    r = db_sqlite_exec(handle, sql);
+    r = db_sqlite_describe(schema, handle);
     return r < 0 ? err_errno(err, r, "writing the version of %s", s->path) : 0;
 }
 

@@ -270,8 +270,10 @@ static int db_sqlite_below_run(struct db_sqlite_job *job, struct db_sqlite_conn 
     struct db_sqlite_query q;
     db_sqlite_query_init(&q);
     /* No text is below an integer in SQLite's order, and NULL is below nothing. */
-    buf_printf(&q.sql, "SELECT num FROM c_%s WHERE json_extract(doc, '$.%s') < ? LIMIT %d",
-               job->shape->name, job->key->fields[0], DB_SQLITE_BELOW_MAX);
+    buf_printf(&q.sql, "SELECT num FROM c_%s", job->shape->name);
+    db_sqlite_indexed(&q, job->s, job->shape, job->key);
+    buf_printf(&q.sql, " WHERE json_extract(doc, '$.%s') < ? LIMIT %d", job->key->fields[0],
+               DB_SQLITE_BELOW_MAX);
     db_sqlite_bind_int(&q, job->limit);
     int r = db_sqlite_run(&q, NULL, c);
     while (r >= 0 && (r = db_sqlite_step(&q)) > 0 && count < DB_SQLITE_BELOW_MAX)

@@ -30,7 +30,8 @@ static bool lease_ok(const struct lease *l)
 
 /* --- ops -------------------------------------------------------------------------------------- */
 
-static struct lease_op *lease_op_new(struct leases *l, unsigned states_count)
+static struct lease_op *lease_op_new(struct leases *l, unsigned states_count, lease_done *done,
+                                     lease_renewed *renewed, void *arg)
 {
     struct lease_op *op = calloc(1, sizeof *op + states_count * sizeof(enum lease_state));
     if (op == NULL)
@@ -39,6 +40,9 @@ static struct lease_op *lease_op_new(struct leases *l, unsigned states_count)
     op->leases = l;
     op->count = states_count;
     op->states = (enum lease_state *)(void *)(op + 1);
+    op->done = done;
+    op->renewed = renewed;
+    op->arg = arg;
     op->next = l->open;
     if (l->open != NULL)
         l->open->prev = op;
@@ -148,11 +152,9 @@ int lease_open(struct leases *l, const struct lease *lease, unsigned limit, leas
     ASSERT(cb != NULL);
     if (!lease_ok(lease) || limit == 0 || limit > LEASE_LIMIT_MAX)
         return -EINVAL;
-    struct lease_op *op = lease_op_new(l, 0);
+    struct lease_op *op = lease_op_new(l, 0, cb, NULL, arg);
     if (op == NULL)
         return -ENOMEM;
-    op->done = cb;
-    op->arg = arg;
     return lease_op_begun(op, l->ops->open(l, lease, limit, op));
 }
 
@@ -162,11 +164,9 @@ int lease_list(struct leases *l, struct str user, lease_done *cb, void *arg)
     ASSERT(cb != NULL);
     if (!lease_text_ok(user, true))
         return -EINVAL;
-    struct lease_op *op = lease_op_new(l, 0);
+    struct lease_op *op = lease_op_new(l, 0, cb, NULL, arg);
     if (op == NULL)
         return -ENOMEM;
-    op->done = cb;
-    op->arg = arg;
     return lease_op_begun(op, l->ops->list(l, user, op));
 }
 
@@ -176,11 +176,9 @@ int lease_end(struct leases *l, struct str user, struct str session, lease_done 
     ASSERT(cb != NULL);
     if (!lease_text_ok(user, true) || !lease_text_ok(session, true))
         return -EINVAL;
-    struct lease_op *op = lease_op_new(l, 0);
+    struct lease_op *op = lease_op_new(l, 0, cb, NULL, arg);
     if (op == NULL)
         return -ENOMEM;
-    op->done = cb;
-    op->arg = arg;
     return lease_op_begun(op, l->ops->end(l, user, session, op));
 }
 
@@ -194,11 +192,9 @@ int lease_renew(struct leases *l, const struct lease *leases, unsigned count, le
     for (unsigned i = 0; i < count; i++)
         if (!lease_ok(&leases[i]))
             return -EINVAL;
-    struct lease_op *op = lease_op_new(l, count);
+    struct lease_op *op = lease_op_new(l, count, NULL, cb, arg);
     if (op == NULL)
         return -ENOMEM;
-    op->renewed = cb;
-    op->arg = arg;
     return lease_op_begun(op, l->ops->renew(l, leases, op));
 }
 

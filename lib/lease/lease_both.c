@@ -2,8 +2,8 @@
 /* Two backends as one: the first is asked, and while it is away the second.
  *
  * What this process has seen of either is noted in a book of its own (`known`). Before the second
- * decides about a user, it takes up what the book knows of them: so a user who plays as much as they
- * may gets no more by the first one's fall. What other processes have seen comes with their
+ * decides about a user, it takes up what the book knows of them: so a user who plays as much as
+ * they may gets no more by the first one's fall. What other processes have seen comes with their
  * heartbeats. The way back is not made here: whoever owns the second hands what it has taken up to
  * the first, once that answers again. */
 #include "lease/lease_both.h"

@@ -131,7 +131,9 @@ static const char lease_lua_crowd_remove[] = "return redis.call('ZREM', KEYS[1],
  * enum lease_state; LEASE_CROWDED more where one was taken up beside others. */
 #define LEASE_CROWDED 16
 static const char lease_lua_renew[] = LUA_COMMON
-    "local gone, mark = string.match(redis.call('HGET', key, 'e:' .. ARGV[1]) or '', '^(%d+)(.*)$')\n"
+    "local gone = redis.call('HGET', key, 'e:' .. ARGV[1]) or ''\n"
+    "local mark\n"
+    "gone, mark = string.match(gone, '^(%d+)(.*)$')\n"
     "if gone and tonumber(gone) > now then return mark == '' and 2 or 4 end\n"
     "local crowded = 0\n"
     "local record = redis.call('HGET', key, 'l:' .. ARGV[1]) or ''\n"

@@ -272,7 +272,7 @@ static int evict_create(struct commit *c, enum format_device_kind kind, uint64_t
     r = volume_create(c->options.volumes, c->queue, &row, &left);
     if (r < 0) {
         int forgot = left ? 0 : evict_delete_row(c->options.index, row.id);
-        (void)forgot; /* if not: the next start removes it */
+        (void)forgot; /* if not: the next start forgets it, or has an empty volume */
         if (r != -ENOSPC && r != -ENOMEM)
             commit_failed_on(c, d, r);
         return r;

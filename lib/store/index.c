@@ -476,20 +476,25 @@ static int index_open_made(const char *path, uint64_t map_size, unsigned flags,
     return 0;
 }
 
-static int index_move(const char *made, const char *path)
+/* Of the folder that the index is in. */
+static int index_sync_name(const char *path)
 {
     char parent[INDEX_PATH_MAX];
+    int r = str_copy(str_of(path), parent, sizeof parent);
+    char *slash = r == 0 ? strrchr(parent, '/') : NULL;
+    if (slash != NULL)
+        *slash = 0;
+    return r < 0 ? r : file_sync_folder(slash == NULL ? "." : slash == parent ? "/" : parent);
+}
+
+static int index_move(const char *made, const char *path)
+{
     int r = file_sync_folder(made);
     if (r == 0)
         r = file_remove_all(path); /* there is no environment in it */
     if (r == 0 && rename(made, path) != 0)
         r = -errno;
-    if (r == 0)
-        r = str_copy(str_of(path), parent, sizeof parent);
-    char *slash = r == 0 ? strrchr(parent, '/') : NULL;
-    if (slash != NULL)
-        *slash = 0;
-    return r < 0 ? r : file_sync_folder(slash == NULL ? "." : slash == parent ? "/" : parent);
+    return r < 0 ? r : index_sync_name(path);
 }
 
 /* A new environment is made beside its place and moved there whole. LMDB does not sync the first
@@ -526,6 +531,9 @@ int index_open(const char *path, uint64_t map_size, unsigned flags, const uint8_
         return err_set(err, -ENOENT, "there is no index at %s", path);
     if (!there)
         r = index_create(path, map_size, store_id, err);
+    else if ((flags & INDEX_READ_ONLY) == 0 && (r = index_sync_name(path)) < 0)
+        /* It may have been moved there by a run that did not come to that. */
+        r = err_errno(err, r, "syncing the name of the index %s", path);
     return r < 0 ? r
                  : index_open_made(path, map_size, flags & ~(unsigned)INDEX_CREATE, NULL, err, ret);
 }

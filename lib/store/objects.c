@@ -16,24 +16,18 @@
 
 static void objects_metrics(struct objects *o, struct metrics *m, const char *prefix)
 {
-    struct {
-        struct metric **metric;
-        struct metric *(*make)(struct metrics *, const char *, const char *, const char *);
-        const char *name, *help;
-    } rows[] = {
-        {&o->m_records, metrics_gauge, "records", "Records of URLs on disk"},
-        {&o->m_bytes, metrics_gauge, "bytes", "Disk space that they take"},
-        {&o->m_marks, metrics_gauge, "purge_marks", "Marks of purges"},
-        {&o->m_dropped, metrics_counter, "dropped_total", "Records that could not be written"},
-        {&o->m_evicted, metrics_counter, "evicted_total", "Records that made room for others"},
-        {&o->m_damaged, metrics_counter, "damaged_total", "Records found damaged"},
-        {&o->m_commits, metrics_counter, "commits_total", "Transactions with records"},
+    const struct metric_row rows[] = {
+        {&o->m_records, metrics_gauge, "objects_records", "Records of URLs on disk", ""},
+        {&o->m_bytes, metrics_gauge, "objects_bytes", "Disk space that they take", ""},
+        {&o->m_marks, metrics_gauge, "objects_purge_marks", "Marks of purges", ""},
+        {&o->m_dropped, metrics_counter, "objects_dropped_total",
+         "Records that could not be written", ""},
+        {&o->m_evicted, metrics_counter, "objects_evicted_total",
+         "Records that made room for others", ""},
+        {&o->m_damaged, metrics_counter, "objects_damaged_total", "Records found damaged", ""},
+        {&o->m_commits, metrics_counter, "objects_commits_total", "Transactions with records", ""},
     };
-    for (unsigned i = 0; m != NULL && i < ARRAY_LEN(rows); i++) {
-        char name[96];
-        (void)snprintf(name, sizeof name, "%s_objects_%s", prefix, rows[i].name);
-        *rows[i].metric = rows[i].make(m, name, rows[i].help, "");
-    }
+    metrics_make(m, prefix, rows, ARRAY_LEN(rows));
 }
 
 static int objects_init(struct objects *o)

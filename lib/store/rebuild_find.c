@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/enc.h"
+#include "base/log.h"
 #include "store/store_devices.h"
 #include "store/store_rebuild_priv.h"
 
@@ -150,6 +151,10 @@ static int find_list(struct rebuild *b, const struct rebuild_device *d)
             r = find_add_volume(b, d, e->d_name);
     }
     (void)closedir(dir);
+    /* What is not there must not be back when power was lost: the new index does not know it. */
+    int synced = b->io->sync_folder(b->io, d->folder->path);
+    if (synced < 0)
+        log_warn("syncing the folder %s: %s", d->folder->path, strerror(-synced));
     return r;
 }
 

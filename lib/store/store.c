@@ -68,6 +68,11 @@ static int store_lock(struct store *s, const char *path, struct err *err)
     return err_errno(err, -errno, "locking %s", name);
 }
 
+struct store_forgotten {
+    uint32_t volume;
+    const struct volume_device *device; /* where it should be */
+};
+
 /* The devices there are to be: those of the options, or one in the store's own folder. */
 struct store_opening {
     struct store *store;
@@ -77,7 +82,7 @@ struct store_opening {
     struct err *err;
     struct store_device one;
     char warm[STORE_PATH_MAX];
-    uint32_t forget[64]; /* volumes without a file */
+    struct store_forgotten forget[64]; /* volumes without a file */
     unsigned forget_count;
     struct volume_opening *openings; /* VOLUME_OPENING_MAX */
     unsigned openings_count;
@@ -136,7 +141,8 @@ static int store_open_volume(struct store_opening *o, struct volume_opening *v)
                        "index without it with: weirctl store rebuild",
                        v->row.id);
     if (o->forget_count < ARRAY_LEN(o->forget))
-        o->forget[o->forget_count++] = v->row.id;
+        o->forget[o->forget_count++] =
+            (struct store_forgotten){.volume = v->row.id, .device = v->device};
     return 0;
 }
 
@@ -171,15 +177,32 @@ static int store_open_rows(struct store_opening *o)
     return r;
 }
 
+/* The run before may have made a volume, or removed one, and not come to seeing that its folder was
+ * synced. Nothing goes into a volume that a power cut may take, and no row goes whose file one may
+ * bring back: without a row it would be nobody's. */
+static void store_sync_folders(struct store_opening *o)
+{
+    struct store *s = o->store;
+    for (unsigned i = 0; i < volume_devices(s->volumes); i++) {
+        struct volume_device *d = volume_device(s->volumes, i);
+        int r = s->io->sync_folder(s->io, d->folder);
+        if (r < 0 && !atomic_exchange(&d->failed, true))
+            log_error("%s cannot be synced: nothing is written there: %s", d->folder, strerror(-r));
+    }
+}
+
 static int store_forget_volumes(struct store_opening *o)
 {
     struct store *s = o->store;
     for (unsigned i = 0; i < o->forget_count && !o->options->read_only; i++) {
-        int r = evict_forget(s->index, o->reader, o->forget[i]);
+        const struct store_forgotten *f = &o->forget[i];
+        if (atomic_load(&f->device->failed))
+            continue; /* the next start tries again: meanwhile the row costs nothing */
+        int r = evict_forget(s->index, o->reader, f->volume);
         if (r == 0)
-            r = evict_delete_row(s->index, o->forget[i]);
+            r = evict_delete_row(s->index, f->volume);
         if (r < 0)
-            return err_errno(o->err, r, "taking volume %08x out of the index", o->forget[i]);
+            return err_errno(o->err, r, "taking volume %08x out of the index", f->volume);
     }
     return 0;
 }
@@ -214,8 +237,10 @@ static int store_open_volumes(struct store_opening *o)
     r = store_open_rows(o);
     if (r == 0 && !o->options->read_only)
         r = volume_table_check(s->volumes, o->err);
-    if (r == 0 && !o->options->read_only)
+    if (r == 0 && !o->options->read_only) {
+        store_sync_folders(o);
         store_wipe_tails(o);
+    }
     return r < 0 ? r : store_forget_volumes(o);
 }
 

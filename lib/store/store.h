@@ -129,7 +129,8 @@ bool store_has(struct store_worker *w, const struct digest *d);
  * STORE_PUT_HOT: also enters the RAM tier, for what will be asked for at once.
  * STORE_PUT_CACHE: of what can be fetched again: a cache that is full may keep it in RAM alone
  *                  until it is asked for a second time, and cb says 0 then too. With
- *                  STORE_PUT_HOT it is in RAM also when the disk is full or fails.
+ *                  STORE_PUT_HOT it is in RAM also when the disk is full, fails or is too slow
+ *                  (-ENOSPC, -EIO, -EAGAIN).
  * STORE_PUT_DIGESTED: the caller has just computed d from these very bytes. */
 #define STORE_PUT_HOT      1u
 #define STORE_PUT_CACHE    2u

@@ -9,52 +9,41 @@
 void store_metrics_init(struct store *s, struct metrics *registry, const char *prefix)
 {
     struct store_metrics *m = &s->metrics;
-    const struct {
-        struct metric **metric;
-        struct metric *(*make)(struct metrics *, const char *, const char *, const char *);
-        const char *name, *help, *labels;
-    } table[] = {
-        {&m->hits_hot, metrics_counter, "hits_total", "Blobs answered", "tier=\"hot\""},
-        {&m->hits_warm, metrics_counter, "hits_total", "Blobs answered", "tier=\"warm\""},
-        {&m->hits_cold, metrics_counter, "hits_total", "Blobs answered", "tier=\"cold\""},
-        {&m->hits_remote, metrics_counter, "hits_total", "Blobs answered", "tier=\"remote\""},
-        {&m->misses, metrics_counter, "misses_total", "Blobs asked for and absent", ""},
-        {&m->damaged, metrics_counter, "damaged_total", "Reads that found damage", ""},
-        {&m->repaired, metrics_counter, "repaired_total", "Damaged blobs written anew", ""},
-        {&m->evictions, metrics_counter, "evicted_volumes_total", "Volumes given up", ""},
-        {&m->puts, metrics_counter, "puts_total", "Blobs put and durable", ""},
-        {&m->put_failures, metrics_counter, "put_failures_total", "Puts refused or failed", ""},
-        {&m->put_bytes, metrics_counter, "put_bytes_total", "Bytes of those blobs", ""},
-        {&m->written_bytes, metrics_counter, "written_bytes_total",
+    const struct metric_row table[] = {
+        {&m->hits_hot, metrics_counter, "store_hits_total", "Blobs answered", "tier=\"hot\""},
+        {&m->hits_warm, metrics_counter, "store_hits_total", "Blobs answered", "tier=\"warm\""},
+        {&m->hits_cold, metrics_counter, "store_hits_total", "Blobs answered", "tier=\"cold\""},
+        {&m->hits_remote, metrics_counter, "store_hits_total", "Blobs answered", "tier=\"remote\""},
+        {&m->misses, metrics_counter, "store_misses_total", "Blobs asked for and absent", ""},
+        {&m->damaged, metrics_counter, "store_damaged_total", "Reads that found damage", ""},
+        {&m->repaired, metrics_counter, "store_repaired_total", "Damaged blobs written anew", ""},
+        {&m->evictions, metrics_counter, "store_evicted_volumes_total", "Volumes given up", ""},
+        {&m->puts, metrics_counter, "store_puts_total", "Blobs put and durable", ""},
+        {&m->put_failures, metrics_counter, "store_put_failures_total", "Puts refused or failed",
+         ""},
+        {&m->put_bytes, metrics_counter, "store_put_bytes_total", "Bytes of those blobs", ""},
+        {&m->written_bytes, metrics_counter, "store_written_bytes_total",
          "Bytes written to volumes: by put_bytes_total the write amplification", ""},
-        {&m->refused, metrics_counter, "refused_total",
+        {&m->refused, metrics_counter, "store_refused_total",
          "Blobs kept in RAM alone until they are asked for again", ""},
-        {&m->reclaimed, metrics_counter, "reclaimed_total", "Blobs reclaimed", ""},
-        {&m->reclaimed_bytes, metrics_counter, "reclaimed_bytes_total", "Bytes of those", ""},
-        {&m->compacted, metrics_counter, "compacted_volumes_total", "Volumes compacted", ""},
-        {&m->scrubbed_bytes, metrics_counter, "scrubbed_bytes_total", "Bytes scrubbed", ""},
-        {&m->promoted, metrics_counter, "promoted_total", "Blobs moved to a warm device", ""},
-        {&m->demoted, metrics_counter, "demoted_total", "Blobs moved to the cold tier", ""},
-        {&m->uploaded, metrics_counter, "uploaded_total", "Blobs put to the remote tier", ""},
-        {&m->groups, metrics_counter, "commits_total", "Groups committed", ""},
-        {&m->commit_latency, metrics_latency, "commit_seconds", "Time to commit a group", ""},
-        {&m->get_latency, metrics_latency, "read_seconds", "Time of a read from disk", ""},
-        {&m->blobs, metrics_gauge, "blobs", "Blobs in the index", ""},
-        {&m->blob_bytes, metrics_gauge, "blob_bytes", "Bytes of those blobs", ""},
-        {&m->volumes, metrics_gauge, "volumes", "Volumes on disk", ""},
-        {&m->volume_bytes, metrics_gauge, "volume_bytes", "Bytes of those volumes", ""},
-        {&m->live_bytes, metrics_gauge, "live_bytes", "Bytes in them that are in use", ""},
-        {&m->hot_bytes, metrics_gauge, "hot_bytes", "Bytes in RAM", ""},
+        {&m->reclaimed, metrics_counter, "store_reclaimed_total", "Blobs reclaimed", ""},
+        {&m->reclaimed_bytes, metrics_counter, "store_reclaimed_bytes_total", "Bytes of those", ""},
+        {&m->compacted, metrics_counter, "store_compacted_volumes_total", "Volumes compacted", ""},
+        {&m->scrubbed_bytes, metrics_counter, "store_scrubbed_bytes_total", "Bytes scrubbed", ""},
+        {&m->promoted, metrics_counter, "store_promoted_total", "Blobs moved to a warm device", ""},
+        {&m->demoted, metrics_counter, "store_demoted_total", "Blobs moved to the cold tier", ""},
+        {&m->uploaded, metrics_counter, "store_uploaded_total", "Blobs put to the remote tier", ""},
+        {&m->groups, metrics_counter, "store_commits_total", "Groups committed", ""},
+        {&m->commit_latency, metrics_latency, "store_commit_seconds", "Time to commit a group", ""},
+        {&m->get_latency, metrics_latency, "store_read_seconds", "Time of a read from disk", ""},
+        {&m->blobs, metrics_gauge, "store_blobs", "Blobs in the index", ""},
+        {&m->blob_bytes, metrics_gauge, "store_blob_bytes", "Bytes of those blobs", ""},
+        {&m->volumes, metrics_gauge, "store_volumes", "Volumes on disk", ""},
+        {&m->volume_bytes, metrics_gauge, "store_volume_bytes", "Bytes of those volumes", ""},
+        {&m->live_bytes, metrics_gauge, "store_live_bytes", "Bytes in them that are in use", ""},
+        {&m->hot_bytes, metrics_gauge, "store_hot_bytes", "Bytes in RAM", ""},
     };
-    if (registry == NULL)
-        return;
-    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        struct buf name = BUF_EMPTY;
-        buf_printf(&name, "%s_store_%s", prefix != NULL ? prefix : "weir", table[i].name);
-        if (buf_error(&name) == 0)
-            *table[i].metric = table[i].make(registry, name.data, table[i].help, table[i].labels);
-        buf_free(&name);
-    }
+    metrics_make(registry, prefix != NULL ? prefix : "weir", table, ARRAY_LEN(table));
 }
 
 void store_metrics_refresh(struct store *s)

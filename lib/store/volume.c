@@ -462,19 +462,19 @@ int volume_create(struct volume_table *t, struct io_queue *q, const struct index
         r = volume_new(t, fd, d, row, &v);
     if (r < 0)
         (void)t->io->close(t->io, fd);
+    bool named = r == 0;
     if (r == 0)
         r = t->io->rename(t->io, path_new, path);
-    if (r < 0) {
-        volume_unref(v);
-        (void)t->io->unlink(t->io, path_new); /* else the next attempt or start does */
-        return r;
-    }
-    r = t->io->sync_folder(t->io, d->folder);
+    if (r == 0)
+        r = t->io->sync_folder(t->io, d->folder);
     if (r == 0)
         r = volume_table_add(t, v);
     if (r < 0) {
         volume_unref(v);
-        *ret_left = t->io->unlink(t->io, path) < 0;
+        (void)t->io->unlink(t->io, path_new); /* else the next attempt or start does */
+        /* The disk may have taken the new name although it said no: the name must be seen to be
+         * gone from there, not just from this run's view, before its row may go. */
+        *ret_left = named && volume_unlink(t, d, row->id) < 0;
     }
     return r;
 }

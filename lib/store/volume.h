@@ -66,7 +66,8 @@ void volume_open(struct volume_table *t, struct io_queue *q, struct volume_openi
                  unsigned count, bool read_only);
 
 /* A file of row->size bytes under its final name, header and name durable. -ENOSPC. *ret_left: it
- * failed, and yet left the file, so that its row must stay. */
+ * failed, and yet the file is there or may be there again after a power cut, so that its row must
+ * stay. */
 MUST_USE int volume_create(struct volume_table *t, struct io_queue *q,
                            const struct index_volume *row, bool *ret_left);
 

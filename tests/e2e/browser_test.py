@@ -3,30 +3,22 @@
 import json
 import pathlib
 import subprocess
-import tempfile
 import unittest
 
-from weir import ROOT, Weir
+from weir import WeirCase, sample
 
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-class Browser(unittest.TestCase):
+class Browser(WeirCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        film = pathlib.Path(cls.folder.name) / "film.mkv"
-        subprocess.run([ROOT / "tools/sample", film, "30", "640x480"], check=True)
-        cls.weir = Weir(cls.folder.name).start()
-        cls.weir.publish(film, "film", "--title", "A film & <more>")
+        super().setUpClass()
+        cls.weir.start()
+        cls.weir.publish(sample(cls.path / "film.mkv", 30, "640x480"), "film", "--title", "A film & <more>")
         cls.who = {"email": "viewer@example.org", "password": "correct horse battery"}
         page = cls.weir.url("control") + "/api/v1/auth/signup"
         cls.weir.request("POST", page, cls.who)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.weir.close()
-        cls.folder.cleanup()
 
     def play(self, engine, **more):
         ask = {"page": self.weir.url("control") + "/", "asset": "film", "engine": engine, **self.who, **more}

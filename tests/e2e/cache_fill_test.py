@@ -9,33 +9,13 @@ import threading
 import time
 import unittest
 
-from cache_lab import Client, Edge, Origin, Page, free_port, noise, until
+from cache_lab import Client, Edge, EdgeCase, Page, noise
+from daemon import free_port, until
 
 MIB = 1 << 20
 
 
-class FillCase(unittest.TestCase):
-    cache, store, workers = "", "", 2
-
-    @classmethod
-    def setUpClass(cls):
-        cls.origin = Origin()
-        cls.edge = Edge(cls.origin, cache=cls.cache, store=cls.store, workers=cls.workers)
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.edge.close()
-        cls.origin.close()
-        assert code == 0, code
-
-    def path(self, more=""):
-        return f"/{self.id().rsplit('.', 1)[1]}{more}"
-
-    def serve(self, body=b"the answer", more="", **page):
-        path = self.path(more)
-        self.origin.pages[path] = Page(body, **page)
-        return path
-
+class FillCase(EdgeCase):
     def range(self, path, text, body, how=None):
         answer = self.edge.get(path, Range=f"bytes={text}")
         first, _, last = text.partition("-")
@@ -152,7 +132,7 @@ class Waiters(FillCase):
 
 
 class Breaks(FillCase):
-    workers = 1  # each has a circuit of its own
+    settings = {"workers": 1}  # each has a circuit of its own
 
     def setUp(self):
         """Failures in a row open the origin's circuit for a second: that is not what is tested here."""
@@ -217,7 +197,7 @@ class Breaks(FillCase):
 
 
 class Ranges(FillCase):
-    cache = "block_size: 64K"
+    settings = {"cache": "block_size: 64K"}
 
     def test_bytes_0_on_a_miss_is_a_206(self):
         body = noise(300_000)
@@ -375,7 +355,7 @@ server {{ listen 127.0.0.1:{port}; root {root}; add_header Cache-Control max-age
                 self.assertEqual(edge.get("/none").status, 404)
             finally:
                 if edge:
-                    self.assertEqual(edge.close(), 0)
+                    edge.close()
                 process.terminate()
                 process.wait()
 

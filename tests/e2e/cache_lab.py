@@ -2,24 +2,15 @@
 """For tests of the shared cache: an origin that does what it is told, an edge in front of it, and clients
 that see every byte."""
 import email.utils
-import pathlib
 import random
-import signal
 import socket
-import subprocess
-import tempfile
+import textwrap
 import threading
 import time
+import unittest
 
-from weir import program
-
-READY_S = 60
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+import daemon
+from daemon import fields_of
 
 
 def date(offset_s=0):
@@ -65,16 +56,18 @@ class Page:
 class Origin:
     """pages: {target: Page, or a function of the Ask that gives one}. asks: all requests, in order."""
 
-    def __init__(self):
+    def __init__(self, port=0):
         self.pages, self.asks, self.lock = {}, [], threading.Lock()
         self.open, self.sent = set(), 0
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.listener = socket.create_server(("127.0.0.1", port), backlog=256)
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.thread = threading.Thread(target=self._accept, daemon=True)
         self.thread.start()
 
     def close(self):
+        if self.listener.fileno() < 0:
+            return
         # Woken and waited for: else it would go on to accept by the descriptor's number, which is the next origin's.
         self.listener.shutdown(socket.SHUT_RDWR)
         self.thread.join()
@@ -135,12 +128,14 @@ class Origin:
             fields.append((name, value.strip()))
         size = next((int(v) for n, v in fields if n.lower() == "content-length"), 0)
         ask = Ask(line[0], line[1], fields, stream.read(size))
-        with self.lock:
-            self.asks.append(ask)
+        if ask.target != "/refs/watch":  # an edge asks now and then whether there are notices; here are none
+            with self.lock:
+                self.asks.append(ask)
+        return self._answer(client, ask, self.page(ask))
+
+    def page(self, ask):
         page = self.pages.get(ask.target, Page(b"nothing here", 404, cache=None))
-        if callable(page):
-            page = page(ask)
-        return self._answer(client, ask, page)
+        return page(ask) if callable(page) else page
 
     def _answer(self, client, ask, page):
         if page is None:
@@ -198,6 +193,30 @@ class Origin:
         if page.chunked:
             client.sendall(b"0\r\n\r\n")
         return True
+
+
+class BlobOrigin(Origin):
+    """GET <anything>/<name> from a table of bytes by name. mode: None, an HTTP status, or "hang"."""
+
+    def __init__(self, blobs, port=0):
+        self.blobs, self.mode = blobs, None
+        super().__init__(port)
+
+    def page(self, ask):
+        if ask.target == "/alive":
+            return Page(status=204 if self.mode is None else 503, cache=None)
+        if self.mode == "hang":
+            time.sleep(5)
+            return None
+        body = self.blobs.get(ask.target.split("?")[0].rsplit("/", 1)[1])
+        if self.mode is not None or body is None:
+            return Page(b"no", self.mode or 404, cache="max-age=600")
+        return Page(body, cache="max-age=600")
+
+    def count(self, name):
+        """How often it was asked for what has this in its target."""
+        with self.lock:
+            return sum(name in ask.target for ask in self.asks)
 
 
 class Answer:
@@ -282,107 +301,53 @@ class Client:
         return body, False
 
 
-class Edge:
-    """A weir-edge of its own. cache: lines of the route's `cache:`; more: of the file."""
+class Edge(daemon.Edge):
+    """In front of one origin, started. cache: lines of the route's `cache:`; route, upstream: of these; more: of the file."""
 
-    def __init__(self, origin, folder=None, cache="", more="", store="", workers=2, upstream="", route=""):
-        self._own = tempfile.TemporaryDirectory(prefix="weir-e2e-") if folder is None else None
-        self.folder = pathlib.Path(folder or self._own.name)
-        self.port, self.admin = free_port(), free_port()
-        self.path, self.log_path = self.folder / "edge.yaml", self.folder / "edge.log"
-        rules = "".join(f"      {line}\n" for line in cache.splitlines())
-        self.path.write_text(
-            f"listen: {{address: 127.0.0.1, port: {self.port}}}\n"
-            f"admin_listen: {{address: 127.0.0.1, port: {self.admin}}}\n"
-            f"workers: {workers}\n"
-            f"store:\n  path: {self.folder}/store\n"
-            + (store or "  volume_size: 64M\n  hot_size: 64M\n  disk_size: 512M\n") +
-            f"upstreams:\n- name: origin\n  kind: http\n  servers: [\"{origin if isinstance(origin, str) else origin.url}\"]\n{upstream}"
-            f"routes:\n- upstream: origin\n{route}" + (f"  cache:\n{rules}" if rules else "") + more)
-        self.process = None
+    def __init__(self, origin, folder=None, cache="", more="", upstream="", route="", **edge):
+        rules = "  cache:\n" + textwrap.indent(cache, " " * 6) + "\n" if cache else ""
+        url = origin if isinstance(origin, str) else origin.url
+        super().__init__(folder, f"upstreams:\n- name: origin\n  kind: http\n  servers: [\"{url}\"]\n{upstream}"
+                                 f"routes:\n- upstream: origin\n{route}{rules}{more}", **edge)
         self.start()
-
-    def start(self, wait=True):
-        with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([program("weir-edge"), "--config", str(self.path)], stdout=log, stderr=log,
-                                            start_new_session=True)
-        if wait:
-            self.wait_ready()
-        return self
-
-    def wait_ready(self):
-        until = time.monotonic() + READY_S
-        while True:
-            if self.process.poll() is not None:
-                raise RuntimeError(f"weir-edge ended with {self.process.returncode}:\n{self.log()[-3000:]}")
-            try:
-                if self.get("/health/ready", port=self.admin).status == 200:
-                    return
-            except OSError:
-                pass
-            if time.monotonic() > until:
-                raise TimeoutError(self.log()[-3000:])
-            time.sleep(0.01)
-
-    def log(self):
-        return self.log_path.read_text(errors="replace")
 
     def get(self, target, fields=None, method="GET", body=b"", port=None, **more):
         """more: fields by name, with _ for -."""
-        pairs = list(fields.items() if isinstance(fields, dict) else fields or ())
-        pairs += [(n.replace("_", "-"), v) for n, v in more.items()]
+        pairs = list(fields.items() if isinstance(fields, dict) else fields or ()) + list(fields_of(more).items())
         client = Client(port or self.port)
         try:
             return client.send(target, pairs, method, body).answer(method)
         finally:
             client.close()
 
-    def metric(self, text):
-        for line in self.get("/metrics", port=self.admin).body.decode().splitlines():
-            if line.startswith(text):
-                return float(line.rsplit(" ", 1)[1])
-        raise KeyError(text)
 
-    def rss(self):
-        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise KeyError("VmRSS")
+class OpenCase(unittest.TestCase):
+    """One origin for a test, and what edges the test opens in front of it."""
 
-    def written(self):
-        """Bytes that the process has caused to be written to disk."""
-        for line in pathlib.Path(f"/proc/{self.process.pid}/io").read_text().splitlines():
-            if line.startswith("write_bytes:"):
-                return int(line.split()[1])
-        raise KeyError("write_bytes")
+    def setUp(self):
+        self.origin = Origin()
+        self.addCleanup(self.origin.close)
 
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return f"had to be killed: {self.process.wait()}"
-
-    def close(self):
-        """Its exit code; what it said last, if that is not 0."""
-        code = self.stop()
-        if code != 0:
-            code = f"weir-edge ended with {code}:\n{self.log()[-3000:]}"
-        if self._own:
-            self._own.cleanup()
-        return code
+    def open(self, *args, **more):
+        self.edge = Edge(self.origin, *args, **more)
+        self.addCleanup(self.edge.close)
 
 
-def until(condition, seconds=20):
-    """Waits for what another process does in its own time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError("it did not come about")
-        time.sleep(0.01)
+class EdgeCase(unittest.TestCase):
+    """One edge and one origin for a class; every test has paths of its own."""
+    settings = {}  # of the edge
+
+    @classmethod
+    def setUpClass(cls):
+        cls.origin = Origin()
+        cls.addClassCleanup(cls.origin.close)
+        cls.edge = Edge(cls.origin, **cls.settings)
+        cls.addClassCleanup(cls.edge.close)
+
+    def path(self, more=""):
+        return f"/{self.id().rsplit('.', 1)[1]}{more}"
+
+    def serve(self, body=b"the answer", more="", **page):
+        path = self.path(more)
+        self.origin.pages[path] = Page(body, **page)
+        return path

@@ -1,44 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The edge as a shared cache in front of any origin: each clause of RFC 9111 and its kin that an engineer relies
 on, shown with an origin that does what it is told."""
-import base64
-import hashlib
-import hmac
-import json
 import pathlib
-import secrets
 import shutil
 import tempfile
 import threading
 import time
 import unittest
 
-from cache_lab import Client, Edge, Origin, Page, date, noise, until
+from cache_lab import Client, EdgeCase, OpenCase, Page, date, noise
+from daemon import until
+from tokens import Key, write_ring
 
 
-class CacheCase(unittest.TestCase):
-    """One edge and one origin for a class; every test has paths of its own."""
-    cache = ""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.origin = Origin()
-        cls.edge = Edge(cls.origin, cache=cls.cache)
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.edge.close()
-        cls.origin.close()
-        assert code == 0, code
-
-    def path(self, more=""):
-        return f"/{self.id().rsplit('.', 1)[1]}{more}"
-
-    def serve(self, body=b"the answer", more="", **page):
-        path = self.path(more)
-        self.origin.pages[path] = Page(body, **page)
-        return path
-
+class CacheCase(EdgeCase):
     def ask(self, path, how=None, status=200, body=None, fields=None, **more):
         answer = self.edge.get(path, fields, **more)
         self.assertEqual(answer.status, status, answer.fields)
@@ -309,7 +284,7 @@ class Requests(CacheCase):
             self.ask(path), self.ask(other)
             self.ask(path, "hit"), self.ask(other, "hit")
             self.origin.pages[path] = Page(b"done", cache=None, fields=[("Content-Location", "b")])
-            answer = self.ask(path, "method", method=method, body=b"done", fields={"X-B": "1"})
+            self.ask(path, "method", method=method, body=b"done", fields={"X-B": "1"})
             self.assertEqual(self.origin.last(path).method, method)
             self.origin.pages[path] = Page(b"anew")
             self.ask(path, "uri-miss", body=b"anew")
@@ -441,17 +416,8 @@ class Table(CacheCase):
             self.assertEqual(self.ask(path, status=status).how == "hit", kept, status)
 
 
-class Rules(unittest.TestCase):
+class Rules(OpenCase):
     """What a route's `cache:` says."""
-
-    def setUp(self):
-        self.origin, self.edge = Origin(), None
-
-    def tearDown(self):
-        if self.edge:
-            code = self.edge.close()
-            self.assertEqual(code, 0, code)
-        self.origin.close()
 
     def hows(self, *targets, **fields):
         for target in targets:
@@ -459,15 +425,15 @@ class Rules(unittest.TestCase):
         return [self.edge.get(t, **fields).how for t in targets]
 
     def test_query_sorted_and_some(self):
-        self.edge = Edge(self.origin, cache="query: some\nquery_names: [a, b]\nquery_sorted: true")
+        self.open(cache="query: some\nquery_names: [a, b]\nquery_sorted: true")
         self.assertEqual(self.hows("/x?a=1&b=2&c=3", "/x?b=2&a=1", "/x?a=2&b=2"), ["uri-miss", "hit", "uri-miss"])
 
     def test_query_none(self):
-        self.edge = Edge(self.origin, cache="query: none")
+        self.open(cache="query: none")
         self.assertEqual(self.hows("/x?a=1", "/x?a=2", "/x"), ["uri-miss", "hit", "hit"])
 
     def test_times(self):
-        self.edge = Edge(self.origin, cache="ttl: 60s\nnegative_ttl: 60s\nttl_max: 5s\nhonour_client_no_cache: false\n"
+        self.open(cache="ttl: 60s\nnegative_ttl: 60s\nttl_max: 5s\nhonour_client_no_cache: false\n"
                          "pass_host: true\npass_surrogate_keys: true\nobject_max: 100K")
         self.origin.pages["/silent"] = Page(b"it", cache=None, fields=[("Surrogate-Key", "a")])
         self.origin.pages["/none"] = Page(b"it", 404, cache=None)
@@ -484,15 +450,10 @@ class Rules(unittest.TestCase):
     def test_a_token_goes_nowhere(self):
         folder = tempfile.mkdtemp(prefix="weir-e2e-")
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        secret = secrets.token_bytes(32)
-        b64 = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-        ring = pathlib.Path(folder) / "ring.json"
-        ring.write_text(json.dumps({"keys": [{"kty": "oct", "kid": "k", "alg": "HS256", "k": b64(secret)}]}))
-        head = b64(json.dumps({"alg": "HS256", "kid": "k", "typ": "JWT"}).encode())
-        claims = {"cdniv": 1, "exp": int(time.time()) + 600, "cdniuc": "regex:.*"}
-        text = f"{head}.{b64(json.dumps(claims).encode())}"
-        token = f"{text}.{b64(hmac.new(secret, text.encode(), hashlib.sha256).digest())}"
-        self.edge = Edge(self.origin, folder, route=f"  token_ring_file: {ring}\n", more="access_log: true\n")
+        ring, key = pathlib.Path(folder) / "ring.json", Key("k")
+        write_ring(ring, key)
+        token = key.sign(exp=int(time.time()) + 600, cdniuc="regex:.*")
+        self.open(folder, route=f"  token_ring_file: {ring}\n", more="access_log: true\n")
         self.origin.pages["/film/a.ts"] = Page(b"film")
         self.origin.pages["/film/a.ts?x=1"] = Page(b"film 1")
         self.assertEqual(self.edge.get("/film/a.ts").status, 403)

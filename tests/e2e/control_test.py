@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """weir-control under conditions that its own API test does not make."""
-import signal
 import threading
-import time
 import unittest
 
+from daemon import until
 from weir import Weir
 
 
@@ -27,11 +26,8 @@ class Control(unittest.TestCase):
             threads = [threading.Thread(target=log_in) for _ in range(40)]
             for thread in threads:
                 thread.start()
-            until = time.monotonic() + 60
-            while not seen:  # the first is through: the others are in the queue
-                self.assertLess(time.monotonic(), until)
-                time.sleep(0.01)
-            self.assertEqual(weir.kill("control", signal.SIGTERM), 0)
+            until(lambda: seen, 60)  # the first is through: the others are in the queue
+            weir.stop("control")
             for thread in threads:
                 thread.join()
             self.assertEqual(len(seen), 40)

@@ -4,12 +4,13 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 import unittest
 
-from weir import ROOT
+from daemon import ROOT
 
 
 class Demo(unittest.TestCase):
@@ -37,9 +38,9 @@ class Demo(unittest.TestCase):
         demo = subprocess.Popen([*self.command, self.film], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                 start_new_session=True)
         shown = ""
-        until = time.monotonic() + 300
+        end = time.monotonic() + 300
         while "Ctrl-C" not in shown:
-            self.assertLess(time.monotonic(), until, shown)
+            self.assertLess(time.monotonic(), end, shown)
             line = demo.stdout.readline()
             self.assertTrue(line, shown)
             shown += line
@@ -49,7 +50,6 @@ class Demo(unittest.TestCase):
         demo.wait(timeout=60)
         port = int(re.search(r"https://localhost:(\d+)/", shown)[1])
         with self.assertRaises(OSError):
-            import socket
             socket.create_connection(("127.0.0.1", port), timeout=2).close()
 
     def test_a_file_that_is_not_there(self):

@@ -2,7 +2,6 @@
 """What an edge tells of itself: metrics, access log, Server-Timing, `weirctl edge`."""
 import json
 import os
-import pathlib
 import pty
 import re
 import select
@@ -13,8 +12,8 @@ import tempfile
 import time
 import unittest
 
-from cache_lab import Client, Edge, Origin, Page, free_port, noise, until
-from weir import program
+from cache_lab import Client, Edge, Origin, Page, noise
+from daemon import certificate, free_port, program, until
 
 SEGMENT = noise(100_000)
 
@@ -23,18 +22,15 @@ class SeenEdge(Edge):
     """With TLS on a second port, and a route that has a name."""
 
     def __init__(self, origin, tls, log="json"):
-        self.tls_port, self.tls, self.log_form = free_port(), tls, log
+        self.tls_port = free_port()
         super().__init__(origin, route="  name: films\n", more=(
             f"- upstream: origin\n  prefix: /other\naccess_log: {log}\nalso_listen:\n"
-            f"- {{address: 127.0.0.1, port: {self.tls_port}, cert_file: {tls}/cert.pem, key_file: {tls}/key.pem}}\n"))
-
-    def metrics(self):
-        return self.get("/metrics", port=self.admin).body.decode()
+            f"- {{address: 127.0.0.1, port: {self.tls_port}, cert_file: {tls[0]}, key_file: {tls[1]}}}\n"))
 
     def lines(self, path):
         """The log's request lines of a path that begins so."""
         found = []
-        for line in self.log().splitlines():
+        for line in self.log().rpartition("\n")[0].splitlines():  # the last may be half
             entry = json.loads(line)
             if entry["msg"] == "request" and entry["path"].startswith(path):
                 found.append(entry)
@@ -61,30 +57,23 @@ def samples(text, name):
 class EdgeSeen(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        cls.tls = pathlib.Path(cls.folder.name)
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
-                        "-keyout", cls.tls / "key.pem", "-out", cls.tls / "cert.pem"], check=True, capture_output=True)
+        folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.tls = certificate(folder.name)
         cls.origin = Origin()
+        cls.addClassCleanup(cls.origin.close)
         for n in range(4):
             cls.origin.pages[f"/film/s{n}.m4s"] = Page(SEGMENT, etag=f'"s{n}"')
         cls.origin.pages["/other/a.m4s"] = Page(b"other", etag='"o"')
         cls.origin.pages["/film/none.m4s"] = Page(b"fresh each time", cache="no-store")
         cls.edge = SeenEdge(cls.origin, cls.tls)
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.edge.close()
-        cls.origin.close()
-        cls.folder.cleanup()
-        assert code == 0, code
+        cls.addClassCleanup(cls.edge.close)
 
     def count(self, name, **want):
         return samples(self.edge.metrics(), name).get(frozenset(want.items()), 0)
 
     def context(self, version=None):
-        context = ssl.create_default_context(cafile=str(self.tls / "cert.pem"))
+        context = ssl.create_default_context(cafile=str(self.tls[0]))
         if version:
             context.maximum_version = version
         return context
@@ -106,12 +95,15 @@ class EdgeSeen(unittest.TestCase):
     def ctl(self, *args, **more):
         return subprocess.run([program("weirctl"), "edge", *args], capture_output=True, text=True, timeout=60, **more)
 
-    def admin_url(self):
-        return f"http://127.0.0.1:{self.edge.admin}"
+    def requests(self):
+        return self.edge.metric("weir_edge_requests_total")
 
     def warm(self):
+        """All segments are in RAM, and the answers are counted."""
+        before = self.requests()
         for n in range(4):
             self.edge.get(f"/film/s{n}.m4s")
+        until(lambda: self.requests() >= before + 4)
 
     def test_metrics_are_clean(self):
         self.warm()
@@ -129,12 +121,12 @@ class EdgeSeen(unittest.TestCase):
         bytes_before = self.count("weir_edge_sent_bytes_total", route="films", tier="ram")
         first = self.count("weir_edge_first_byte_seconds_count", tier="ram")
         other = self.count(name, route="/other", tier="miss")
-        total = sum(samples(self.edge.metrics(), name).values())
+        total = self.requests()
         for _ in range(3):
             self.assertEqual(self.edge.get("/film/s0.m4s").body, SEGMENT)
         self.edge.get("/other/a.m4s")
         self.edge.get("/film/none.m4s")
-        until(lambda: sum(samples(self.edge.metrics(), name).values()) == total + 5)  # counted behind the answers
+        until(lambda: self.requests() == total + 5)  # counted behind the answers
         self.assertEqual(self.count(name, route="films", tier="ram") - before, 3)
         self.assertEqual(self.count("weir_edge_sent_bytes_total", route="films", tier="ram") - bytes_before, 3 * len(SEGMENT))
         self.assertEqual(self.count("weir_edge_first_byte_seconds_count", tier="ram") - first, 3)
@@ -170,6 +162,7 @@ class EdgeSeen(unittest.TestCase):
         def grown():
             now = samples(self.edge.metrics(), name)
             return {(dict(k)["version"], dict(k)["resumed"]): now[k] - before[k] for k in now if now[k] != before[k]}
+        until(lambda: sum(grown().values()) >= 3)
         self.assertEqual(grown(), {("TLSv1.3", "false"): 1, ("TLSv1.3", "true"): 1, ("TLSv1.2", "false"): 1})
         failed = self.count("weir_edge_tls_handshakes_failed_total")
         with socket.create_connection(("127.0.0.1", self.edge.tls_port), timeout=30) as plain:
@@ -221,24 +214,24 @@ class EdgeSeen(unittest.TestCase):
             text = edge.path.read_text()
             for value, good in (("true", True), ("false", True), ("off", True), ("json", True), ("loud", False), ("1", False)):
                 edge.path.write_text(text.replace("access_log: combined", f"access_log: {value}"))
-                result = subprocess.run([program("weir-edge"), "--config", str(edge.path), "--check"], capture_output=True, text=True)
-                self.assertEqual(result.returncode == 0, good, (value, result.stderr))
+                code, said = edge.check()
+                self.assertEqual(code == 0, good, (value, said))
                 if not good:
-                    self.assertIn("access_log", result.stderr)
+                    self.assertIn("access_log", said)
         finally:
-            self.assertEqual(edge.close(), 0)
+            edge.close()
 
     def test_two_routes_of_one_name_are_refused(self):
-        path = pathlib.Path(self.folder.name) / "twice.yaml"
-        path.write_text(self.edge.path.read_text().replace("prefix: /other", "prefix: /other\n  name: films"))
-        result = subprocess.run([program("weir-edge"), "--config", str(path), "--check"], capture_output=True, text=True)
-        self.assertEqual(result.returncode, 1)
-        self.assertIn("routes: name", result.stderr)
+        self.edge.path.write_text(self.edge.path.read_text().replace("prefix: /other", "prefix: /other\n  name: films"))
+        self.addCleanup(self.edge.write)
+        code, said = self.edge.check()
+        self.assertEqual(code, 1)
+        self.assertIn("routes: name", said)
 
     def test_weirctl_stat(self):
         self.warm()
         self.warm()
-        root = json.loads(self.ctl("stat", "--url", self.admin_url(), "--json").stdout)
+        root = json.loads(self.ctl("stat", "--url", self.edge.admin_url, "--json").stdout)
         self.assertGreaterEqual(root["tiers"]["ram"]["requests"], 4)
         self.assertGreater(root["hit_ratio"], 0)
         self.assertGreater(root["store"]["ram_bytes"], len(SEGMENT))
@@ -246,7 +239,7 @@ class EdgeSeen(unittest.TestCase):
         self.assertEqual({r["route"] for r in root["routes"]}, {"films", "/other"})
         self.assertEqual(sum(r["requests"] for r in root["routes"]), root["requests"])
         self.assertEqual(sum(t["bytes"] for t in root["tiers"].values()), root["bytes"])
-        plain = self.ctl("stat", "--url", self.admin_url() + "/")
+        plain = self.ctl("stat", "--url", self.edge.admin_url + "/")
         self.assertEqual(plain.returncode, 0, plain.stderr)
         self.assertRegex(plain.stdout, r"(?m)^weir-edge \S+, up 0 h 0\d min \d\d s$")
         self.assertRegex(plain.stdout, r"(?m)^films +\d+ +\d+ +[\d.]+%  origin$")
@@ -257,7 +250,7 @@ class EdgeSeen(unittest.TestCase):
             self.edge.get("/hottest/a.m4s")  # 404: kept by nobody, yet asked for
             self.edge.get("/film/s3.m4s")
         self.edge.get("/film/s2.m4s")
-        top = json.loads(self.ctl("top", "--json", "--url", self.admin_url()).stdout)
+        top = json.loads(self.ctl("top", "--json", "--url", self.edge.admin_url).stdout)
         film = next(a for a in top["assets"] if a["name"].endswith("/film/"))
         self.assertEqual(film["route"], "films")
         self.assertGreater(film["requests_per_s"], 1)
@@ -266,21 +259,21 @@ class EdgeSeen(unittest.TestCase):
         self.assertIn("edge.example/film/", film["name"])
         rates = [a["requests_per_s"] for a in top["assets"]]
         self.assertEqual(rates, sorted(rates, reverse=True))
-        once = self.ctl("top", "--once", "--rows", "1", "--url", self.admin_url())
+        once = self.ctl("top", "--once", "--rows", "1", "--url", self.edge.admin_url)
         self.assertEqual(once.returncode, 0, once.stderr)
         self.assertEqual(len(once.stdout.splitlines()), 2, once.stdout)
         self.assertRegex(once.stdout.splitlines()[0], r"REQUESTS/S +BYTES/S +HITS +ROUTE +ASSET")
-        hot = json.loads(self.ctl("hot", "--json", "--url", self.admin_url()).stdout)["urls"]
+        hot = json.loads(self.ctl("hot", "--json", "--url", self.edge.admin_url).stdout)["urls"]
         self.assertEqual(hot[0]["name"], "edge.example/film/s3.m4s")
         self.assertTrue(all(u["hit_ratio"] == 1 for u in hot), hot)
-        plain = self.ctl("hot", "--rows", "1", "--url", self.admin_url())
+        plain = self.ctl("hot", "--rows", "1", "--url", self.edge.admin_url)
         self.assertRegex(plain.stdout, r"(?s)URL\n.*edge\.example/film/s3\.m4s\n$")
 
     def test_weirctl_top_live(self):
         self.warm()
         pid, terminal = pty.fork()
         if pid == 0:
-            os.execv(program("weirctl"), ["weirctl", "edge", "top", "--url", self.admin_url()])
+            os.execv(program("weirctl"), ["weirctl", "edge", "top", "--url", self.edge.admin_url])
         seen, end = b"", time.monotonic() + 30
         while seen.count(b"REQUESTS/S") < 2 and time.monotonic() < end:
             if select.select([terminal], [], [], 1)[0]:
@@ -305,7 +298,7 @@ class EdgeSeen(unittest.TestCase):
         gone = self.ctl("stat", "--url", f"http://127.0.0.1:{free_port()}")
         self.assertEqual(gone.returncode, 1)
         self.assertEqual(len(gone.stderr.splitlines()), 1, gone.stderr)
-        other = self.ctl("stat", "--url", f"http://127.0.0.1:{self.edge.port}")
+        other = self.ctl("stat", "--url", self.edge.url)
         self.assertEqual(other.returncode, 1)
         self.assertIn("404", other.stderr)
         for args in ((), ("what",), ("top", "--rows", "0"), ("top", "--rows", "1001"), ("hot", "--once"), ("stat", "more")):
@@ -319,16 +312,15 @@ class EdgeSeen(unittest.TestCase):
         edge = SeenEdge(self.origin, self.tls)
         try:
             edge.get("/film/s1.m4s")
-            self.assertEqual(edge.stop(), 0)
+            edge.stop()
             edge.start()
             answer = edge.get("/film/s1.m4s")
             self.assertEqual(answer.body, SEGMENT)
             self.assertRegex(answer.get("server-timing"), r"^cache;desc=disk;dur=\d+\.\d$")
-            counted = frozenset({"route": "films", "tier": "disk"}.items())
-            until(lambda: samples(edge.metrics(), "weir_edge_requests_total")[counted] == 1)  # counted behind the answer
+            edge.wait_metric(1, "weir_edge_requests_total", route="films", tier="disk")
             self.assertEqual(promtool(edge.metrics()).stdout, "")
         finally:
-            self.assertEqual(edge.close(), 0)
+            edge.close()
 
 
 if __name__ == "__main__":

@@ -1,36 +1,96 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TCP proxy between edge and origin that breaks things on demand."""
+"""TCP proxies between edge and origin that break things on demand."""
 import socket
 import threading
 
 
-class FaultProxy:
+def end(*sockets):
+    for s in sockets:
+        try:
+            s.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
+def pump(source, sink):
+    """Passes all on, until either side ends; then both do."""
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+    except OSError:
+        pass
+    end(source, sink)
+
+
+class Proxy:
+    """Listens, and serves each connection in a thread of its own."""
+
+    def __init__(self, target):
+        self.target = target
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def close(self):
+        # Woken and waited for: else it would go on to accept by the descriptor's number, which may be another one's by then.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.listener.close()
+
+
+class NoticeProxy(Proxy):
+    """Passes all on but, while shut, what asks for the stream of notices; drop() breaks these off."""
+
+    def __init__(self, target):
+        self.shut, self.watchers = False, []
+        super().__init__(target)
+
+    def serve(self, client):
+        try:
+            first = client.recv(65536)
+            if b"/refs/watch" in first:
+                if self.shut:
+                    client.close()
+                    return
+                self.watchers.append(client)
+            upstream = socket.create_connection(self.target)
+            upstream.sendall(first)
+            threading.Thread(target=pump, args=(client, upstream), daemon=True).start()
+            pump(upstream, client)
+        except OSError:
+            client.close()
+
+    def drop(self):
+        self.shut = True
+        end(*self.watchers)
+        self.watchers = []
+
+
+class FaultProxy(Proxy):
     """mode: None passes all on; ("cut", n) ends the connection after n bytes of the answer; ("flip", n)
     changes the n-th byte; ("stall", n) sends n bytes and then nothing more; ("refuse",) accepts and
     closes at once. Only answers longer than `longer_than` are touched, so refs go through."""
 
     def __init__(self, target):
-        self.target = target
         self.mode = None
         self.longer_than = 50_000
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
         self.stop = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(target)
 
     def close(self):
         self.stop.set()
-        self.listener.close()
+        super().close()
 
-    def _accept(self):
-        while not self.stop.is_set():
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client):
+    def serve(self, client):
         if self.mode == ("refuse",):
             client.close()
             return
@@ -39,22 +99,10 @@ class FaultProxy:
         except OSError:
             client.close()
             return
-        threading.Thread(target=self._pump, args=(client, upstream), daemon=True).start()
-        self._answers(upstream, client)
+        threading.Thread(target=pump, args=(client, upstream), daemon=True).start()
+        self.answers(upstream, client)
 
-    def _pump(self, source, sink):
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-        except OSError:
-            pass
-        for s in (source, sink):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def _answers(self, upstream, client):
+    def answers(self, upstream, client):
         """Passes HTTP/1.1 answers with Content-Length on, one after the other, with the fault applied."""
         stream = upstream.makefile("rb")
         try:
@@ -83,8 +131,5 @@ class FaultProxy:
             pass
         finally:
             for s in (upstream, client):
-                try:
-                    s.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
+                end(s)
                 s.close()

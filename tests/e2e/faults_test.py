@@ -2,33 +2,28 @@
 """An origin that breaks off, lies or hangs: the edge never delivers a whole blob that is not the blob,
 and recovers as soon as the origin does."""
 import http.client
-import pathlib
 import random
 import socket
-import subprocess
-import tempfile
 import threading
 import unittest
 import urllib.parse
 
 from faults import FaultProxy
-from weir import ROOT, Weir
+from weir import WeirCase, sample
 
 
-class Faults(unittest.TestCase):
+class Faults(WeirCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        film = pathlib.Path(cls.folder.name) / "film.mkv"
-        subprocess.run([ROOT / "tools/sample", film, "24", "640x360"], check=True)
-        cls.weir = Weir(cls.folder.name)
+        super().setUpClass()
         origin = urllib.parse.urlsplit(cls.weir.url("origin"))
         cls.proxy = FaultProxy(("127.0.0.1", origin.port))
+        cls.addClassCleanup(cls.proxy.close)
         config = cls.weir.folder / "config/edge.yaml"
         config.write_text(config.read_text().replace(f"http://127.0.0.1:{origin.port}",
                                                      f"http://127.0.0.1:{cls.proxy.port}"))
         cls.weir.start()
-        cls.weir.publish(film, "film", "--ladder", "copy")
+        cls.weir.publish(sample(cls.path / "film.mkv", 24, "640x360"), "film", "--ladder", "copy")
         _, blobs = cls.weir.signed_paths("film")
         cls.media = [b for b in blobs if b.endswith(".m4s")]
         cls.truth = {}
@@ -38,12 +33,6 @@ class Faults(unittest.TestCase):
             cls.truth[url] = cls.weir.request("GET", f"{cls.weir.url('origin')}/b/{name}", headers=publish).body
         cls.media = sorted((u for u in cls.media if len(cls.truth[u]) > 100_000), key=lambda u: -len(cls.truth[u]))
         assert len(cls.media) >= 4
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.proxy.close()
-        cls.weir.close()
-        cls.folder.cleanup()
 
     def tearDown(self):
         self.proxy.mode = None

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,8 @@ import time
 import unittest
 
 from store_test import film, lines, store
-from weir import ROOT, Weir
+from daemon import ROOT, digests
+from weir import Weir
 
 READER = ROOT / "tests/format/reader.py"
 
@@ -65,7 +65,7 @@ class Format(unittest.TestCase):
         return weir, weir.folder / "origin"
 
     def stop(self, weir):
-        self.assertEqual(weir.kill("origin", signal.SIGTERM), 0)
+        weir.stop("origin")
 
     def ask(self, weir, method, path, body=None, secret="publish"):
         token = (weir.folder / f"secrets/{secret}").read_text().strip()
@@ -143,7 +143,7 @@ class Format(unittest.TestCase):
                 names.append(self.root / f"{number}-{i}")
                 names[-1].write_bytes(os.urandom(200000))
             puts = [subprocess.Popen(["curl", "-s", "-o", "/dev/null", "-T", name, "-H", f"Authorization: Bearer {token}",
-                                      f"{weir.url('origin')}/blob/{digest}"]) for name, digest in zip(names, self.digests(names))]
+                                      f"{weir.url('origin')}/blob/{digest}"]) for name, digest in zip(names, digests([n.read_bytes() for n in names]))]
             time.sleep(0.01 * number)
             weir.kill("origin")
             for put in puts:
@@ -152,10 +152,6 @@ class Format(unittest.TestCase):
             weir.start("origin")
         self.stop(weir)
         self.check(where)
-
-    def digests(self, names):
-        code = "import sys, xxhash\nfor name in sys.argv[1:]: print(xxhash.xxh3_128_hexdigest(open(name, 'rb').read()))"
-        return subprocess.run([self.python, "-c", code, *names], capture_output=True, text=True, check=True).stdout.split()
 
     def test_devices(self):
         a, b, c = (self.root / name for name in ("a", "b", "cold one"))
@@ -182,7 +178,7 @@ class Format(unittest.TestCase):
             for url in weir.signed_paths(f"film{number}")[1]:
                 self.assertEqual(weir.get(url).status, 200)
         evicted = weir.metric("edge", "weir_edge_store_evicted_volumes_total")
-        self.assertEqual(weir.kill("edge", signal.SIGTERM), 0)
+        weir.stop("edge")
         self.assertGreater(evicted, 0)
         found = self.check(weir.folder / "edge", cache=True)
         self.assertGreater(len(found["blobs"]), 4)

@@ -1,35 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes into ingest: odd films work, bad ones end in one sentence, an interrupted job goes on."""
 import json
-import os
 import pathlib
-import signal
 import subprocess
-import tempfile
-import time
 import unittest
 
-from weir import ROOT, Weir, ffprobe_frames
+from daemon import program, until
+from weir import WeirCase, ffprobe_frames
 
 
 def ffmpeg(*args):
     subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", *map(str, args)], check=True)
 
 
-class Ingest(unittest.TestCase):
+class Ingest(WeirCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        cls.media = pathlib.Path(cls.folder.name)
-        cls.weir = Weir(cls.folder.name).start()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.weir.close()
-        cls.folder.cleanup()
+        super().setUpClass()
+        cls.weir.start()
 
     def make(self, name, *args):
-        path = self.media / name
+        path = self.path / name
         ffmpeg(*args, path)
         return path
 
@@ -71,7 +62,7 @@ class Ingest(unittest.TestCase):
         film = self.make("whole.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=12", "-c:v", "libx264", "-preset", "ultrafast",
                          "-movflags", "+faststart")
         data = film.read_bytes()
-        cut, no_moov, empty, text, secret = (self.media / n for n in ("cut.mp4", "nomoov.mp4", "empty.mp4", "text.mp4", "secret.mp4"))
+        cut, no_moov, empty, text, secret = (self.path / n for n in ("cut.mp4", "nomoov.mp4", "empty.mp4", "text.mp4", "secret.mp4"))
         cut.write_bytes(data[:len(data) // 2])
         tail = self.make("tail.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=4", "-c:v", "libx264", "-preset", "ultrafast")
         no_moov.write_bytes(tail.read_bytes()[:-5000])
@@ -83,8 +74,8 @@ class Ingest(unittest.TestCase):
         self.refused(empty, "bad", "empty")
         self.refused(text, "bad")
         self.refused(sound, "bad", "video")
-        self.refused(self.media / "absent.mp4", "bad", "No such file")
-        self.refused(self.media, "bad")
+        self.refused(self.path / "absent.mp4", "bad", "No such file")
+        self.refused(self.path, "bad")
         self.refused("/dev/null", "bad")
         secret.write_bytes(data)
         result = self.weir.publish(film, "../up", check=False)
@@ -93,7 +84,7 @@ class Ingest(unittest.TestCase):
 
     def test_bad_ladders(self):
         film = self.make("small.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=2", "-c:v", "libx264", "-preset", "ultrafast")
-        ladder = self.media / "ladder.yaml"
+        ladder = self.path / "ladder.yaml"
         for text in ("rungs: 7\n", "rungs: []\n", "rungs:\n  - height: 240\n    video_bitrate: lots\n", "no: such\n"):
             ladder.write_text(text)
             result = self.weir.publish(film, "bad", "--ladder", str(ladder), check=False)
@@ -172,7 +163,6 @@ class Ingest(unittest.TestCase):
 
     def test_progress_bar_on_a_terminal(self):
         path = self.make("bar.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=6")
-        from weir import program
         command = f"{program('weirctl')} publish {path} --asset bar --state {self.weir.folder}"
         shown = subprocess.run(["script", "-qec", command, "/dev/null"], capture_output=True, text=True, check=True).stdout
         self.assertIn("100%", shown)
@@ -183,20 +173,16 @@ class Ingest(unittest.TestCase):
         """kill -9 in the middle: started again, it encodes only what was not finished."""
         path = self.make("long.mp4", "-f", "lavfi", "-i", "testsrc2=size=640x480:rate=25:duration=60", "-f", "lavfi", "-i", "sine=duration=60",
                          "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
-        from weir import program
         client = subprocess.Popen([program("weirctl"), "publish", str(path), "--asset", "long", "--state", str(self.weir.folder)],
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        until = time.monotonic() + 120
         jobs = self.weir.folder / "ingest/jobs"
 
         def finished_segments():
             lines = [line for j in jobs.glob("*/work/journal") for line in j.read_bytes().split(b"\n")]
             return sum(b'"n":' in line for line in lines)
 
-        while finished_segments() < 12:
-            self.assertLess(time.monotonic(), until, "no segments are being made")
-            self.assertIsNone(client.poll(), "the job was over too soon")
-            time.sleep(0.02)
+        until(lambda: finished_segments() >= 12 or client.poll() is not None, 120, lambda: "no segments are being made")
+        self.assertIsNone(client.poll(), "the job was over too soon")
         self.weir.kill("ingest")
         finished = finished_segments()
         client.kill()
@@ -217,7 +203,7 @@ class Ingest(unittest.TestCase):
         part = self.make("part.ts", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=6", "-f", "lavfi", "-i", "sine=duration=6",
                          "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
         for ladder in ("auto", "copy"):
-            twice = self.media / f"twice-{ladder}.ts"
+            twice = self.path / f"twice-{ladder}.ts"
             twice.write_bytes(part.read_bytes() * 2)
             result = self.weir.publish(twice, f"twice-{ladder}", "--ladder", ladder)
             self.assertIn("clock jumps 1 time(s)", result.stderr)
@@ -228,7 +214,7 @@ class Ingest(unittest.TestCase):
             for track in self.video(film):
                 frames, complaints = ffprobe_frames(self.weir.sign(f"twice-{ladder}", "--view", f"{track['id']}/index.m3u8"), self.weir)
                 self.assertEqual(frames, 300, complaints)
-        hole = self.media / "hole.mp4"
+        hole = self.path / "hole.mp4"
         ffmpeg("-i", part, "-c", "copy", hole)
         data = bytearray(hole.read_bytes())
         data[len(data) // 2:len(data) // 2 + 60000] = bytes(60000)
@@ -241,7 +227,7 @@ class Ingest(unittest.TestCase):
 
     def test_upload_that_failed_goes_on(self):
         path = self.make("kept.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=6", "-f", "lavfi", "-i", "sine=duration=6")
-        self.weir.kill("origin", signal.SIGTERM)
+        self.weir.stop("origin")
         try:
             result = self.weir.publish(path, "kept", check=False)
             self.assertEqual(result.returncode, 1)
@@ -254,7 +240,7 @@ class Ingest(unittest.TestCase):
 
     def test_origin_away(self):
         path = self.make("away.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=2")
-        self.weir.kill("origin", signal.SIGTERM)
+        self.weir.stop("origin")
         try:
             result = self.weir.publish(path, "away", check=False)
             self.assertEqual((result.returncode, len(result.stderr.strip().splitlines())), (1, 1), result.stderr)

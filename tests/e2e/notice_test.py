@@ -2,21 +2,17 @@
 """An origin tells its edges which refs move: they see it at once and ask for nothing in between."""
 import http.client
 import json
-import pathlib
 import queue
-import socket
-import subprocess
-import tempfile
 import threading
 import time
 import unittest
 import urllib.parse
 
-from lone_edge import LoneEdge
-from weir import ROOT, Weir
+from daemon import Edge, until
+from faults import NoticeProxy
+from weir import Weir, WeirCase, sample
 
-SOON_S = 10  # a bound, far below any ref_ttl_ms here; a notice takes milliseconds
-NEVER_MS = 600_000
+NEVER_MS = 600_000  # far more than any wait here; a notice takes milliseconds
 
 
 class Watcher(threading.Thread):
@@ -58,71 +54,12 @@ class Watcher(threading.Thread):
         self.connection.close()
 
 
-class Proxy:
-    """Passes all on but, while shut, what asks for the stream of notices; drop() breaks these off."""
-
-    def __init__(self, target):
-        self.target, self.shut, self.watchers = target, False, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
-
-    def serve(self, client):
-        try:
-            first = client.recv(65536)
-            if b"/refs/watch" in first:
-                if self.shut:
-                    client.close()
-                    return
-                self.watchers.append(client)
-            upstream = socket.create_connection(self.target)
-            upstream.sendall(first)
-            threading.Thread(target=self.pump, args=(client, upstream), daemon=True).start()
-            self.pump(upstream, client)
-        except OSError:
-            client.close()
-
-    def pump(self, source, sink):
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-        except OSError:
-            pass
-        for s in (source, sink):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def drop(self):
-        self.shut = True
-        for s in self.watchers:
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        self.watchers = []
-
-    def close(self):
-        self.listener.close()
-
-
-class Notices(unittest.TestCase):
+class Notices(WeirCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        cls.path = pathlib.Path(cls.folder.name)
-        cls.weir = Weir(cls.folder.name).start("origin", "ingest", "control")
-        film = cls.path / "film.mkv"
-        subprocess.run([ROOT / "tools/sample", film, "4", "320x180"], check=True)
+        super().setUpClass()
+        cls.weir.start("origin", "ingest", "control")
+        film = sample(cls.path / "film.mkv", 4, "320x180")
         cls.weir.publish(film, "film", "--ladder", "copy")
         publish = {"Authorization": "Bearer " + cls.weir.secret("publish")}
         cls.publish = publish
@@ -132,18 +69,21 @@ class Notices(unittest.TestCase):
         cls.weir.publish(film, "film", "--ladder", "copy", "--title", "Another title")
         cls.other = cls.weir.request("GET", f"{origin}/ref/film", headers=publish).json()["presentation"]
         assert cls.film != cls.other
-        cls.proxy = Proxy(("127.0.0.1", urllib.parse.urlsplit(origin).port))
+        cls.proxy = NoticeProxy(("127.0.0.1", urllib.parse.urlsplit(origin).port))
+        cls.addClassCleanup(cls.proxy.close)
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.proxy.close()
-        cls.weir.close()
-        cls.folder.cleanup()
+    def setUp(self):
+        self.proxy.shut = False
+        self.move(self.film)
 
     def edge(self, name, server=None, ttl_ms=NEVER_MS):
-        return LoneEdge(self.path, f"upstreams:\n- name: origin\n  servers: ['{server or self.weir.url('origin')}']\n"
-                        f"  credential_file: {self.weir.folder}/secrets/read\n  ref_ttl_ms: {ttl_ms}\n"
-                        f"routes:\n- upstream: origin\n", name)
+        """One that gets notices."""
+        edge = Edge(self.path, f"upstreams:\n- name: origin\n  servers: ['{server or self.weir.url('origin')}']\n"
+                    f"  credential_file: {self.weir.folder}/secrets/read\n  ref_ttl_ms: {ttl_ms}\n"
+                    f"routes:\n- upstream: origin\n", name)
+        self.addCleanup(edge.close)
+        edge.start().wait_metric(1, "weir_edge_notices_live")
+        return edge
 
     def move(self, presentation, asset="film"):
         answer = self.weir.request("PUT", f"{self.weir.url('origin')}/ref/{asset}", {"presentation": presentation}, self.publish)
@@ -157,12 +97,6 @@ class Notices(unittest.TestCase):
         answer = edge.get(f"/v/{asset}/presentation.json")
         return answer.json()["title"] if answer.status == 200 else answer.status
 
-    def wait(self, what, until_s=SOON_S):
-        until = time.monotonic() + until_s
-        while not what():
-            self.assertLess(time.monotonic(), until, "not within a moment")
-            time.sleep(0.01)
-
     def reads(self):
         return self.weir.metric("origin", "weir_origin_ref_reads_total")
 
@@ -175,95 +109,68 @@ class Notices(unittest.TestCase):
 
     def test_a_move_is_seen_at_once_and_nothing_is_asked_between(self):
         """With a ref_ttl_ms of ten minutes: only a notice can have told."""
-        self.move(self.film)
         edge = self.edge("told")
-        try:
-            self.wait(lambda: edge.metric("weir_edge_notices_live") == 1)
-            titles = {self.film: self.title(edge), self.other: "Another title"}
-            self.assertNotEqual(titles[self.film], titles[self.other])
-            for _ in range(40):  # both workers know it now
-                self.title(edge)
-            before = self.reads()
-            for n in range(6):
-                presentation = self.other if n % 2 == 0 else self.film
-                self.move(presentation)
-                self.wait(lambda: all(self.title(edge) == titles[presentation] for _ in range(8)))
-                for _ in range(50):
-                    self.assertEqual(self.title(edge), titles[presentation])
-            self.assertLessEqual(self.reads() - before, 2, "the edge asked for refs, though it was told")
-            self.assertGreaterEqual(edge.metric("weir_edge_notices_total"), 6)
-            answer = edge.get("/v/film/master.m3u8")
-            self.assertIn("max-age=2,", answer.headers["Cache-Control"])
-            self.assertEqual(answer.headers["Age"], "0")
-        finally:
-            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
+        titles = {self.film: self.title(edge), self.other: "Another title"}
+        self.assertNotEqual(titles[self.film], titles[self.other])
+        for _ in range(40):  # both workers know it now
+            self.title(edge)
+        before = self.reads()
+        for n in range(6):
+            presentation = self.other if n % 2 == 0 else self.film
+            self.move(presentation)
+            until(lambda: all(self.title(edge) == titles[presentation] for _ in range(8)))
+            for _ in range(50):
+                self.assertEqual(self.title(edge), titles[presentation])
+        self.assertLessEqual(self.reads() - before, 2, "the edge asked for refs, though it was told")
+        until(lambda: edge.metric("weir_edge_notices_total") >= 6)
+        answer = edge.get("/v/film/master.m3u8")
+        self.assertIn("max-age=2,", answer.headers["Cache-Control"])
+        self.assertEqual(answer.headers["Age"], "0")
 
     def test_an_asset_that_comes_and_goes(self):
         """Also that there is none is remembered until a notice says otherwise."""
         edge = self.edge("gone")
         text = self.weir.request("GET", f"{self.weir.url('origin')}/blob/{self.film}", headers=self.publish).body
-        try:
-            self.wait(lambda: edge.metric("weir_edge_notices_live") == 1)
-            for _ in range(40):
-                self.assertEqual(self.title(edge, "nobody"), 404)
-            before = self.reads()
-            for _ in range(40):
-                self.assertEqual(self.title(edge, "nobody"), 404)
-            self.assertLessEqual(self.reads() - before, 2)
-            self.move(self.film)
-            self.wait(lambda: self.title(edge) != 404)
-            self.remove("film")
-            self.wait(lambda: {self.title(edge) for _ in range(8)} == {404})
-            self.move(self.film)
-            self.wait(lambda: 404 not in {self.title(edge) for _ in range(8)})
-            self.assertIn(b'"asset":"film"', text)
-        finally:
-            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
+        for _ in range(40):
+            self.assertEqual(self.title(edge, "nobody"), 404)
+        before = self.reads()
+        for _ in range(40):
+            self.assertEqual(self.title(edge, "nobody"), 404)
+        self.assertLessEqual(self.reads() - before, 2)
+        self.move(self.film)
+        until(lambda: self.title(edge) != 404)
+        self.remove("film")
+        until(lambda: {self.title(edge) for _ in range(8)} == {404})
+        self.move(self.film)
+        until(lambda: 404 not in {self.title(edge) for _ in range(8)})
+        self.assertIn(b'"asset":"film"', text)
 
     def test_a_broken_stream_falls_back_to_the_short_time(self):
-        self.move(self.film)
-        self.proxy.shut = False
         edge = self.edge("broken", f"http://127.0.0.1:{self.proxy.port}", ttl_ms=300)
-        try:
-            self.wait(lambda: edge.metric("weir_edge_notices_live") == 1)
-            first = self.title(edge)
-            self.proxy.drop()
-            self.wait(lambda: edge.metric("weir_edge_notices_live") == 0)
-            self.move(self.other)
-            self.wait(lambda: all(self.title(edge) == "Another title" for _ in range(8)))
-            before = self.reads()
-            until = time.monotonic() + 1.5
-            while time.monotonic() < until:
-                self.title(edge)
-                time.sleep(0.05)
-            self.assertGreaterEqual(self.reads() - before, 2, "without notices it has to ask")
-            self.proxy.shut = False
-            self.wait(lambda: edge.metric("weir_edge_notices_live") == 1)
-            self.move(self.film)
-            self.wait(lambda: all(self.title(edge) == first for _ in range(8)))
-            self.assertEqual(edge.metric("weir_edge_notice_breaks_total"), 1)
-        finally:
-            self.proxy.shut = False
-            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
+        first = self.title(edge)
+        self.proxy.drop()
+        edge.wait_metric(0, "weir_edge_notices_live")
+        self.move(self.other)
+        until(lambda: all(self.title(edge) == "Another title" for _ in range(8)))
+        before = self.reads()
+        until(lambda: self.title(edge) and self.reads() - before >= 2, tell=lambda: "without notices it has to ask")
+        self.proxy.shut = False
+        edge.wait_metric(1, "weir_edge_notices_live")
+        self.move(self.film)
+        until(lambda: all(self.title(edge) == first for _ in range(8)))
+        self.assertEqual(edge.metric("weir_edge_notice_breaks_total"), 1)
 
     def test_what_was_missed_is_made_up_for(self):
         """Moved while the stream was down: seen when it is back, though the edge never asks by itself."""
-        self.move(self.film)
-        self.proxy.shut = False
         edge = self.edge("missed", f"http://127.0.0.1:{self.proxy.port}")
-        try:
-            self.wait(lambda: edge.metric("weir_edge_notices_live") == 1)
-            for _ in range(40):  # both workers know it now
-                self.title(edge)
-            self.proxy.drop()
-            self.wait(lambda: edge.metric("weir_edge_notices_live") == 0)
-            self.move(self.other)
-            self.assertNotIn("Another title", {self.title(edge) for _ in range(8)}, "who told it?")
-            self.proxy.shut = False
-            self.wait(lambda: all(self.title(edge) == "Another title" for _ in range(8)), 30)
-        finally:
-            self.proxy.shut = False
-            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
+        for _ in range(40):  # both workers know it now
+            self.title(edge)
+        self.proxy.drop()
+        edge.wait_metric(0, "weir_edge_notices_live")
+        self.move(self.other)
+        self.assertNotIn("Another title", {self.title(edge) for _ in range(8)}, "who told it?")
+        self.proxy.shut = False
+        until(lambda: all(self.title(edge) == "Another title" for _ in range(8)))
 
     # --- the origin --------------------------------------------------------------------------------
 
@@ -282,7 +189,7 @@ class Notices(unittest.TestCase):
             self.remove("film")
             name, last, data = watcher.next()
             self.assertEqual((name, data), ("ref", {"asset": "film", "presentation": None, "generation": None}))
-            self.wait(lambda: watcher.beats >= 1, 30)
+            until(lambda: watcher.beats >= 1)
         finally:
             watcher.close()
         self.move(self.other)
@@ -313,7 +220,7 @@ class Notices(unittest.TestCase):
             watcher = Watcher(weir.url("origin"), weir.secret("publish"))
             self.assertEqual(watcher.next()[0], "live")
             begun = time.monotonic()
-            self.assertEqual(weir.kill("origin", 15), 0)
+            weir.stop("origin")
             self.assertLess(time.monotonic() - begun, 8, "it waited for the stream to end")
             self.assertEqual(watcher.next()[0], "end")
         finally:

@@ -3,45 +3,23 @@
 restart, and from an edge that was away. In front of a Weir origin, and of a scripted HTTP one."""
 import http.server
 import json
-import pathlib
-import signal
-import socket
 import socketserver
 import subprocess
-import tempfile
 import threading
 import time
-import unittest
-import urllib.error
-import urllib.request
 
-from weir import ROOT, Weir, program
+from daemon import Edge, fields_of, program, request, stop_all, until
+from weir import WeirCase, sample
 
 CREDENTIAL = "a-credential-of-all-edges"
+STORE = "volume_size: 16M\nhot_size: 32M\ndisk_size: 128M\n"
 
 
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-def ask(url, method="GET", body=None, credential=None, timeout=30, **headers):
+def ask(url, method="GET", body=None, credential=None, **headers):
     """(status, headers, body)"""
-    request = urllib.request.Request(url, data=None if body is None else json.dumps(body).encode(), method=method,
-                                     headers={k.replace("_", "-"): v for k, v in headers.items()})
-    if credential:
-        request.add_header("Authorization", f"Bearer {credential}")
-    try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as e:
-        with e:
-            return e.code, e.headers, e.read()
+    bearer = {"Authorization": f"Bearer {credential}"} if credential else {}
+    answer = request(method, url, body, {**bearer, **fields_of(headers)})
+    return answer.status, answer.headers, answer.body
 
 
 class Origin(http.server.BaseHTTPRequestHandler):
@@ -80,56 +58,17 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     request_queue_size = 256
 
 
-class Edge:
-    def __init__(self, folder, name, port, admin, text):
-        self.folder, self.name = pathlib.Path(folder), name
-        self.url, self.admin = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}"
-        self.config = self.folder / f"{name}.yaml"
-        self.config.write_text(
-            f'listen: {{address: "127.0.0.1", port: {port}}}\n'
-            f'admin_listen: {{address: "127.0.0.1", port: {admin}}}\nworkers: 2\n'
-            f'store: {{path: "{self.folder}/{name}", volume_size: 16M, hot_size: 32M, disk_size: 128M}}\n' + text)
-        self.process = None
-
-    def start(self):
-        with open(self.folder / f"{self.name}.log", "ab") as log:
-            self.process = subprocess.Popen([program("weir-edge"), "--config", str(self.config)], stdout=log, stderr=log)
-        until = time.monotonic() + 30
-        while True:
-            try:
-                if ask(self.admin + "/health/ready", timeout=5)[0] == 200:
-                    return self
-            except OSError:
-                pass
-            if self.process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"{self.name} did not start:\n{self.log()[-3000:]}")
-            time.sleep(0.02)
-
-    def log(self):
-        return (self.folder / f"{self.name}.log").read_text()
-
-    def stop(self, number=signal.SIGTERM):
-        if self.process is None:
-            return 0
-        self.process.send_signal(number)
-        code = self.process.wait(timeout=30)
-        self.process = None
-        return code
-
-    def restart(self, number=signal.SIGKILL):
-        self.stop(number)
+class PurgedEdge(Edge):
+    def restart(self):
+        self.kill()
         return self.start()
 
     def get(self, path, **headers):
         return ask(self.url + path, **headers)
 
     def purge(self, **what):
-        status, _, body = ask(self.admin + "/purge", "POST", what, CREDENTIAL)
+        status, _, body = ask(self.admin_url + "/purge", "POST", what, CREDENTIAL)
         return status, json.loads(body)
-
-    def metric(self, name):
-        lines = ask(self.admin + "/metrics")[2].decode().splitlines()
-        return float(next(line for line in lines if line.startswith(name)).rsplit(" ", 1)[1])
 
 
 class Load:
@@ -152,60 +91,48 @@ class Load:
 
     def stop(self, answered):
         """Once enough requests began after that moment."""
-        until = time.monotonic() + 30
-        while sum(s[0] >= answered for s in self.seen[:]) < 60 and time.monotonic() < until:
-            time.sleep(0.02)
-        self.stopping = True
+        try:
+            until(lambda: sum(s[0] >= answered for s in self.seen[:]) >= 60)
+        finally:
+            self.stopping = True
         for thread in self.threads:
             thread.join()
         return self.seen
 
 
-class Purges(unittest.TestCase):
+class Purges(WeirCase):
     """Two edges, each with a route to either kind of origin."""
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        cls.films = []
-        for i, seconds in enumerate((4, 5, 6)):
-            film = pathlib.Path(cls.folder.name) / f"film{i}.mkv"
-            subprocess.run([ROOT / "tools/sample", film, str(seconds), "320x240"], check=True)
-            cls.films.append(film)
-        cls.weir = Weir(cls.folder.name).start("origin", "ingest", "control")
+        super().setUpClass()
+        cls.films = [sample(cls.path / f"film{seconds}.mkv", seconds, "320x240") for seconds in (4, 5, 6)]
+        cls.weir.start("origin", "ingest", "control")
         cls.origin = Server(("127.0.0.1", 0), Origin)
+        cls.addClassCleanup(cls.origin.server_close)
+        cls.addClassCleanup(cls.origin.shutdown)
         threading.Thread(target=cls.origin.serve_forever, daemon=True).start()
-        credential = pathlib.Path(cls.folder.name) / "credential"
+        credential = cls.path / "credential"
         credential.write_text(CREDENTIAL + "\n")
-        ports = free_ports(4)
+        cls.a, cls.b = cls.edges = [PurgedEdge(cls.path, name=name, store=STORE) for name in "ab"]
         read = cls.weir.folder / "secrets/read"
-        text = (
+        text = lambda edge: (
             f'admin_credential_file: "{credential}"\n'
-            f'edges: {{urls: ["http://127.0.0.1:{ports[1]}", "http://127.0.0.1:{ports[3]}"], catch_up: 2s}}\n'
+            f'edges: {{urls: ["{cls.a.admin_url}", "{cls.b.admin_url}"], catch_up: 2s}}\n'
             f'upstreams:\n'
             f'- {{name: films, notices: off, ref_ttl_ms: 86400000, servers: ["{cls.weir.url("origin")}"], credential_file: "{read}"}}\n'
             f'- {{name: other, kind: http, servers: ["http://127.0.0.1:{cls.origin.server_address[1]}"], '
-            f'siblings: ["http://127.0.0.1:{ports[0]}", "http://127.0.0.1:{ports[2]}"], '
-            f'peer_credential_file: "{credential}", self: "http://127.0.0.1:%u"}}\n'
+            f'siblings: ["{cls.a.url}", "{cls.b.url}"], peer_credential_file: "{credential}", self: "{edge.url}"}}\n'
             'routes:\n- {prefix: /v, upstream: films}\n- {prefix: /b, upstream: films}\n- {upstream: other}\n')
-        cls.a = Edge(cls.folder.name, "a", ports[0], ports[1], text % ports[0]).start()
-        cls.b = Edge(cls.folder.name, "b", ports[2], ports[3], text % ports[2]).start()
-        cls.edges = [cls.a, cls.b]
-
-    @classmethod
-    def tearDownClass(cls):
-        codes = [e.stop() for e in cls.edges]
-        cls.weir.close()
-        cls.origin.shutdown()
-        cls.origin.server_close()
-        cls.folder.cleanup()
-        assert codes == [0, 0], f"exit codes on SIGTERM: {codes}"
+        cls.addClassCleanup(stop_all, cls.edges)
+        for edge in cls.edges:
+            edge.body = text(edge)
+            edge.write()
+            edge.start()
 
     def setUp(self):
         # The other one is known before the first purge: what follows counts edges.
         for edge in self.edges:
-            until = time.monotonic() + 10
-            while edge.metric("weir_edge_purge_edges_away") > 0 and time.monotonic() < until:
-                time.sleep(0.05)
+            edge.wait_metric(0, "weir_edge_purge_edges_away")
 
     def set(self, version, *paths):
         with Origin.lock:
@@ -234,7 +161,7 @@ class Purges(unittest.TestCase):
 
     def test_http_by_url_asset_and_tag_under_load(self):
         paths = [f"/load/{i}/{name}.ts" for i in range(2) for name in "ab"]
-        ways = [dict(url=[f"http://127.0.0.1:{e.url.rsplit(':')[-1]}{p}" for e in self.edges for p in paths]),
+        ways = [dict(url=[f"http://127.0.0.1:{e.port}{p}" for e in self.edges for p in paths]),
                 dict(asset="load"), dict(asset=["/load/0/", "load/1"]), dict(tags=["film-load"]),
                 dict(tags="other"), dict(everything=True), dict(everything=True, upstream="other")]
         self.set(1, *paths)
@@ -275,9 +202,7 @@ class Purges(unittest.TestCase):
         got = []
         early = threading.Thread(target=lambda: got.append(self.version(self.a, path)))
         early.start()
-        until = time.monotonic() + 10
-        while path not in Origin.asked and time.monotonic() < until:
-            time.sleep(0.01)
+        until(lambda: path in Origin.asked)
         self.set(2, path)
         self.done(self.b.purge(asset="slow"))
         with Origin.lock:
@@ -296,10 +221,7 @@ class Purges(unittest.TestCase):
         self.assertEqual(self.versions(firm), [2, 2])  # its origin allows no stale use
         for edge in self.edges:
             self.assertEqual(self.version(edge, path), 1)
-            until = time.monotonic() + 10
-            while self.version(edge, path) != 2:
-                self.assertLess(time.monotonic(), until)
-                time.sleep(0.02)
+            until(lambda: self.version(edge, path) == 2)
 
     def test_http_restart_keeps_it(self):
         path = "/restart/a.ts"
@@ -317,16 +239,17 @@ class Purges(unittest.TestCase):
         self.set(1, path)
         self.versions(path)
         time.sleep(0.6)
-        self.b.restart(signal.SIGTERM)
+        self.b.stop()
+        self.b.start()
         asked = Origin.asked.get(path)
         self.assertEqual(self.version(self.b, path), 1)
         self.assertEqual(Origin.asked.get(path), asked)  # it was kept over a restart
-        self.b.stop(signal.SIGKILL)
+        self.b.kill()
         self.set(2, path)
         status, body = self.a.purge(asset="away")
         self.assertEqual((status, body["error"]["code"]), (502, "EDGES_NOT_REACHED"))
         edges = body["error"]["details"]["edges"]
-        self.assertEqual([(e["edge"], e["done"]) for e in edges], [("self", True), (self.b.admin, False)])
+        self.assertEqual([(e["edge"], e["done"]) for e in edges], [("self", True), (self.b.admin_url, False)])
         self.assertEqual(self.version(self.a, path), 2)
         self.a.restart()  # it still knows then
         self.b.start()
@@ -369,18 +292,15 @@ class Purges(unittest.TestCase):
         self.done(self.b.purge(url=f"{self.a.url}/v/film/master.m3u8", soft=True))
         self.assertEqual(self.title(self.a, "film"), new)
         for edge in self.edges:
-            until = time.monotonic() + 10
-            while self.title(edge, "film") == new:
-                self.assertLess(time.monotonic(), until)
-                time.sleep(0.02)
+            until(lambda: self.title(edge, "film") != new)
         newest = self.title(self.b, "film")
         self.assertNotIn(newest, (old, new))
         self.assertEqual(self.titles("film"), {newest})
         # Nothing of it while the origin is away: neither from RAM nor, after a restart, from disk.
-        self.weir.kill("origin", signal.SIGTERM)
+        self.weir.stop("origin")
         try:
             self.assertEqual(self.titles("film"), {newest})
-            self.b.stop(signal.SIGKILL)
+            self.b.kill()
             status, _ = self.a.purge(asset="film")
             self.assertEqual(status, 502)
             self.assertEqual({self.title(self.a, "film") for _ in range(4)}, {502})
@@ -391,32 +311,29 @@ class Purges(unittest.TestCase):
             self.weir.start("origin")
             if self.b.process is None:
                 self.b.start()
-        until = time.monotonic() + 10
-        while self.titles("film") != {newest}:
-            self.assertLess(time.monotonic(), until)
-            time.sleep(0.05)
+        until(lambda: self.titles("film") == {newest})
 
     # --- the calls --------------------------------------------------------------------------------
 
     def test_calls(self):
-        before = self.a.metric('weir_edge_purges_total{kind="tag"}')
+        before = self.a.metric("weir_edge_purges_total", kind="tag")
         for body, sentence in (({}, "nothing is named"), ({"assets": "x"}, "assets: there is no such key"),
                                ({"url": "/a/b"}, "is no URL"), ({"tags": ["a b"]}, "has a space"),
                                ({"asset": 7}, "asset: is a text"), ({"asset": "x", "soft": 1}, "soft: is true or false"),
                                ({"url": self.a.url + "/b/0123.m4s"}, "blobs never change"),
                                ({"asset": "x", "upstream": "none"}, "upstream: there is none"), ([], "no JSON object")):
-            status, _, answer = ask(self.a.admin + "/purge", "POST", body, CREDENTIAL)
+            status, _, answer = ask(self.a.admin_url + "/purge", "POST", body, CREDENTIAL)
             self.assertEqual(status, 422, body)
             self.assertIn(sentence, json.loads(answer)["error"]["message"])
-        self.assertEqual(self.a.metric('weir_edge_purges_total{kind="tag"}'), before)
+        self.assertEqual(self.a.metric("weir_edge_purges_total", kind="tag"), before)
         for credential in (None, "another-credential"):
             for method, path in (("POST", "/purge"), ("GET", "/purges")):
-                self.assertEqual(ask(self.a.admin + path, method, None, credential)[0], 401)
+                self.assertEqual(ask(self.a.admin_url + path, method, None, credential)[0], 401)
         self.assertIn(ask(self.a.url + "/purge", "POST", {"asset": "x"}, CREDENTIAL)[0], (404, 405, 501, 502))
         self.assertEqual(ask(self.a.url + "/x.ts", "PURGE")[0] // 100, 4)  # not on the public listener
 
     def test_weirctl(self):
-        credential = str(pathlib.Path(self.folder.name) / "credential")
+        credential = str(self.path / "credential")
         path = "/ctl/a.ts"
         self.set(1, path)
         self.versions(path)
@@ -425,22 +342,22 @@ class Purges(unittest.TestCase):
         def ctl(*args):
             return subprocess.run([program("weirctl"), "purge", "--credential-file", credential, *args],
                                   capture_output=True, text=True, timeout=60)
-        result = ctl("--asset", "ctl", "--tag=none", "--edge", self.b.admin)
+        result = ctl("--asset", "ctl", "--tag=none", "--edge", self.b.admin_url)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        self.assertEqual(sorted(result.stdout.splitlines()), sorted(f"{e.admin}: done" for e in self.edges))
+        self.assertEqual(sorted(result.stdout.splitlines()), sorted(f"{e.admin_url}: done" for e in self.edges))
         self.assertEqual(self.versions(path), [2, 2])
         self.b.stop()
         try:
-            result = ctl("--url", self.a.url + path, "--soft", "--edge", self.a.admin)
+            result = ctl("--url", self.a.url + path, "--soft", "--edge", self.a.admin_url)
             self.assertEqual(result.returncode, 1)
-            self.assertIn(f"{self.b.admin}: NOT DONE: ", result.stdout)
+            self.assertIn(f"{self.b.admin_url}: NOT DONE: ", result.stdout)
             self.assertIn("not all edges have done it", result.stderr)
-            result = ctl("--asset", "ctl", "--edge", self.b.admin)
+            result = ctl("--asset", "ctl", "--edge", self.b.admin_url)
             self.assertEqual(result.returncode, 1)
         finally:
             self.b.start()
-        self.assertEqual(ctl("--edge", self.a.admin).returncode, 2)
+        self.assertEqual(ctl("--edge", self.a.admin_url).returncode, 2)
         self.assertEqual(ctl("--asset").returncode, 2)
-        result = ctl("--tag", "a,b", "--edge", self.a.admin)
+        result = ctl("--tag", "a,b", "--edge", self.a.admin_url)
         self.assertEqual(result.returncode, 1)
         self.assertIn("a comma in it", result.stderr)

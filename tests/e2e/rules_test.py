@@ -11,37 +11,35 @@ import unittest
 import urllib.parse
 
 import mmdb
-from cache_lab import Edge, Origin, Page
-from lone_edge import LoneEdge, config
+from cache_lab import OpenCase, Page
+from daemon import Edge, until
 from tokens import Key, claims_of, write_ring
-from weir import ROOT, Weir, program
+from weir import WeirCase, sample
 
 PACKAGE = "URISigningPackage"
 GEO = {"192.0.2.0/24": mmdb.place("DE", "EU"), "198.51.100.0/24": mmdb.place("US", "NA"),
        "2001:db8::/32": mmdb.place("JP", "AS")}
 
 
-class Rules(unittest.TestCase):
+class Rules(WeirCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        cls.path = pathlib.Path(cls.folder.name)
-        cls.weir = Weir(cls.folder.name).start()
-        film = cls.path / "film.mkv"
-        subprocess.run([ROOT / "tools/sample", film, "6", "640x480"], check=True)
-        cls.weir.publish(film, "film")
+        super().setUpClass()
+        cls.weir.start()
+        cls.weir.publish(sample(cls.path / "film.mkv", 6, "640x480"), "film")
         cls.key = Key("k1")
         cls.ring = cls.path / "ring.json"
         write_ring(cls.ring, cls.key)
         cls.geo = cls.path / "geo.mmdb"
         mmdb.write(cls.geo, GEO)
-        cls.edge = LoneEdge(cls.path, cls.body())
+        cls.edge = Edge(cls.path, cls.body())
+        cls.addClassCleanup(cls.edge.close)
+        cls.edge.start()
 
-    @classmethod
-    def tearDownClass(cls):
-        assert cls.edge.stop() == 0
-        cls.weir.close()
-        cls.folder.cleanup()
+    def another(self, name, body=None, **edge):
+        edge = Edge(self.path, body or self.body(), name, **edge)
+        self.addCleanup(edge.close)
+        return edge.start()
 
     @classmethod
     def body(cls):
@@ -81,7 +79,7 @@ class Rules(unittest.TestCase):
                 ("de.test", "203.0.113.7", 451), ("not-us.test", "198.51.100.7", 451), ("not-us.test", "192.0.2.7", 200),
                 ("not-us.test", "203.0.113.7", 200), ("asia.test", "[2001:db8::1]:99", 200), ("asia.test", "192.0.2.7", 451),
                 ("asia.test", "203.0.113.7", 200)]
-        before = self.edge.metric('weir_edge_refused_total{reason="geo"}')
+        before = self.edge.metric("weir_edge_refused_total", reason="geo")
         for host, client, status in rows:
             answer = self.get(host, client=client)
             self.assertEqual(answer.status, status, f"{host} {client}")
@@ -90,7 +88,7 @@ class Rules(unittest.TestCase):
             else:
                 self.assertTrue(answer.headers["Cache-Control"].startswith("private"), answer.headers["Cache-Control"])
         refused = sum(status == 451 for _, _, status in rows)
-        self.assertEqual(self.edge.metric('weir_edge_refused_total{reason="geo"}') - before, refused)
+        self.edge.wait_metric(before + refused, "weir_edge_refused_total", reason="geo")
 
     def test_addresses_and_whose_word_counts(self):
         for client, status in (("10.1.2.3", 200), ("10.9.2.3", 403), ("11.1.2.3", 403),
@@ -100,17 +98,12 @@ class Rules(unittest.TestCase):
             self.assertEqual(answer.status, status, client)
             if status == 403:
                 self.assertEqual(answer.code, "CLIENT_BLOCKED")
-        lines = [line for line in self.edge.log().splitlines() if '"host"' in line or '"peer"' in line]
-        self.assertTrue(any('"peer":"10.9.2.3"' in line for line in lines), "the log names another address")
+        until(lambda: '"peer":"10.9.2.3"' in self.edge.log(), tell=lambda: "the log names another address")
 
     def test_without_trusted_proxies_nobody_is_believed(self):
-        body = self.body().replace("trusted_proxies: [127.0.0.1]\n", "")
-        edge = LoneEdge(self.path, body, "strict")
-        try:
-            self.assertEqual(edge.get("/v/film/master.m3u8", {"Host": "inside.test", "X-Forwarded-For": "10.1.2.3"}).status, 403)
-            self.assertEqual(edge.get("/v/film/master.m3u8", {"Host": "de.test", "X-Forwarded-For": "192.0.2.7"}).status, 451)
-        finally:
-            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
+        edge = self.another("strict", self.body().replace("trusted_proxies: [127.0.0.1]\n", ""))
+        self.assertEqual(edge.get("/v/film/master.m3u8", {"Host": "inside.test", "X-Forwarded-For": "10.1.2.3"}).status, 403)
+        self.assertEqual(edge.get("/v/film/master.m3u8", {"Host": "de.test", "X-Forwarded-For": "192.0.2.7"}).status, 451)
 
     def test_pages(self):
         for referer, status in ((None, 200), ("https://www.example.org/page", 200), ("http://www.example.org", 200),
@@ -206,8 +199,8 @@ class Rules(unittest.TestCase):
         segments = [urllib.parse.urljoin(f"/v/film/{track}/", link) for link in re.findall(r"^\S+\.m4s", media, re.M)]
         self.assertTrue(segments)
         oldest = cookie.value
-        jar, renewed, until = oldest, 0, time.monotonic() + 7
-        while time.monotonic() < until:
+        jar, renewed, end = oldest, 0, time.monotonic() + 7
+        while time.monotonic() < end:
             for segment in segments:
                 answer = self.get("token.test", f"{base}{segment}", Cookie=f"theirs=1; {PACKAGE}={jar}")
                 self.assertEqual(answer.status, 200, answer.body[:200])
@@ -224,7 +217,7 @@ class Rules(unittest.TestCase):
         self.assertEqual(self.get("token.test", f"{base}{segments[0]}").code, "TOKEN_EXPIRED", "without the cookie")
         self.assertEqual(self.get("token.test", segments[0][1:], Cookie=f"{PACKAGE}={jar}").status, 200)
         self.assertEqual(self.get("token.test", segments[0][1:], Cookie=f"{PACKAGE}={oldest}").code, "TOKEN_EXPIRED")
-        self.assertGreaterEqual(self.edge.metric("weir_edge_tokens_renewed_total"), renewed)
+        until(lambda: self.edge.metric("weir_edge_tokens_renewed_total") >= renewed)
         for token in (first, jar):
             self.assertNotIn(token, self.edge.log())
             self.assertNotIn(token, self.weir.log("origin"))
@@ -244,30 +237,20 @@ class Rules(unittest.TestCase):
 
     def test_renewed_over_tls(self):
         """There the cookie goes along from a page of another site."""
-        tls = self.weir.folder / "tls"
-        edge = LoneEdge.__new__(LoneEdge)
-        certificate = re.search(r"cert_file: *(\S+)", (self.weir.folder / "config/edge.yaml").read_text())[1].strip('"')
-        key = re.search(r"key_file: *(\S+)", (self.weir.folder / "config/edge.yaml").read_text())[1].strip('"')
-        text, port, edge.admin = config(self.path, self.body(), "tls", (certificate, key))
-        edge.folder, edge.name, edge.path, edge.port = self.path, "tls", self.path / "tls.yaml", port
-        edge.path.write_text(text)
-        edge.start()
-        try:
-            token = self.token(cdniuc="regex:https://.*", cdnistt=1, cdniets=30)
-            answer = self.weir.request("GET", f"https://localhost:{port}/;{PACKAGE}={token}/v/film/master.m3u8",
-                                       headers={"Host": "token.test"})
-            cookie = self.set_cookie(answer)
-            self.assertEqual((cookie["secure"], cookie["samesite"], cookie["httponly"]), (True, "None", True))
-        finally:
-            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
+        keys = re.findall(r"(?:cert|key)_file: *\S+", (self.weir.folder / "config/edge.yaml").read_text())
+        edge = self.another("tls", listen="\n".join(keys) + "\n")
+        token = self.token(cdniuc="regex:https://.*", cdnistt=1, cdniets=30)
+        answer = self.weir.request("GET", f"https://localhost:{edge.port}/;{PACKAGE}={token}/v/film/master.m3u8",
+                                   headers={"Host": "token.test"})
+        cookie = self.set_cookie(answer)
+        self.assertEqual((cookie["secure"], cookie["samesite"], cookie["httponly"]), (True, "None", True))
 
     def test_keys_rotate_under_requests(self):
         """A new key first, the old one behind it, then the old one gone: no request fails that should not."""
         ring = self.path / "rotating.json"
         old, new = Key("old"), Key("new")
         write_ring(ring, old)
-        body = self.body().replace(str(self.ring), str(ring))
-        edge = LoneEdge(self.path, body, "rotating")
+        edge = self.another("rotating", self.body().replace(str(self.ring), str(ring)))
         claims = {"exp": int(time.time()) + 600, "cdniuc": "regex:http://token.test/.*", "weir_asset": "film"}
         by_old, by_new = (f"/;{PACKAGE}={key.sign(**claims)}/v/film/master.m3u8" for key in (old, new))
         get = lambda target: edge.get(target, {"Host": "token.test"})
@@ -302,21 +285,17 @@ class Rules(unittest.TestCase):
             self.assertEqual({get(by_new).status for _ in range(10)}, {200})
         finally:
             stop.set()
-            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
 
     def test_geo_file_is_read_again(self):
         geo = self.path / "moving.mmdb"
         mmdb.write(geo, GEO)
-        edge = LoneEdge(self.path, self.body().replace(str(self.geo), str(geo)), "moving")
+        edge = self.another("moving", self.body().replace(str(self.geo), str(geo)))
         get = lambda: edge.get("/v/film/master.m3u8", {"Host": "de.test", "X-Forwarded-For": "198.51.100.7"}).status
-        try:
-            self.assertEqual(get(), 451)
-            mmdb.write(self.path / "next.mmdb", {"198.51.100.0/24": mmdb.place("DE", "EU")})
-            (self.path / "next.mmdb").rename(geo)
-            edge.reload()
-            self.assertEqual({get() for _ in range(10)}, {200})
-        finally:
-            self.assertEqual(edge.stop(), 0, edge.log()[-1500:])
+        self.assertEqual(get(), 451)
+        mmdb.write(self.path / "next.mmdb", {"198.51.100.0/24": mmdb.place("DE", "EU")})
+        (self.path / "next.mmdb").rename(geo)
+        edge.reload()
+        self.assertEqual({get() for _ in range(10)}, {200})
 
     # --- the tier cap ------------------------------------------------------------------------------
 
@@ -362,59 +341,46 @@ class Rules(unittest.TestCase):
     # --- configuration -----------------------------------------------------------------------------
 
     def test_bad_keys_are_told(self):
-        good, _, _ = config(self.path, self.body(), "check")
-        path = self.path / "check.yaml"
-
-        def check(text):
-            path.write_text(text)
-            return subprocess.run([program("weir-edge"), "--config", path, "--check"], capture_output=True, text=True)
-        self.assertEqual(check(good).returncode, 0, check(good).stderr)
+        edge = Edge(self.path, self.body(), "check")
+        good = edge.path.read_text()
+        self.assertEqual(edge.check()[0], 0, edge.check())
         for was, now, told in (("[DE]", "[Germany]", "countries_allow"), ("[AS]", "[ASIA]", "continents_allow"),
                                ("[10.0.0.0/8]", "[10.0.0.0/40]", "addresses_allow"), ("trusted_proxies: [127.0.0.1]", "trusted_proxies: [proxy]", "trusted_proxies"),
                                ("'https://a.example'", "a.example", "allow_origin"), ("cookie_domain: video.test", "cookie_domain: 'a;b'", "cookie_domain"),
-                               (f"geo_file: {self.geo}\n", "", "geo_file"), (str(self.geo), str(path), "geo_file"),
+                               (f"geo_file: {self.geo}\n", "", "geo_file"), (str(self.geo), str(edge.path), "geo_file"),
                                ("'*.example.org'", "'https://example.org'", "referers_allow"), ("geo_unknown: allow", "geo_unknown: maybe", "geo_unknown"),
                                ("geo_unknown: allow", "pace: {rate: 0}", "pace"), ("geo_unknown: allow", "pace: {rate: fast}", "pace"),
                                ("geo_unknown: allow", "pace: {rate: 1M, burst: much}", "burst"),
                                ("allow_origin: ['https://a.example', 'https://*.b.example']", "allow_origin: ['*']", "allow_credentials")):
             self.assertIn(was, good)
-            result = check(good.replace(was, now))
-            self.assertEqual(result.returncode, 1, now)
-            self.assertIn(told, result.stderr)
+            edge.path.write_text(good.replace(was, now))
+            code, said = edge.check()
+            self.assertEqual(code, 1, now)
+            self.assertIn(told, said)
 
     def test_metrics_are_clean(self):
-        text = self.edge.get("/metrics", port=self.edge.admin).body
-        check = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
+        check = subprocess.run(["promtool", "check", "metrics"], input=self.edge.metrics().encode(), capture_output=True)
         self.assertEqual((check.returncode, check.stdout + check.stderr), (0, b""))
 
 
-class HttpRules(unittest.TestCase):
+class HttpRules(OpenCase):
     """The same in front of any other origin."""
 
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        self.path = pathlib.Path(self.folder.name)
+        super().setUp()
+        folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name)
         self.key = Key("k1")
         write_ring(self.path / "ring.json", self.key)
         mmdb.write(self.path / "geo.mmdb", GEO)
-        self.origin = Origin()
-        self.edge = None
-
-    def tearDown(self):
-        if self.edge:
-            self.assertEqual(self.edge.close(), 0)
-        self.origin.close()
-        self.folder.cleanup()
-
-    def open(self, route, more=""):
-        self.edge = Edge(self.origin, self.path, route=route, more=more)
 
     def token(self, **claims):
         return self.key.sign(**{"exp": int(time.time()) + 60, "cdniuc": "regex:http://edge\\.example/vod/.*", **claims})
 
     def test_tokens_stay_here(self):
         """In path, query or cookie: the upstream sees none, the cache keeps one object for all."""
-        self.open(f"  token_ring_file: {self.path}/ring.json\n")
+        self.open(self.path, route=f"  token_ring_file: {self.path}/ring.json\n")
         self.origin.pages["/vod/a.ts?x=1"] = Page(b"segment", cache="public, max-age=60",
                                                  fields=[("Access-Control-Allow-Origin", "https://theirs.example")])
         token = self.token()
@@ -439,7 +405,7 @@ class HttpRules(unittest.TestCase):
             self.assertNotIn(token, str(ask.fields) + ask.target)
 
     def test_renewal(self):
-        self.open(f"  token_ring_file: {self.path}/ring.json\n")
+        self.open(self.path, route=f"  token_ring_file: {self.path}/ring.json\n")
         self.origin.pages["/vod/a.m3u8"] = Page(b"#EXTM3U\n", cache="public, s-maxage=60, max-age=5",
                                                fields=[("CDN-Cache-Control", "public, max-age=600")])
         first = self.edge.get(f"/vod/a.m3u8?{PACKAGE}={self.token(cdnistt=1, cdniets=30, cdnistd=1)}")
@@ -452,7 +418,7 @@ class HttpRules(unittest.TestCase):
 
     def test_pace(self):
         """A slow host makes it slower, nothing makes it faster."""
-        self.open("  pace: {rate: 128K, burst: 64K, by: address}\n")
+        self.open(self.path, route="  pace: {rate: 128K, burst: 64K, by: address}\n")
         body = bytes(range(256)) * 768
         self.origin.pages["/vod/a.ts"] = Page(body)
         for _ in range(2):  # from the origin, then from the cache, with what was saved up since
@@ -462,7 +428,7 @@ class HttpRules(unittest.TestCase):
             self.assertGreater(time.monotonic() - begun, 0.6)
 
     def test_places(self):
-        self.open("  countries_allow: [DE]\n", f"geo_file: {self.path}/geo.mmdb\ntrusted_proxies: [127.0.0.0/8]\n")
+        self.open(self.path, route="  countries_allow: [DE]\n", more=f"geo_file: {self.path}/geo.mmdb\ntrusted_proxies: [127.0.0.0/8]\n")
         self.origin.pages["/vod/a.ts"] = Page(b"segment", cache="public, max-age=60")
         allowed = self.edge.get("/vod/a.ts", {"X-Forwarded-For": "192.0.2.1"})
         self.assertEqual((allowed.status, allowed.get("cache-control")), (200, "private, max-age=60"))

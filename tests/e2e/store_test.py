@@ -12,7 +12,8 @@ import tempfile
 import time
 import unittest
 
-from weir import Weir, program
+from daemon import program
+from weir import WeirCase
 
 REF_GOES_BACK = "weirctl: film would go back to what it was: it is left alone without --force\n"
 
@@ -50,37 +51,29 @@ def on_terminal(*args):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), text.decode()
 
 
-class Store(unittest.TestCase):
+class Store(WeirCase):
     """Three films on an origin whose store keeps what is dead until weirctl compacts it."""
 
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="weir-e2e-")
-        cls.root = pathlib.Path(cls.folder.name)
-        cls.weir = Weir(cls.folder.name)
+        super().setUpClass()
         cls.config = cls.weir.folder / "config/origin.yaml"
         cls.config.write_text(cls.config.read_text().replace(
             "  hot_size: 128M\n", "  hot_size: 16M\n  volume_size: 4M\n  keep_rate: none\n  dropped_after: 0\n"))
         cls.weir.start("origin", "control", "ingest")
         for number, name in enumerate(("film", "other", "third")):
-            film(cls.root / f"{name}.mkv", 8, number * 60)
-            cls.weir.publish(cls.root / f"{name}.mkv", name, "--ladder", "copy")
+            film(cls.path / f"{name}.mkv", 8, number * 60)
+            cls.weir.publish(cls.path / f"{name}.mkv", name, "--ladder", "copy")
             time.sleep(0.01)  # so that each presentation was made later than the one before
         cls.live = cls.weir.folder / "origin"
 
-    @classmethod
-    def tearDownClass(cls):
-        codes = cls.weir.stop()
-        cls.folder.cleanup()
-        assert all(code == 0 for code in codes.values()), codes
-
     def setUp(self):
-        self.work = pathlib.Path(tempfile.mkdtemp(dir=self.root))
+        self.work = pathlib.Path(tempfile.mkdtemp(dir=self.path))
         self.addCleanup(shutil.rmtree, self.work)
 
     def copy(self):
         """The store as it is when its origin is stopped; the origin runs again afterwards."""
-        self.assertEqual(self.weir.kill("origin", signal.SIGTERM), 0)
+        self.weir.stop("origin")
         shutil.copytree(self.live, self.work / "store")
         self.weir.start("origin")
         return self.work / "store"
@@ -103,8 +96,8 @@ class Store(unittest.TestCase):
     def test_beside_a_daemon(self):
         where = ("--state", self.weir.folder)
         stat, = lines("stat", *where)
-        self.assertEqual((stat["refs"], stat["blobs"]), (3, self.weir.metric("origin", "weir_origin_store_blobs ")))
-        self.assertEqual(stat["live_bytes"], self.weir.metric("origin", "weir_origin_store_live_bytes "))
+        self.assertEqual((stat["refs"], stat["blobs"]), (3, self.weir.metric("origin", "weir_origin_store_blobs")))
+        self.assertEqual(stat["live_bytes"], self.weir.metric("origin", "weir_origin_store_live_bytes"))
         self.assertEqual(sum(d["blobs"] for d in stat["devices"]), stat["blobs"])
         self.assertEqual([d["kind"] for d in stat["devices"]], ["warm"])
         same, = lines("stat", "--config", self.config)
@@ -378,7 +371,7 @@ class Store(unittest.TestCase):
         kept = [b["digest"] for b in lines("ls", where, "film")]
         # Its own origin lets two of the three films go, and compacts nothing (keep_rate: none).
         live_config = self.config.read_text()
-        self.assertEqual(self.weir.kill("origin", signal.SIGTERM), 0)
+        self.weir.stop("origin")
         try:
             self.config.write_text(config.read_text())
             self.weir.start("origin")
@@ -386,7 +379,7 @@ class Store(unittest.TestCase):
                 gone = self.weir.request("DELETE", f"{self.weir.url('origin')}/ref/{name}",
                                          headers={"Authorization": f"Bearer {self.weir.secret('publish')}"})
                 self.assertEqual(gone.status, 204)
-            self.assertEqual(self.weir.kill("origin", signal.SIGTERM), 0)
+            self.weir.stop("origin")
         finally:
             self.config.write_text(live_config)
             self.weir.start("origin")

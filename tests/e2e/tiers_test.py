@@ -1,36 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """An origin with a real S3 server behind it, and two origins that mend each other's damage."""
-import http.client
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 import unittest
 
-from weir import ROOT, Weir
+from daemon import ROOT, digest, exchange, free_port, until
+from weir import Weir
 
 SIZE = 300_000
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def digest(data):
-    """By Debian's Python, for which the tests install xxhash."""
-    if data not in digest.known:
-        program = "import sys, xxhash; print(xxhash.xxh3_128(sys.stdin.buffer.read()).hexdigest())"
-        digest.known[data] = subprocess.run(["/usr/bin/python3", "-c", program], input=data, capture_output=True,
-                                            check=True).stdout.decode().strip()
-    return digest.known[data]
-
-
-digest.known = {}
 
 
 class Bucket:
@@ -51,17 +31,15 @@ class Bucket:
         self.process = subprocess.Popen([str(ROOT / "build/tools/bin/versitygw"), "--port", f"127.0.0.1:{self.port}", "posix",
                                          str(self.folder / "gw")], env=env, stdout=log, stderr=log, start_new_session=True)
         log.close()
-        until = time.monotonic() + 60
-        while True:
+
+        def answers():
             try:
-                c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-                c.request("GET", "/")
-                c.getresponse().read()
-                return
+                return exchange("127.0.0.1", self.port, "GET", "/", timeout=5)
             except OSError:
-                if self.process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError((self.folder / "gw.log").read_text())
-                time.sleep(0.05)
+                return self.process.poll() is not None
+        until(answers, 60, (self.folder / "gw.log").read_text)
+        if self.process.poll() is not None:
+            raise RuntimeError((self.folder / "gw.log").read_text())
 
     def stop(self):
         if self.process is not None:
@@ -126,9 +104,7 @@ class Tiers(unittest.TestCase):
         self.damage(weir, blobs[0])
         answer = self.get(weir, blobs[0])
         self.assertEqual((answer.status, answer.body == blobs[0]), (200, True))
-        until = time.monotonic() + 60
-        while weir.metric("origin", "weir_origin_store_repaired_total") < 1 and time.monotonic() < until:
-            time.sleep(0.05)
+        until(lambda: weir.metric("origin", "weir_origin_store_repaired_total") >= 1)
         bucket.stop()
         for data in blobs:  # the first from its mended copy
             self.assertEqual(self.get(weir, data).body, data)
@@ -136,11 +112,8 @@ class Tiers(unittest.TestCase):
         answer = self.put(weir, extra)
         self.assertEqual((answer.status, answer.code), (503, "BUCKET_AWAY"))
         bucket.start()
-        until = time.monotonic() + 60
-        while self.put(weir, extra).status != 200 and time.monotonic() < until:
-            time.sleep(0.2)
+        until(lambda: self.put(weir, extra).status == 200, 60)
         self.assertIn(digest(extra), bucket.objects())
-        self.assertEqual(weir.kill("origin", signal.SIGTERM), 0)
 
     def test_siblings(self):
         first = self.weir("first", "\n  scrub_rate: none")

@@ -5,14 +5,14 @@ import concurrent.futures
 import pathlib
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import time
 import unittest
 
-from edges import Edge, Origin, digest, free_port
+from cache_lab import BlobOrigin
+from daemon import Edge, certificate, digests, free_port, stop_all, until, yaml
 
 CREDENTIAL = "between-edges-0123456789"
 
@@ -22,31 +22,27 @@ class Topology(unittest.TestCase):
     def setUpClass(cls):
         rng = random.Random(4)
         blobs = [rng.randbytes(20_000 + i) for i in range(60)]
-        # One interpreter for all digests.
-        code = "import sys, xxhash\nb = sys.stdin.buffer.read()\nfor i in range(60):\n" \
-               "    n = 20000 + i\n    print(xxhash.xxh3_128(b[:n]).hexdigest())\n    b = b[n:]"
-        names = subprocess.run(["/usr/bin/python3", "-c", code], input=b"".join(blobs), capture_output=True,
-                               check=True).stdout.decode().split()
-        cls.blobs = dict(zip(names, blobs))
-        cls.names = names
+        cls.names = digests(blobs)
+        cls.blobs = dict(zip(cls.names, blobs))
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="weir-e2e-"))
         self.addCleanup(shutil.rmtree, self.folder, True)
         (self.folder / "peer").write_text(CREDENTIAL + "\n")
-        self.origin = Origin(self.blobs)
-        self.addCleanup(self.origin.stop)
+        self.origin = self.another_origin()
         self.running = []
-        self.addCleanup(self.stop_all)
+        self.addCleanup(stop_all, self.running)
 
-    def stop_all(self):
-        for edge in self.running:
-            edge.stop()
+    def another_origin(self, port=0):
+        origin = BlobOrigin(self.blobs, port)
+        self.addCleanup(origin.close)
+        return origin
 
-    def edge(self, folder, port=None, start=True, /, **upstream):
+    def edge(self, name, port=None, start=True, /, **upstream):
         upstream = {"name": "origin", "servers": [self.origin.url],
                     "peer_credential_file": str(self.folder / "peer"), **upstream}
-        e = Edge(self.folder / folder, [upstream], [{"upstream": "origin"}], port)
+        body = yaml(upstreams=[{k: v for k, v in upstream.items() if v is not None}], routes=[{"upstream": "origin"}])
+        e = Edge(self.folder, body, name, port)
         self.running.append(e)
         return e.start(wait=False) if start else e
 
@@ -82,7 +78,7 @@ class Topology(unittest.TestCase):
         self.assertEqual(sum(shares), len(self.names))
         self.assertTrue(all(s > 5 for s in shares), shares)
         self.assertTrue(all(e.metric("weir_edge_peer_requests_total") > 0 for e in edges))
-        loops = [h.get("cdn-loop", h.get("Cdn-Loop", "")) for h in self.origin.heads]
+        loops = [a.get("cdn-loop") for a in self.origin.asks]
         self.assertTrue(all(l.startswith("weir-") for l in loops), loops[:3])
         self.assertTrue(any("," in l for l in loops))  # through a sibling
 
@@ -101,16 +97,14 @@ class Topology(unittest.TestCase):
                 f.result()
         for n in self.names:
             self.assertEqual(self.origin.count(n), 1)
-        heads = [{k.lower(): v for k, v in h.items()} for h in self.origin.heads]
-        self.assertFalse(any(CREDENTIAL in " ".join(h.values()) for h in heads))
-        self.assertTrue(any("," in h["cdn-loop"] for h in heads))
-        self.origin.forget()
+        self.assertFalse(any(CREDENTIAL in str(a.fields) for a in self.origin.asks))
+        self.assertTrue(any("," in a.get("cdn-loop") for a in self.origin.asks))
+        self.origin.asks.clear()
         for e in edges:
             answer = e.get(f"/own/{self.names[0]}", Authorization="Basic eDp5", **host)
             self.assertEqual(answer.status, 200)
-        heads = [{k.lower(): v for k, v in h.items()} for h in self.origin.heads]
-        self.assertEqual([h.get("authorization") for h in heads], ["Basic eDp5"] * 3)
-        self.assertFalse(any("," in h["cdn-loop"] for h in heads))  # past the siblings
+        self.assertEqual([a.get("authorization") for a in self.origin.asks], ["Basic eDp5"] * 3)
+        self.assertFalse(any("," in a.get("cdn-loop") for a in self.origin.asks))  # past the siblings
 
     def test_a_sibling_dies(self):
         """No request fails, and only its share goes elsewhere; when it is back it has its share again."""
@@ -121,7 +115,7 @@ class Topology(unittest.TestCase):
         share = first.metric("weir_edge_upstream_requests_total", server=dead.url)
         other = first.metric("weir_edge_upstream_requests_total", server=edges[1].url)
         self.assertTrue(share > 0 and other > 0)
-        dead.stop(signal.SIGKILL)
+        dead.kill()
         for n in self.names[30:45]:
             self.fetch(first, n)
         first.wait_metric(0, "weir_edge_upstream_healthy", server=dead.url)
@@ -145,19 +139,18 @@ class Topology(unittest.TestCase):
         self.assertEqual(edge.metric("weir_edge_upstream_requests_total", server=self.origin.url), 0)
         for p in parents:
             self.assertGreater(p.metric("weir_edge_upstream_requests_total", server=self.origin.url), 2)
-        parents[0].stop(signal.SIGKILL)
+        parents[0].kill()
         for n in self.names[20:40]:
             self.fetch(edge, n)
         self.assertEqual(edge.metric("weir_edge_upstream_requests_total", server=self.origin.url), 0)
-        parents[1].stop(signal.SIGKILL)
+        parents[1].kill()
         for n in self.names[40:]:
             self.fetch(edge, n)
         self.assertEqual(edge.metric("weir_edge_upstream_requests_total", server=self.origin.url), 20)
 
     def test_servers_fail_over_and_come_back(self):
         """By checks: a server that says it is not well is not asked, though it would answer."""
-        second = Origin(self.blobs)
-        self.addCleanup(second.stop)
+        second = self.another_origin()
         edge = self.edge("edge", servers=[self.origin.url, second.url],
                          health={"path": "/alive", "interval_ms": 100, "failures": 2, "successes": 2})
         edge.wait_ready()
@@ -175,21 +168,19 @@ class Topology(unittest.TestCase):
         self.fetch(edge, self.names[3])
         self.assertEqual((self.origin.count(self.names[3]), second.count(self.names[3])), (1, 0))
         port = self.origin.port
-        self.origin.stop()
+        self.origin.close()
         for n in self.names[4:10]:
             self.fetch(edge, n)
-        self.origin = Origin(self.blobs, port)
+        self.origin = self.another_origin(port)
         edge.wait_metric(1, "weir_edge_upstream_healthy", server=self.origin.url)
 
     def test_servers_by_key(self):
-        others = [Origin(self.blobs) for _ in range(2)]
-        for o in others:
-            self.addCleanup(o.stop)
+        others = [self.another_origin() for _ in range(2)]
         edge = self.edge("edge", servers=[self.origin.url] + [o.url for o in others], balance="hash")
         edge.wait_ready()
         for n in self.names:
             self.fetch(edge, n)
-        counts = [len(o.asked) for o in [self.origin] + others]
+        counts = [len(o.asks) for o in [self.origin] + others]
         self.assertEqual(sum(counts), len(self.names))
         self.assertTrue(all(c > 5 for c in counts), counts)
 
@@ -218,13 +209,6 @@ class Topology(unittest.TestCase):
         self.assertIn(circle[0].get(f"/b/{self.names[1]}.m4s").status, (502, 503))
         self.assertLess(time.monotonic() - started, 8)
 
-    def certificate(self, name, *args):
-        path = self.folder / name
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                        "-keyout", f"{path}.key", "-out", f"{path}.pem", "-days", "1", "-subj", f"/CN={name}",
-                        "-addext", "subjectAltName=IP:127.0.0.1", *args], check=True, capture_output=True)
-        return f"{path}.pem", f"{path}.key"
-
     def nginx(self, cert, key, client_ca):
         """A real origin over TLS that lets in nobody without a certificate; its log tells the protocol."""
         root, port = self.folder / "nginx", free_port()
@@ -250,18 +234,16 @@ class Topology(unittest.TestCase):
                                    stderr=subprocess.DEVNULL, start_new_session=True)
         self.addCleanup(process.wait)
         self.addCleanup(process.terminate)
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
+
+        def listens():
             with socket.socket() as s:
-                if s.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.02)
+                return s.connect_ex(("127.0.0.1", port)) == 0
+        until(listens)
         return port, root / "access.log"
 
     def test_mutual_tls_and_http2_to_a_real_origin(self):
-        cert, key = self.certificate("server")
-        mine, mine_key = self.certificate("edge7")
-        other, other_key = self.certificate("stranger")
+        (cert, key), (mine, mine_key), (other, other_key) = (
+            [str(path) for path in certificate(self.folder, name)] for name in ("server", "edge7", "stranger"))
         port, log = self.nginx(cert, key, mine)
         server = {"servers": [f"https://127.0.0.1:{port}"], "ca_file": cert, "retries": 0}
         with_mine = {"cert_file": mine, "key_file": mine_key}
@@ -274,13 +256,11 @@ class Topology(unittest.TestCase):
                 f.result()
 
         def lines_of_log(count):  # nginx writes a line once the answer is out
-            until = time.monotonic() + 20
-            while True:
+            def lines():
                 lines = [line.split(" ") for line in log.read_text().splitlines()]
-                lines = [line for line in lines if line[-1] != "/refs/watch"]  # notices, on a connection of their own
-                if len(lines) >= count or time.monotonic() > until:
-                    return lines
-                time.sleep(0.02)
+                return [line for line in lines if line[-1] != "/refs/watch"]  # notices, on a connection of their own
+            until(lambda: len(lines()) >= count)
+            return lines()
         lines = lines_of_log(len(self.names))
         self.assertEqual({(l[0], l[2], l[3]) for l in lines}, {("HTTP/2.0", "SUCCESS", "CN=edge7")})
         self.assertEqual(len(lines), len(self.names))
@@ -300,9 +280,7 @@ class Topology(unittest.TestCase):
             code, text = self.edge("bad", None, False, **bad).check()
             self.assertNotEqual(code, 0, bad)
             self.assertIn(key, text)
-        e = self.edge("bad", None, False, parents=["http://a"])
-        del e.config["upstreams"][0]["peer_credential_file"]
-        code, text = e.check()
+        code, text = self.edge("bad", None, False, parents=["http://a"], peer_credential_file=None).check()
         self.assertNotEqual(code, 0)
         self.assertIn("peer_credential_file", text)
 

@@ -2,14 +2,13 @@
 """The operator's tool: what it refuses, how it ends, and weirctl dev."""
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import tempfile
-import time
 import unittest
 
-from weir import Weir, program
+from daemon import program, until
+from weir import Weir
 
 
 def weirctl(*args, **kwargs):
@@ -29,11 +28,9 @@ class Dev:
         return self.out.read()
 
     def wait(self, text, seconds=60):
-        until = time.monotonic() + seconds
-        while text not in self.text():
-            if self.process.poll() is not None or time.monotonic() > until:
-                raise AssertionError(f"no {text!r} in {self.text()}")
-            time.sleep(0.05)
+        until(lambda: text in self.text() or self.process.poll() is not None, seconds, self.text)
+        if text not in self.text():
+            raise AssertionError(f"no {text!r} in {self.text()}")
 
     def child(self, name):
         """The pid of one of its daemons, by the kernel's list of its children."""
@@ -98,7 +95,7 @@ class Tool(unittest.TestCase):
             client = subprocess.Popen([program("weirctl"), "publish", str(film), "--asset", "film", "--state", str(weir.folder)],
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             self.assertIn('"stage":"encode"', client.stdout.readline() + client.stdout.readline())
-            weir.processes["ingest"].send_signal(signal.SIGSTOP)
+            weir.daemons["ingest"].process.send_signal(signal.SIGSTOP)
             client.send_signal(signal.SIGINT)
             with self.assertRaises(subprocess.TimeoutExpired):
                 client.wait(timeout=1)
@@ -108,7 +105,7 @@ class Tool(unittest.TestCase):
             client.stdout.close()
             client.stderr.close()
         finally:
-            weir.processes["ingest"].send_signal(signal.SIGCONT)
+            weir.daemons["ingest"].process.send_signal(signal.SIGCONT)
             weir.close()
 
     def test_dev_in_an_odd_folder(self):
@@ -132,14 +129,8 @@ class Tool(unittest.TestCase):
             self.assertRegex(second.stderr, r"^weirctl: another weirctl dev runs on .*state already\n$")
             others = {name: dev.child(name) for name in ("weir-origin", "weir-ingest", "weir-control")}
             for times in range(1, 4):
-                until = time.monotonic() + 60
-                while (pid := dev.child("weir-edge")) is None:
-                    self.assertLess(time.monotonic(), until, dev.text())
-                    time.sleep(0.02)
-                os.kill(pid, signal.SIGKILL)
-                while len(re.findall("weir-edge was ended by signal 9", dev.text())) < times:
-                    self.assertLess(time.monotonic(), until, dev.text())
-                    time.sleep(0.02)
+                os.kill(until(lambda: dev.child("weir-edge"), 60, dev.text), signal.SIGKILL)
+                until(lambda: dev.text().count("weir-edge was ended by signal 9") >= times, 60, dev.text)
             self.assertIsNone(dev.process.poll(), dev.text())
             self.assertEqual({name: dev.child(name) for name in others}, others)
         finally:

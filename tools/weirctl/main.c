@@ -19,6 +19,7 @@ static const struct {
     {"init", ctl_init, "make the state folder of a development host"},
     {"edge", ctl_edge, "look at a running edge: its figures, and what is hot"},
     {"store", ctl_store, "look into a store, and mend it"},
+    {"db", ctl_db, "copy control's database to another kind, and check it"},
     {"dev", ctl_dev, "run all four daemons from one state folder"},
 };
 

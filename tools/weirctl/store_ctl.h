@@ -108,6 +108,7 @@ const char *ctl_size_human(uint64_t size, char out[CTL_SIZE_TEXT]);
 struct ctl_bar {
     const char *what;
     uint64_t began_ms, shown_ms;
+    bool counts; /* things, not bytes */
 };
 void ctl_bar_show(struct ctl_bar *b, uint64_t done, uint64_t total);
 void ctl_bar_clear(struct ctl_bar *b);

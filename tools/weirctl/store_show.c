@@ -38,6 +38,14 @@ const char *ctl_size(uint64_t size, char out[CTL_SIZE_TEXT])
 
 /* --- progress bars ---------------------------------------------------------------------------- */
 
+static const char *bar_number(const struct ctl_bar *b, uint64_t number, char out[CTL_SIZE_TEXT])
+{
+    if (!b->counts)
+        return ctl_size_human(number, out);
+    (void)snprintf(out, CTL_SIZE_TEXT, "%" PRIu64, number);
+    return out;
+}
+
 void ctl_bar_show(struct ctl_bar *b, uint64_t done, uint64_t total)
 {
     char bar[BAR_WIDTH + 1], done_text[CTL_SIZE_TEXT], total_text[CTL_SIZE_TEXT];
@@ -56,11 +64,11 @@ void ctl_bar_show(struct ctl_bar *b, uint64_t done, uint64_t total)
     bar[BAR_WIDTH] = 0;
     uint64_t rate = done * 1000 / MAX(now_ms - b->began_ms, UINT64_C(1));
     (void)fprintf(stderr, "\r%-8s [%s] %3d%%  %s of %s", b->what, bar, (int)(part * 100),
-                  ctl_size_human(done, done_text), ctl_size_human(total, total_text));
+                  bar_number(b, done, done_text), bar_number(b, total, total_text));
     if (rate > 0 && now_ms - b->began_ms > 1000) {
         uint64_t left_s = (total - done) / rate;
         (void)fprintf(stderr, "  %s/s  %" PRIu64 ":%02" PRIu64 " left",
-                      ctl_size_human(rate, rate_text), left_s / 60, left_s % 60);
+                      bar_number(b, rate, rate_text), left_s / 60, left_s % 60);
     }
     (void)fprintf(stderr, "\033[K");
 }

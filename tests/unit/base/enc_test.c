@@ -66,6 +66,11 @@ static void enc_test_digest(void **state)
     d = digest_of("abc", 3);
     digest_format(&d, text);
     assert_string_equal(text, "06b05ab6733a618578af5f94892f3950");
+    char etag[DIGEST_ETAG_SIZE];
+    digest_etag(&d, etag);
+    assert_int_equal(strlen(etag), strlen(text) + 2);
+    assert_memory_equal(etag + 1, text, strlen(text));
+    assert_true(etag[0] == '"' && etag[strlen(etag) - 1] == '"');
     struct digest_state *s = NULL;
     assert_int_equal(digest_state_new(&s), 0);
     digest_state_update(s, "a", 1);

@@ -43,6 +43,40 @@ static void metrics_test_render(void **state)
                                 "weir_wait_seconds_count 3\n");
 }
 
+static void metrics_test_table(void **state)
+{
+    (void)state;
+    CLEAN(metrics_free) struct metrics *m = NULL;
+    assert_int_equal(metrics_new(&m), 0);
+    struct metric *ram = NULL, *disk = NULL, *open = NULL, *wait = NULL;
+    const struct metric_row rows[] = {
+        {&ram, metrics_counter, "hits_total", "Hits.", "tier=\"ram\""},
+        {&disk, metrics_counter, "hits_total", "", "tier=\"disk\""},
+        {&open, metrics_gauge, "open", "Open.", ""},
+        {&wait, metrics_latency, "wait_seconds", "Wait.", ""},
+    };
+    metrics_make(NULL, "weir", rows, ARRAY_LEN(rows));
+    assert_null(ram);
+    assert_null(wait);
+    metrics_make(m, "weir_part", rows, ARRAY_LEN(rows) - 1);
+    assert_null(wait);
+    metric_add(ram, 3);
+    metric_add(disk, 1);
+    metric_set(open, -2);
+    CLEAN_BUF struct buf b = BUF_EMPTY;
+    metrics_render(m, &b);
+    assert_string_equal(b.data, "# HELP weir_part_hits_total Hits.\n"
+                                "# TYPE weir_part_hits_total counter\n"
+                                "weir_part_hits_total{tier=\"ram\"} 3\n"
+                                "weir_part_hits_total{tier=\"disk\"} 1\n"
+                                "# HELP weir_part_open Open.\n"
+                                "# TYPE weir_part_open gauge\n"
+                                "weir_part_open -2\n");
+    metrics_make(m, "weir", &rows[3], 1);
+    metric_observe(wait, 1);
+    assert_int_equal(metrics_sum(m, "weir_wait_seconds", ""), 1);
+}
+
 static void metrics_test_work(void *arg)
 {
     metric_add(arg, 1);
@@ -83,6 +117,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_test_render),
+        cmocka_unit_test(metrics_test_table),
         cmocka_unit_test(metrics_test_pool),
         cmocka_unit_test(metrics_test_clock),
     };

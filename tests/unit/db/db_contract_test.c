@@ -270,7 +270,7 @@ static void test_delete_below(void **state)
     assert_int_equal(count, 0);
 }
 
-#define RACERS 6
+#define RACERS 8
 #define ROUNDS 25
 
 struct racer {
