@@ -9,8 +9,8 @@
  * Units:   milliseconds since 1970, given by the caller.
  *
  * {"id": the user, "rev": raised with each change, "limit": as the last opening gave it,
- * "until_ms": when nothing in it counts any more, "crowd": a number of its own while there are two sessions or
- * more, "sessions": [{"session", "asset", "device", "device_name", "started_ms", "expires_ms",
+ * "until_ms": when nothing in it counts any more, "crowd": a number of its own while there are two
+ * sessions or more, "sessions": [{"session", "asset", "device", "device_name", "started_ms", "expires_ms",
  * "until_ms"}] oldest first, "ended": [{"session", "until_ms", "over"}]} */
 #pragma once
 #include <jansson.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a user plays: openapi/plans.yaml. A call's work on a pool thread finds the video and what the
- * user may; then the leases are asked on the loop. */
+/* What a user plays: openapi/plans.yaml. A call's work on a pool thread finds the video and what
+ * the user may; then the leases are asked on the loop. */
 #include "control/plans/playback_ops.h"
 #include <errno.h>
 #include <stdlib.h>

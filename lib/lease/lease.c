@@ -206,11 +206,9 @@ int lease_trim(struct leases *l, struct str user, unsigned limit, lease_done *cb
         return -EOPNOTSUPP;
     if (!lease_text_ok(user, true) || limit == 0 || limit > LEASE_LIMIT_MAX)
         return -EINVAL;
-    struct lease_op *op = lease_op_new(l, 0);
+    struct lease_op *op = lease_op_new(l, 0, cb, NULL, arg);
     if (op == NULL)
         return -ENOMEM;
-    op->done = cb;
-    op->arg = arg;
     return lease_op_begun(op, l->ops->trim(l, user, limit, op));
 }
 
@@ -220,11 +218,10 @@ int lease_crowded(struct leases *l, uint64_t cursor, lease_crowd *cb, void *arg)
     ASSERT(cb != NULL);
     if (l->ops->crowded == NULL)
         return -EOPNOTSUPP;
-    struct lease_op *op = lease_op_new(l, 0);
+    struct lease_op *op = lease_op_new(l, 0, NULL, NULL, arg);
     if (op == NULL)
         return -ENOMEM;
     op->crowd = cb;
-    op->arg = arg;
     return lease_op_begun(op, l->ops->crowded(l, cursor, op));
 }
 
