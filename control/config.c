@@ -66,6 +66,7 @@ static const cyaml_schema_field_t control_fields[] = {
     TEXT(edge_credential_file, struct control_config, CYAML_FLAG_OPTIONAL),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct control_config, workers),
     HTTP_ACCESS_LOG_FIELD("access_log", struct control_config, access_log),
+    GATE_CONFIG_FIELD("api", struct control_config, api),
     CYAML_FIELD_END,
 };
 
@@ -148,6 +149,9 @@ int control_config_check(const void *config, struct err *err)
                     LEASE_LIMIT_MAX);
     if (r == 0)
         r = bus_config_check(&c->bus, err);
+    CLEAN(gate_settings_free) struct gate_settings *settings = NULL;
+    if (r == 0)
+        r = gate_settings_new(&c->api, err, &settings);
     if (r < 0)
         return r;
     struct live *l = NULL;

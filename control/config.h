@@ -8,6 +8,7 @@
  * Units:   seconds. */
 #pragma once
 #include "bus/bus_config.h"
+#include "control/api/gate_config.h"
 #include "http/http_config.h"
 
 #define CONTROL_TOKEN_LIFETIME_S     (6 * 3600)
@@ -59,6 +60,7 @@ struct control_config {
     unsigned leases_fail;       /* when Redis is away */
     char *edge_credential_file; /* edges that ask about leases here; NULL: none may */
     enum http_access_log access_log;
+    struct gate_config api;
 };
 
 extern const cyaml_schema_value_t control_schema;

@@ -6,11 +6,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/api/gate.h"
+#include "control/api/rate.h"
 #include "control/model.h"
-#include "control/plans/lease_mend.h"
-#include "control/plans/sweep.h"
-#include "lease/lease_both.h"
 #include "control/ops.h"
+#include "control/plans/open.h"
 #include "control/stream.h"
 
 #define CONTROL_DB_THREADS 4
@@ -85,68 +84,11 @@ static void control_on_timer(void *arg)
     loop_timer_start(w->loop, &w->timer, CONTROL_PURGE_MS, control_on_timer, w);
 }
 
-static int control_run_plain(void *arg, pool_work *work, void *work_arg)
+static void control_on_rate_timer(void *arg)
 {
-    return control_run(arg, false, work, work_arg);
-}
-
-/* Redis, and the database while it is away. */
-static int control_open_both(struct control_worker *w, bool is_first)
-{
-    struct control *c = w->control;
-    const struct lease_db_options options = {
-        .db = c->db,
-        .coll = MODEL_LEASES,
-        .bus = w->bus,
-        .run = control_run_plain,
-        .arg = c,
-        .used = &c->leases_in_db,
-    };
-    struct leases *redis = NULL;
-    struct leases *db = NULL;
-    int r = leases_open_redis(w->bus, &redis);
-    if (r == 0)
-        r = leases_open_db(&options, &db);
-    if (r == 0)
-        r = leases_open_both(redis, db, c->lease_book, w->loop, &w->leases);
-    if (r < 0) {
-        leases_close(redis);
-        leases_close(db);
-        return r;
-    }
-    return is_first ? lease_mend_new(&options, &w->mend) : 0;
-}
-
-static int control_open_leases(struct control_worker *w, bool is_first)
-{
-    struct control *c = w->control;
-    struct err err = {""};
-    if (c->config->bus.redis == NULL) {
-        int r = bus_open_local(c->bus_hub, w->loop, &w->bus);
-        return r < 0 ? r : leases_open_local(c->lease_book, w->bus, &w->leases);
-    }
-    const struct bus_redis_options options = bus_config_options(&c->config->bus);
-    int r = bus_open_redis(&options, w->loop, &err, &w->bus);
-    if (r < 0)
-        log_error("%s", err.text);
-    else if (c->config->leases_fail == CONTROL_LEASES_DB)
-        r = control_open_both(w, is_first);
-    else
-        r = leases_open_redis(w->bus, &w->leases);
-    return r;
-}
-
-static int control_worker_open(struct control_worker *w, bool is_first)
-{
-    const struct control_config *config = w->control->config;
-    int r = control_open_leases(w, is_first);
-    if (r < 0 || !is_first)
-        return r;
-    uint32_t every_s = config->sweep_s != 0 ? config->sweep_s : CONTROL_SWEEP_S;
-    r = sweep_new(w->control, w->leases, w->loop, every_s, &w->sweep);
-    if (r == 0)
-        loop_timer_start(w->loop, &w->timer, 0, control_on_timer, w);
-    return r;
+    struct control_worker *w = arg;
+    gate_share(w->control->gate, w->bus);
+    loop_timer_start(w->loop, &w->rate_timer, RATE_SHARE_MS, control_on_rate_timer, w);
 }
 
 static void control_worker_stop(void *arg, void *worker)
@@ -156,11 +98,9 @@ static void control_worker_stop(void *arg, void *worker)
     if (w == NULL)
         return;
     loop_timer_stop(&w->timer);
+    loop_timer_stop(&w->rate_timer);
     streams_leave(w);
-    sweep_free(w->sweep);
-    lease_mend_free(w->mend);
-    leases_close(w->leases);
-    bus_close(w->bus);
+    plans_close(w);
     free(w);
 }
 
@@ -173,12 +113,16 @@ static void *control_worker_start(void *arg, struct loop *loop, unsigned index, 
     }
     w->control = arg;
     w->loop = loop;
-    int r = control_worker_open(w, index == 0);
+    int r = plans_open(w, index == 0);
     if (r < 0) {
         control_worker_stop(arg, w);
         *ret_r = r;
         return NULL;
     }
+    if (index == 0)
+        loop_timer_start(loop, &w->timer, 0, control_on_timer, w);
+    if (index == 0 && w->control->config->bus.redis != NULL)
+        loop_timer_start(loop, &w->rate_timer, RATE_SHARE_MS, control_on_rate_timer, w);
     return w;
 }
 
@@ -229,9 +173,13 @@ static int control_make_servers(struct control *c, const struct control_config *
 {
     const struct http_listen listen = http_listen_of(&config->listen);
     const struct http_listen admin_listen = http_listen_of(&config->admin_listen);
+    unsigned proxies_count = 0;
+    const struct addr_net *proxies = gate_proxies(c->gate, &proxies_count);
     const struct http_options options = {
         .listens = &listen,
         .listens_count = 1,
+        .proxies = proxies,
+        .proxies_count = proxies_count,
         .workers = config->workers,
         .body_size_max = gate_body_max(c->gate),
         .server_name = "weir-control",

@@ -59,11 +59,12 @@ struct stream;
 struct sweep;
 struct lease_mend;
 
-/* One a worker thread; the first has the timer. */
+/* One a worker thread; the first has the timers. */
 struct control_worker {
     struct control *control;
     struct loop *loop;
     struct loop_timer timer;
+    struct loop_timer rate_timer;
     struct bus *bus;
     struct leases *leases;
     struct stream *streams;  /* stream.h */

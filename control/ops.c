@@ -2,10 +2,5 @@
 #include "control/ops.h"
 
 const struct op_handler *const ops_all[] = {
-    account_ops,
-    broadcast_ops,
-    plan_ops,
-    playback_ops,
-    video_ops,
-    NULL,
+    account_ops, broadcast_ops, plan_ops, playback_ops, video_ops, NULL,
 };

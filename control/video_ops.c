@@ -43,17 +43,16 @@ static int video_list(struct call *c)
 {
     json_t *docs = NULL;
     char *next = NULL;
-    int r = catalog_list(c->db, (unsigned)call_query_integer(c, "limit"),
-                         call_query_text(c, "cursor"), &docs, &next);
-    if (r == -EINVAL)
-        return fault_set(&c->fault, 422, "CURSOR_INVALID", "the cursor is none of this list");
+    struct db_list page = {0};
+    call_list(c, &page);
+    int r = catalog_list(c->db, page.limit, page.cursor, &docs, &next);
     if (r < 0)
-        return r;
+        return r == -EINVAL ? call_bad_cursor(c) : r;
     json_t *videos = json_array();
     r = videos == NULL ? -ENOMEM : video_list_all(c, docs, videos);
-    if (r == 0)
-        r = call_answer(c, json_pack("{s:O, s:s?}", "videos", videos, "next", next));
     json_decref(docs);
+    if (r == 0)
+        return call_page(c, "videos", videos, next);
     json_decref(videos);
     free(next);
     return r;

@@ -183,6 +183,11 @@ void web_headers(const struct web *w, struct http_req *req)
         http_res_header(req, "strict-transport-security", "max-age=31536000");
 }
 
+bool web_https_only(const struct web *w)
+{
+    return w->https_only;
+}
+
 void web_reply(const struct web *w, struct http_req *req)
 {
     ASSERT(w != NULL && w->magic == WEB_MAGIC);

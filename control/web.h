@@ -29,3 +29,4 @@ void web_reply(const struct web *w, struct http_req *req);
 
 /* The security headers that every answer carries. */
 void web_headers(const struct web *w, struct http_req *req);
+bool web_https_only(const struct web *w);

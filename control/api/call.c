@@ -43,21 +43,29 @@ char *call_keep(struct call *c, struct str s)
     return copy;
 }
 
+/* A header, or NULL without one. */
+static int call_keep_header(struct call *c, struct str value, const char **ret)
+{
+    if (value.data == NULL)
+        return 0;
+    *ret = call_keep(c, value);
+    return *ret == NULL ? -ENOMEM : 0;
+}
+
 static bool call_keep_request(struct call *c)
 {
     struct http_req *req = c->req;
-    struct str bearer = http_req_bearer(req);
-    struct str cookie = http_req_header(req, "cookie");
     c->id = call_keep(c, http_req_id(req));
     c->peer = call_keep(c, http_req_peer(req));
     c->agent = call_keep(c, http_req_header(req, "user-agent"));
     c->scheme = call_keep(c, http_req_scheme(req));
     c->authority = call_keep(c, http_req_authority(req));
-    c->bearer = bearer.size > 0 ? call_keep(c, bearer) : NULL;
-    c->cookie = cookie.size > 0 ? call_keep(c, cookie) : NULL;
+    c->takes = pack_choose(http_req_header(req, "accept-encoding"));
     return c->id != NULL && c->peer != NULL && c->agent != NULL && c->scheme != NULL &&
-           c->authority != NULL && (c->bearer != NULL || bearer.size == 0) &&
-           (c->cookie != NULL || cookie.size == 0);
+           c->authority != NULL && call_keep_header(c, http_req_bearer(req), &c->bearer) == 0 &&
+           call_keep_header(c, http_req_header(req, "cookie"), &c->cookie) == 0 &&
+           call_keep_header(c, http_req_header(req, "if-match"), &c->if_match) == 0 &&
+           call_keep_header(c, http_req_header(req, "if-none-match"), &c->if_none_match) == 0;
 }
 
 struct call *call__new(struct control *control, struct http_req *req, const struct operation *op)
@@ -92,6 +100,7 @@ struct call *call__free(struct call *c)
     json_decref(c->body);
     json_decref(c->answer);
     json_decref(c->details);
+    buf_free(&c->bytes);
     while (c->notes != NULL) {
         struct call_note *next = c->notes->next;
         free(c->notes);

@@ -13,11 +13,14 @@
  * Units:   milliseconds since 1970; bytes. */
 #pragma once
 #include "control/api/caller.h"
+#include "control/api/pack.h"
+#include "control/api/rate.h"
 #include "control/api/spec.h"
 #include "control/control.h"
 #include "control/fault.h"
 
 #define CALL_ROOM_SIZE 1024
+#define CALL_ETAG_SIZE 96
 
 struct call_note; /* a header of the answer */
 struct call_piece;
@@ -43,13 +46,16 @@ struct call {
     const char *peer;                /* address of the client */
     const char *agent;               /* User-Agent; "" */
     const char *scheme, *authority;  /* as it was asked for */
+    const char *if_match;            /* as sent; NULL: none */
+    const char *if_none_match;
 
     /* What is answered. */
     int error;
     struct fault fault;
-    json_t *details; /* of the fault: an object, taken over; NULL: what the fault says */
-    unsigned status; /* 0: the first 2xx that the document has */
-    json_t *answer;  /* taken over; NULL: an empty body */
+    json_t *details;  /* of the fault: an object, taken over; NULL: what the fault says */
+    unsigned status;  /* 0: the first 2xx that the document has */
+    json_t *answer;   /* taken over; NULL: an empty body */
+    const char *etag; /* of the answer, without quotes; NULL: none */
     struct call_note *notes;
 
     /* The handler's own, from work to then. */
@@ -60,7 +66,12 @@ struct call {
     const char *bearer; /* as sent; NULL: none */
     const char *cookie; /* the Cookie header; NULL: none */
     bool caller_known;
-    int held; /* a breach that waits until it is known who asks */
+    struct rate_state rate; /* what is told of the limit that counted */
+    int held;               /* a breach that waits until it is known who asks */
+    bool rendered;          /* bytes, coding and status are what is sent */
+    enum pack takes;        /* the client */
+    enum pack coding;       /* of bytes */
+    struct buf bytes;
     struct call_piece *pieces;
     size_t room_used;
     char room[CALL_ROOM_SIZE];
@@ -94,6 +105,29 @@ MUST_USE int call_header(struct call *c, const char *name, const char *format, .
 /* Set-Cookie: HttpOnly, Secure, SameSite=Lax; life_s 0: takes it away. -ENOMEM. */
 MUST_USE int call_cookie(struct call *c, const char *name, const char *value, const char *path,
                          int64_t life_s);
+
+/* --- pages of a list -------------------------------------------------------------------------- */
+
+/* limit and cursor, of the parameters of these names. */
+void call_list(const struct call *c, struct db_list *list);
+/* What db_list and the like call -EINVAL: 422 CURSOR_INVALID. Gives -EPROTO. */
+int call_bad_cursor(struct call *c);
+/* Answers {name: items, "next": next}; takes both over, in every case. */
+MUST_USE int call_page(struct call *c, const char *name, json_t *items, char *next);
+
+/* --- revisions: the document counts its changes in an integer --------------------------------- */
+
+/* ETag of a good answer to GET (the operation has x-weir-etag: a client that has it already is
+ * answered 304), or of a document just changed. */
+MUST_USE int call_revision(struct call *c, int64_t revision);
+MUST_USE int call_etag(struct call *c, const char *tag); /* printable ASCII without '"' and '+' */
+
+/* If-Match (the operation has x-weir-if-match): *ret_asked: the document must have *ret_revision,
+ * which goes into db_update.where, and its -ESTALE is call_stale. -EPROTO: 412, no revision. */
+MUST_USE int call_expected(struct call *c, bool *ret_asked, int64_t *ret_revision);
+int call_stale(struct call *c); /* 412 REVISION_STALE; gives -EPROTO */
+
+/* --- the end of `then` ------------------------------------------------------------------------ */
 
 /* Behind `then`, on the loop: answers and frees. r: 0 or what went wrong. */
 void call_finish(struct call *c, int r);

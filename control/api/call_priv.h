@@ -14,9 +14,11 @@ struct call *call__free(struct call *c);
 
 /* call_read.c: what was asked, into the call: 0 or -EPROTO with the fault, -ENOMEM. */
 MUST_USE int call__read(struct call *c, const struct str values[SPEC_PATH_MAX]);
-/* Whether a page of another origin sent it: 0 or -EPROTO. */
-MUST_USE int call__check_origin(struct call *c);
+
+/* call_render.c: what is answered, into bytes. Any thread. */
+void call__render(struct call *c);
+json_t *call__fault_json(const struct fault *fault, json_t *details); /* takes details over */
 
 /* call_reply.c */
-void call__reply(struct call *c);
+void call__safe_headers(const struct live *l, struct http_req *req);
 void call__reply_fault(struct control *c, struct http_req *req, const struct fault *fault);

@@ -62,8 +62,23 @@ static int call_unform(struct str text, struct buf *out)
     return buf_error(out);
 }
 
+static int call_query_put(struct call *c, const struct op_param *param, struct str text);
+
+static int call_query_put_csv(struct call *c, const struct op_param *param, struct str text)
+{
+    struct op_param one = *param;
+    one.is_csv = false;
+    int r;
+    do /* also an empty text has one item */
+        r = call_query_put(c, &one, str_cut(text, ',', &text));
+    while (r == 0 && text.data != NULL);
+    return r;
+}
+
 static int call_query_put(struct call *c, const struct op_param *param, struct str text)
 {
+    if (param->is_csv)
+        return call_query_put_csv(c, param, text);
     json_t *value = NULL;
     const struct schema *schema = param->is_list ? schema_items(param->schema) : param->schema;
     json_t *there = json_object_get(c->query, param->name);
@@ -166,21 +181,11 @@ static int call_read_body(struct call *c)
     return r == 0 ? schema_fit(op->body, c->body, "", "BODY_INVALID", &c->fault) : r;
 }
 
-/* A page of another origin can make a browser send our cookie, but neither with JSON's type nor
- * without telling its origin (SameSite=Lax keeps the cookie back besides). */
-int call__check_origin(struct call *c)
-{
-    struct str origin = http_req_header(c->req, "origin");
-    if (c->op->method == HTTP_GET || origin.size == 0)
-        return 0;
-    if (!valid_is_origin(origin, str_of(c->scheme), str_of(c->authority),
-                         str_of(c->live->public_url)))
-        return fault_set(&c->fault, 403, "ORIGIN_REFUSED", "this page may not use the API");
-    return 0;
-}
-
 int call__read(struct call *c, const struct str values[SPEC_PATH_MAX])
 {
+    if (c->op->needs_match && c->if_match == NULL)
+        return fault_set(&c->fault, 428, "REVISION_MISSING",
+                         "say by If-Match which revision is to be changed");
     int r = call_read_path(c, values);
     if (r == 0)
         r = call_read_query(c);

@@ -7,21 +7,18 @@
  *
  * Who asks is answered before what is wrong with the request: a stranger learns no more than that
  * they have to log in. Where only a pool thread can tell who asks, a breach waits for it. */
-#include "control/api/gate.h"
+#include "control/api/gate_priv.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include "base/addr.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "control/api/call_priv.h"
+#include "control/api/cors.h"
 #include "control/api/openapi.h"
+#include "control/api/publish.h"
 #include "http/http_route.h"
-
-struct gate {
-    uint32_t magic;
-#define GATE_MAGIC UINT32_C(0x6a7e0fa9)
-    struct control *control;
-    struct spec *spec;
-    const struct caller_ops *callers;
-};
 
 int gate_new(struct control *c, const struct op_handler *const *lists,
              const struct caller_ops *callers, struct err *err, struct gate **ret)
@@ -33,6 +30,10 @@ int gate_new(struct control *c, const struct op_handler *const *lists,
     g->control = c;
     g->callers = callers;
     int r = spec_new(openapi_json(), lists, err, &g->spec);
+    if (r == 0)
+        r = gate_settings_new(&c->config->api, err, &g->settings);
+    if (r == 0 && (publish_new(c, &g->publish) < 0 || rate_new(&g->rate) < 0))
+        r = err_set(err, -ENOMEM, "out of memory");
     if (r < 0) {
         gate_free(g);
         return r;
@@ -47,6 +48,9 @@ struct gate *gate_free(struct gate *g)
         return NULL;
     ASSERT(g->magic == GATE_MAGIC);
     spec_free(g->spec);
+    publish_free(g->publish);
+    rate_free(g->rate);
+    gate_settings_free(g->settings);
     MAGIC_CLEAR(g);
     free(g);
     return NULL;
@@ -55,6 +59,59 @@ struct gate *gate_free(struct gate *g)
 size_t gate_body_max(const struct gate *g)
 {
     return spec_body_max(g->spec);
+}
+
+const struct addr_net *gate_proxies(const struct gate *g, unsigned *ret_count)
+{
+    *ret_count = g->settings->proxies_count;
+    return g->settings->proxies;
+}
+
+void gate_share(struct gate *g, struct bus *bus)
+{
+    rate_share(g->rate, bus, clock_real_ms());
+}
+
+/* --- rate limits ------------------------------------------------------------------------------ */
+
+/* Of IPv6 a /64 is one client. */
+static bool gate_take_address(struct gate *g, struct http_req *req, struct rate_state *ret)
+{
+    char key[1 + sizeof(struct addr)] = "a";
+    struct addr addr = {{0}};
+    if (addr_parse(http_req_peer(req), &addr) == 0 && !addr_is_v4(&addr))
+        memset(addr.bytes + 8, 0, 8);
+    memcpy(key + 1, addr.bytes, sizeof addr.bytes);
+    return rate_take(g->rate, (struct str){key, sizeof key}, g->settings->rate_address,
+                     clock_real_ms(), ret);
+}
+
+static int gate_over(struct call *c)
+{
+    return fault_set(&c->fault, 429, "RATE_LIMITED", "too many requests: again in %u s",
+                     c->rate.reset_s);
+}
+
+/* Once it is known who asks; before, the address was counted. */
+static int gate_take_user(struct call *c)
+{
+    char key[2 * sizeof c->caller.user + 2];
+    struct gate *g = c->control->gate;
+    if (c->caller.kind != CALLER_USER && c->caller.kind != CALLER_KEY)
+        return 0;
+    int n = snprintf(key, sizeof key, "%s %s", c->caller.kind == CALLER_KEY ? "k" : "u",
+                     c->caller.kind == CALLER_KEY ? c->caller.session : c->caller.user);
+    ASSERT(n > 0);
+    if (rate_take(g->rate, str_of(key), g->settings->rate_user, clock_real_ms(), &c->rate))
+        return 0;
+    return gate_over(c);
+}
+
+/* It is known who asks. */
+static int gate_admit(struct call *c)
+{
+    int r = gate_take_user(c);
+    return r == 0 ? caller_check(c) : r;
 }
 
 /* --- behind the reading ----------------------------------------------------------------------- */
@@ -76,7 +133,7 @@ static int gate_work(struct call *c)
     if (!c->caller_known) {
         r = c->control->gate->callers->find(c);
         if (r == 0)
-            r = caller_check(c);
+            r = gate_admit(c);
     }
     if (r == 0)
         r = c->held;
@@ -95,6 +152,8 @@ static void gate_on_pool(void *arg)
     else
         c->error = gate_work(c);
     control_worked(control, hashes, c->error);
+    if (c->error < 0 || c->op->handler->then == NULL)
+        call__render(c);
     if (loop_post(c->loop, gate_on_done, c) < 0)
         /* Nowhere to free it either: its request belongs to the loop. The client times out. */
         log_error("out of memory: an answer is lost");
@@ -116,7 +175,7 @@ static void gate_submit(struct call *c)
 
 static int gate_read(struct gate *g, struct call *c, const struct str values[SPEC_PATH_MAX])
 {
-    int r = call__check_origin(c);
+    int r = c->op->method == HTTP_GET ? 0 : cors_check(g->settings, c->live, c->req, &c->fault);
     if (r < 0)
         return r;
     if (c->op->auth == OP_AUTH_NONE) {
@@ -125,7 +184,7 @@ static int gate_read(struct gate *g, struct call *c, const struct str values[SPE
         r = g->callers->look(c);
         c->caller_known = r == 0;
         if (r == 0)
-            r = caller_check(c);
+            r = gate_admit(c);
         else if (r == -EAGAIN)
             r = 0;
         if (r < 0)
@@ -142,6 +201,10 @@ static int gate_read(struct gate *g, struct call *c, const struct str values[SPE
 static void gate_unknown(struct gate *g, struct http_req *req, unsigned methods)
 {
     struct fault fault = {0};
+    if (methods != 0 && http_req_method(req) == HTTP_OPTIONS) {
+        cors_answer(g->settings, req, methods);
+        return;
+    }
     if (methods == 0) {
         (void)fault_set(&fault, 404, "NOT_FOUND", "there is no such call");
     } else {
@@ -153,24 +216,37 @@ static void gate_unknown(struct gate *g, struct http_req *req, unsigned methods)
     call__reply_fault(g->control, req, &fault);
 }
 
+/* What a request to nowhere is refused as. */
+static const struct op_response gate_no_responses[] = {{429, NULL}};
+static const struct operation gate_no_operation = {
+    .id = "none",
+    .path = "",
+    .method = HTTP_GET,
+    .responses = (struct op_response *)(uintptr_t)gate_no_responses,
+    .responses_count = 1,
+};
+
 static void gate_on_request(struct http_req *req, void *arg)
 {
     struct gate *g = arg;
     struct str values[SPEC_PATH_MAX];
+    struct rate_state rate;
     unsigned methods = 0;
     ASSERT(g->magic == GATE_MAGIC);
     const struct operation *op =
         spec_find(g->spec, http_req_method(req), http_req_path(req), values, &methods);
-    if (op == NULL) {
+    bool good = gate_take_address(g, req, &rate);
+    if (op == NULL && good) {
         gate_unknown(g, req, methods);
         return;
     }
-    struct call *c = call__new(g->control, req, op);
+    struct call *c = call__new(g->control, req, op != NULL ? op : &gate_no_operation);
     if (c == NULL) {
         http_reply_error(req, 503, "BUSY", "the service is busy, try again in a moment");
         return;
     }
-    int r = gate_read(g, c, values);
+    c->rate = rate;
+    int r = good ? gate_read(g, c, values) : gate_over(c);
     if (r < 0)
         call_finish(c, r);
     else
@@ -180,5 +256,6 @@ static void gate_on_request(struct http_req *req, void *arg)
 int gate_routes(struct gate *g, struct http_server *server)
 {
     const unsigned all = HTTP_GET | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH | HTTP_OPTIONS;
-    return http_route(server, all, "/api/", gate_on_request, g);
+    int r = http_route(server, all, "/api/", gate_on_request, g);
+    return r == 0 ? publish_routes(g->publish, server) : r;
 }

@@ -8,16 +8,24 @@
  * Errors:  0 or -errno and a sentence.
  * Units:   bytes. */
 #pragma once
+#include "base/addr.h"
+#include "bus/bus.h"
 #include "control/api/caller.h"
 #include "control/control.h"
 
 struct gate;
 struct op_handler;
 
-/* lists: as spec_new's. callers: who finds out who asks; static data. */
+/* lists: as spec_new's. callers: who finds out who asks; static data. Reads c->config. */
 MUST_USE int gate_new(struct control *c, const struct op_handler *const *lists,
                       const struct caller_ops *callers, struct err *err, struct gate **ret);
 struct gate *gate_free(struct gate *g);
+
+/* Whose word about the client's address is believed; lent while the gate lives. */
+const struct addr_net *gate_proxies(const struct gate *g, unsigned *ret_count);
+
+/* Now and then, on one loop: rate limits are told to and heard from other processes. */
+void gate_share(struct gate *g, struct bus *bus);
 
 MUST_USE int gate_routes(struct gate *g, struct http_server *server);
 size_t gate_body_max(const struct gate *g); /* that the server has to take */

@@ -7,8 +7,11 @@ filled in, so that nobody has to write it with every operation: refusals that th
 who may call, and that objects have no other members than are named. What comes out is a C file with
 the document as JSON. docs/architecture.md, "How an endpoint is added", is the writer's guide."""
 import json
+import pathlib
 import re
 import sys
+
+import page
 
 try:
     import yaml
@@ -108,7 +111,58 @@ def error_response(codes):
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
 
 
-def finish_operation(path, method, operation, item_parameters):
+def header(name, text, required=False):
+    return {"name": name, "in": "header", "required": required, "description": text,
+            "schema": {"type": "string", "maxLength": 1024}}
+
+
+def add_revisions(method, operation, parameters, responses):
+    if operation.get("x-weir-etag"):
+        if method != "get":
+            fail(f"{operation['operationId']}: x-weir-etag is for get, the others have x-weir-if-match")
+        parameters.append(header("If-None-Match", "The `ETag` of what one has already"))
+        responses["304"] = {"description": "One has it already"}
+    match = operation.get("x-weir-if-match")
+    if match not in (None, "optional", "required"):
+        fail(f"{operation['operationId']}: x-weir-if-match is optional or required")
+    if match:
+        parameters.append(header("If-Match", "The `ETag` of the revision that is to be changed", match == "required"))
+        responses["412"] = error_response(["REVISION_STALE"])
+    if match == "required":
+        responses["428"] = error_response(["REVISION_MISSING"])
+
+
+def chosen(document, schema):
+    """The schema of what fields= leaves: nothing of it must be there."""
+    name = schema.get("$ref", "").removeprefix("#/components/schemas/")
+    if name not in document["components"]["schemas"]:
+        fail(f"x-weir-fields: {schema} is no $ref to components/schemas")
+    whole = document["components"]["schemas"][name]
+    part = {key: value for key, value in whole.items() if key != "required"}
+    part["description"] = "All of it, or what `fields` names"
+    document["components"]["schemas"].setdefault(name + "Chosen", part)
+    return list(whole["properties"]), {"$ref": f"#/components/schemas/{name}Chosen"}
+
+
+def add_fields(document, operation, parameters, responses):
+    """fields=a,b: of the answer (x-weir-fields: ''), or of the items of its list (x-weir-fields: videos)."""
+    if "x-weir-fields" not in operation:
+        return
+    member = operation["x-weir-fields"]
+    media = responses["200"]["content"]["application/json"]
+    if member == "":
+        names, media["schema"] = chosen(document, media["schema"])
+    else:
+        answer = media["schema"]
+        if "$ref" in answer:
+            fail(f"{operation['operationId']}: x-weir-fields of a list needs its schema written in place")
+        names, answer["properties"][member]["items"] = chosen(document, answer["properties"][member]["items"])
+    parameters.append({"name": "fields", "in": "query", "explode": False, "description": "Only these members",
+                       "schema": {"type": "array", "minItems": 1, "maxItems": len(names), "uniqueItems": True,
+                                  "items": {"type": "string", "enum": names}}})
+
+
+def finish_operation(document, path, method, operation, item_parameters):
     name = operation.get("operationId", "")
     if not NAME.match(name):
         fail(f"{method} {path}: operationId '{name}' is not of [a-z][a-z0-9_]*")
@@ -119,13 +173,16 @@ def finish_operation(path, method, operation, item_parameters):
     if auth not in AUTH:
         fail(f"{name}: x-weir-auth {auth} is not known")
     operation["security"] = AUTH[auth] or []
-    if item_parameters:
-        operation["parameters"] = item_parameters + operation.get("parameters", [])
+    parameters = item_parameters + operation.get("parameters", [])
     responses = {str(status): value for status, value in operation["responses"].items()}
     for status, codes in operation.pop("x-weir-errors", {}).items():
         if str(status) in responses:
             fail(f"{name}: {status} is there twice")
         responses[str(status)] = error_response(codes)
+    add_revisions(method, operation, parameters, responses)
+    add_fields(document, operation, parameters, responses)
+    if parameters:
+        operation["parameters"] = parameters
     standard = dict(ALWAYS)
     if auth != "none":
         standard |= {"401": "Unauthorized", "403": "Forbidden"}
@@ -144,7 +201,7 @@ def finish(document):
         for method, operation in item.items():
             if method not in METHODS:
                 fail(f"{path}: {method} is not understood")
-            finish_operation(path, method, operation, parameters)
+            finish_operation(document, path, method, operation, parameters)
             if operation["operationId"] in seen:
                 fail(f"operationId {operation['operationId']} is there twice")
             seen.add(operation["operationId"])
@@ -157,20 +214,23 @@ def finish(document):
     document["components"] = {kind: value for kind, value in document["components"].items() if value}
 
 
-def write(path, document):
-    data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-    lines = [",".join(str(b) for b in data[i:i + 32]) for i in range(0, len(data), 32)]
+def write(path, texts):
     with open(path, "w", encoding="utf-8") as out:
-        out.write('#include "control/api/openapi.h"\n\nstatic const unsigned char openapi_bytes[] = {\n')
-        out.write(",\n".join(lines))
-        out.write("};\n\nstruct str openapi_json(void)\n{\n"
-                  "    return (struct str){(const char *)openapi_bytes, sizeof openapi_bytes};\n}\n")
+        out.write('#include "control/api/openapi.h"\n')
+        for name, text in texts.items():
+            data = text.encode()
+            lines = [",".join(str(b) for b in data[i:i + 32]) for i in range(0, len(data), 32)]
+            out.write(f"\nstatic const unsigned char {name}_bytes[] = {{\n" + ",\n".join(lines) + "};\n\n"
+                      f"struct str {name}(void)\n{{\n"
+                      f"    return (struct str){{(const char *){name}_bytes, sizeof {name}_bytes}};\n}}\n")
 
 
 def main(out, paths):
     document = load(sorted(paths))
     finish(document)
-    write(out, document)
+    here = pathlib.Path(__file__).parent
+    write(out, {"openapi_json": json.dumps(document, ensure_ascii=False, separators=(",", ":")),
+                "openapi_page": page.page(document), "openapi_style": (here / "page.css").read_text(encoding="utf-8")})
 
 
 if __name__ == "__main__":

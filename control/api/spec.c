@@ -68,6 +68,9 @@ static int spec_make_access(const struct spec_maker *m)
                 m, "x-weir-roles: of a user's operation, and known:", name == NULL ? "" : name);
         m->op->roles |= role;
     }
+    const char *match = spec_text(m->node, "x-weir-if-match");
+    m->op->needs_match = match != NULL && strcmp(match, "required") == 0;
+    m->op->select = spec_text(m->node, "x-weir-fields");
     const char *pool = spec_text(m->node, "x-weir-pool");
     m->op->hashes = pool != NULL && strcmp(pool, "passwords") == 0;
     return pool != NULL && !m->op->hashes ? spec_bad(m, "no such x-weir-pool:", pool) : 0;
@@ -86,6 +89,7 @@ static int spec_make_param(const struct spec_maker *m, const json_t *node, struc
     schema = schema_deref(m->spec->document, schema);
     ret->absent = json_object_get(schema, "default");
     ret->is_list = schema_takes(ret->schema, JSON_ARRAY);
+    ret->is_csv = ret->is_list && json_is_false(json_object_get(node, "explode"));
     if (ret->is_list && schema_items(ret->schema) == NULL)
         return spec_bad(m, "a list without \"items\":", ret->name);
     ret->is_text =

@@ -40,6 +40,7 @@ struct op_param {
     const json_t *absent; /* its default; NULL: none */
     bool required;
     bool is_list; /* more than one value: "tag=a&tag=b" */
+    bool is_csv;  /* a list in one value: "fields=a,b" */
     bool is_text; /* fits without a value being made of it: schema_fit_string */
 };
 
@@ -53,9 +54,11 @@ struct operation {
     const char *path; /* the template */
     unsigned method;  /* HTTP_GET... */
     enum op_auth auth;
-    unsigned roles;    /* one of these is needed: bits of caller.h; 0: none */
-    const char *scope; /* that an API key needs; NULL: keys are not let in */
-    bool hashes;       /* runs in the passwords' pool */
+    unsigned roles;     /* one of these is needed: bits of caller.h; 0: none */
+    const char *scope;  /* that an API key needs; NULL: keys are not let in */
+    const char *select; /* the list whose items have fields=, ""  the answer itself; NULL: none */
+    bool needs_match;   /* If-Match must be there */
+    bool hashes;        /* runs in the passwords' pool */
     bool takes_body;
     bool needs_body;
     size_t body_max;

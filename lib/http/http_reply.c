@@ -34,6 +34,7 @@ static const struct {
     {415, "Unsupported Media Type"},
     {416, "Range Not Satisfiable"},
     {422, "Unprocessable Content"},
+    {428, "Precondition Required"},
     {429, "Too Many Requests"},
     {451, "Unavailable For Legal Reasons"},
     {500, "Internal Server Error"},

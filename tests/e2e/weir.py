@@ -19,6 +19,8 @@ class Weir:
         self._own = tempfile.TemporaryDirectory(prefix="weir-e2e-") if folder is None else None
         self.folder = pathlib.Path(folder or self._own.name) / "state"
         self.run("init", "--free-ports", check=True)
+        with open(self.folder / "config/control.yaml", "a", encoding="utf-8") as config:  # tests ask more often than people do
+            config.write("api:\n  rate_user: 1000000\n  rate_address: 1000000\n")
         self.settings = json.loads((self.folder / "weirctl.json").read_text())
         self.tls = ssl.create_default_context(cafile=self.settings["ca_file"])
         self.daemons = {}

@@ -3,6 +3,7 @@
 """The API of a running weir-control over TLS: every call of docs/api.md, section Control, and every
 code it can answer. api_test.py WEIR_CONTROL; Python's own library only, and the openssl command."""
 import base64
+import gzip
 import hashlib
 import hmac
 import http.client
@@ -78,6 +79,7 @@ class Daemon:
                  "  address: 127.0.0.1", "  port: 0", f"edge_url: {changed.pop('edge_url', EDGE)}/",
                  f"token_lifetime_s: {changed.pop('token_lifetime_s', 3600)}"]
         lines += changed.pop("more", [])
+        lines += changed.pop("api", ["api: {rate_user: 1000000, rate_address: 1000000}"])
         lines += [f"{k}: {os.path.join(self.folder, changed.get(k, v))}" for k, v in values.items()]
         return "\n".join(lines) + "\n"
 
@@ -448,6 +450,145 @@ class Page(Base):
         self.assertEqual(self.d.admin("/").status, 404)
 
 
+class Frame(Base):
+    """What the frame does for every operation."""
+    OTHER = "https://app.example.org"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="weir-control-")
+        cls.d = Daemon(cls.folder.name)
+        cls.d.write("control.yaml", cls.d.yaml(api=[
+            "api:", "  rate_user: 40", "  rate_address: 400", f"  cors_origins: ['{cls.OTHER}']",
+            "  proxies: [127.0.0.1]"]))
+        cls.d.start()
+        answer = cls.d.call("POST", "/api/v1/auth/signup",
+                            {"email": "frame@example.org", "password": "password1"})
+        cls.session = re.match(r"weir_session=([^;]+)", answer.headers["set-cookie"])[1]
+
+    def call(self, method, path, **more):
+        """From an address of its own, so that limits are a test's own."""
+        headers = more.pop("headers", {})
+        headers["X-Forwarded-For"] = more.pop("address", "192.0.2.1")
+        return self.d.call(method, path, headers=headers, **more)
+
+    def test_document(self):
+        answer = self.call("GET", "/api/v1/openapi.json")
+        self.assertEqual((answer.status, answer.headers["content-type"]), (200, "application/json"))
+        document = answer.json
+        self.assertEqual(document["openapi"], "3.1.0")
+        self.assertIn("/api/v1/auth/login", document["paths"])
+        etag = answer.headers["etag"]
+        self.assertEqual(self.call("GET", "/api/v1/openapi.json", headers={"If-None-Match": etag}).status, 304)
+        packed = self.call("GET", "/api/v1/openapi.json", headers={"Accept-Encoding": "gzip"})
+        self.assertEqual(packed.headers["content-encoding"], "gzip")
+        self.assertIn("accept-encoding", packed.headers["vary"])
+        self.assertEqual(json.loads(gzip.decompress(packed.body)), document)
+        self.assertNotEqual(packed.headers["etag"], etag)
+
+    def test_page(self):
+        answer = self.call("GET", "/docs")
+        self.assertEqual((answer.status, answer.headers["content-type"]), (200, "text/html; charset=utf-8"))
+        text = answer.body.decode()
+        self.assertIn("/api/v1/playback/{session}/heartbeat", text)
+        loads = re.findall(r'(?:src|href)="([^"#][^"]*)"', text)
+        self.assertEqual(set(loads), {"/docs/style.css", "/api/v1/openapi.json"})
+        self.assertNotIn("<script", text)
+        self.assertNotIn(" style=", text)
+        self.assertEqual(self.call("GET", "/docs/style.css").headers["content-type"], "text/css; charset=utf-8")
+
+    def test_user_limit(self):
+        session = self.sign_up("limit@example.org")
+        left = []
+        for i in range(40):  # over many addresses
+            answer = self.call("GET", "/api/v1/users/me", session=session, address=f"198.51.100.{i}")
+            self.assertEqual(answer.status, 200)
+            left.append(int(answer.headers["ratelimit-remaining"]))
+            self.assertEqual(answer.headers["ratelimit-limit"], "40")
+        answer = self.call("GET", "/api/v1/users/me", session=session)
+        if left[0] - left[-1] == 39 and answer.status == 200:
+            return  # a minute ended in between, and a part of it has come back
+        self.refused(answer, 429, "RATE_LIMITED")
+        self.assertGreaterEqual(int(answer.headers["retry-after"]), 1)
+        self.assertEqual(answer.headers["ratelimit-remaining"], "0")
+        self.assertEqual(self.call("GET", "/api/v1/users/me", session=self.session).status, 200)
+
+    def test_address_limit(self):
+        seen = []
+        for i in range(420):
+            answer = self.call("GET", f"/api/v1/none{i}", address="2001:db8::" + format(i + 1, "x"))
+            seen.append(answer.status)
+        self.assertEqual(set(seen), {404, 429})
+        self.assertGreaterEqual(seen.count(404), 395)
+        self.refused(self.call("GET", "/api/v1/users/me", address="2001:db8::ffff"), 429, "RATE_LIMITED")
+        self.refused(self.call("GET", "/api/v1/users/me", address="2001:db8:0:1::1"), 401, "NOT_LOGGED_IN")
+
+    def test_other_origins(self):
+        answer = self.call("GET", "/api/v1/users/me", session=self.session, origin=self.OTHER)
+        self.assertEqual(answer.headers["access-control-allow-origin"], self.OTHER)
+        self.assertEqual(answer.headers["access-control-allow-credentials"], "true")
+        self.assertIn("origin", ",".join(answer.headers.get_all("vary")))
+        answer = self.call("GET", "/api/v1/users/me", session=self.session, origin="https://evil.example")
+        self.assertEqual(answer.status, 200)
+        self.assertIsNone(answer.headers["access-control-allow-origin"])
+        ask = {"Access-Control-Request-Method": "POST"}
+        answer = self.call("OPTIONS", "/api/v1/playback", origin=self.OTHER, headers=dict(ask))
+        self.assertEqual(answer.status, 204)
+        self.assertEqual(answer.headers["access-control-allow-methods"], "GET, HEAD, POST, OPTIONS")
+        self.assertIn("content-type", answer.headers["access-control-allow-headers"])
+        answer = self.call("OPTIONS", "/api/v1/playback", origin="https://evil.example", headers=dict(ask))
+        self.assertIsNone(answer.headers["access-control-allow-methods"])
+        self.refused(self.call("OPTIONS", "/api/v1/nothing", origin=self.OTHER, headers=dict(ask)), 404, "NOT_FOUND")
+        answer = self.call("POST", "/api/v1/auth/logout", origin=self.OTHER)
+        self.refused(answer, 401, "NOT_LOGGED_IN")
+        self.assertEqual(answer.headers["access-control-allow-origin"], self.OTHER)
+        self.refused(self.call("POST", "/api/v1/auth/logout", session=self.session,
+                               headers={"Sec-Fetch-Site": "cross-site"}), 403, "ORIGIN_REFUSED")
+
+    def test_safe_headers(self):
+        for path in ("/api/v1/users/me", "/api/v1/none", "/api/v1/openapi.json"):
+            headers = self.call("GET", path, session=self.session).headers
+            self.assertEqual(headers["x-content-type-options"], "nosniff")
+            self.assertEqual(headers["content-security-policy"], "default-src 'none'; frame-ancestors 'none'")
+        trace = "0af7651916cd43dd8448eb211c80319c"
+        answer = self.call("GET", "/api/v1/users/me", session=self.session,
+                           headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
+        self.assertEqual(answer.headers["x-request-id"], trace)
+        self.assertEqual(answer.headers["cache-control"], "no-store")
+
+    def test_fields_and_packing(self):
+        for i in range(8):
+            self.assertEqual(self.put(f"frame-{i}").status, 200)
+        path = "/api/v1/videos?limit=8"
+        answer = self.call("GET", path + "&fields=asset,title", session=self.session)
+        self.assertEqual(set(answer.json), {"videos", "next"})
+        self.assertTrue(all(set(v) == {"asset", "title"} for v in answer.json["videos"]))
+        for fields in ("", "password", "asset,", "asset,asset"):
+            self.refused(self.call("GET", path + "&fields=" + fields, session=self.session), 422, "PARAMETER_INVALID")
+        plain = self.call("GET", path, session=self.session)
+        packed = self.call("GET", path, session=self.session, headers={"Accept-Encoding": "gzip"})
+        self.assertEqual(packed.headers["content-encoding"], "gzip")
+        self.assertEqual(json.loads(gzip.decompress(packed.body)), plain.json)
+        small = self.call("GET", "/api/v1/users/me", session=self.session, headers={"Accept-Encoding": "gzip"})
+        self.assertIsNone(small.headers["content-encoding"])
+
+    def test_forms(self):
+        path = "/api/v1/videos?"
+        for query, code in (("x=1", "PARAMETER_UNKNOWN"), ("limit=1&limit=2", "PARAMETER_INVALID"),
+                            ("limit=1.5", "LIMIT_INVALID"), ("cursor=%3D", "CURSOR_INVALID")):
+            answer = self.call("GET", path + query, session=self.session)
+            self.refused(answer, 422, code)
+        self.assertEqual(answer.json["error"]["details"], {"field": "cursor"})
+        for query in ("limit=%", "limit=%zz", "%00=1", "limit=%ff", "cursor=%ed%a0%80"):
+            self.refused(self.call("GET", path + query, session=self.session), 400, "QUERY_INVALID")
+        for asset in ("%ff", "%", "a%00b", "%c3%28"):
+            self.refused(self.call("DELETE", f"/api/v1/admin/assets/{asset}", bearer=ADMIN), 400, "PATH_INVALID")
+        answer = self.d.call("PUT", "/api/v1/admin/assets/x", dict(VIDEO, audio=["en", "e!"]), bearer=ADMIN)
+        self.refused(answer, 422, "BODY_INVALID")
+        self.assertEqual(answer.json["error"]["details"], {"field": "audio[1]"})
+        self.assertEqual(self.call("HEAD", "/api/v1/users/me", session=self.session).status, 200)
+
+
 class Life(Base):
     def test_restart_and_reload(self):
         session = self.sign_up("stay@example.org")
@@ -481,7 +622,11 @@ class Life(Base):
                                ({"more": ["redis: http://h"]}, "redis: 'http://h'"),
                                ({"more": ["redis: redis://h", "leases_fail: maybe"]}, "leases_fail"),
                                ({"more": ["redis_ca_file: x"]}, "redis_ca_file"),
-                               ({"more": ["edge_credential_file: /absent"]}, "/absent")):
+                               ({"more": ["edge_credential_file: /absent"]}, "/absent"),
+                               ({"api": ["api: {rate_user: 2000000000}"]}, "rate_user"),
+                               ({"api": ["api: {cors_origins: [example.org]}"]}, "example.org"),
+                               ({"api": ["api: {cors_origins: ['https://a.b/']}"]}, "https://a.b/"),
+                               ({"api": ["api: {proxies: [10.0.0.0/99]}"]}, "10.0.0.0/99")):
             with open(bad, "w", encoding="utf-8") as f:
                 f.write(self.d.yaml(**changed))
             done = subprocess.run([PROGRAM, "--config", bad, "--check"], capture_output=True,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The promises of lease.h on each backend: argv[1] is "local" or "redis"; with control's database
- * also "db", "both" (Redis, and the database behind it) and "away" (the same, with no Redis there).
+ * also "db", "mongodb", "both" (Redis, and the database behind it) and "away" (the same, with no Redis there).
  * Users' names are each test's own, so that they share one server. */
 #include "lease/lease.h"
 #include <pthread.h>
@@ -587,7 +587,9 @@ int main(int argc, char **argv)
     const char *kind = argc > 1 ? argv[1] : "local";
     backend.is_away = strcmp(kind, "away") == 0;
     backend.on_redis = strcmp(kind, "redis") == 0 || strcmp(kind, "both") == 0 || backend.is_away;
-    backend.is_db = strcmp(kind, "db") == 0 || strcmp(kind, "both") == 0 || backend.is_away;
+    backend.is_mongo = strcmp(kind, "mongodb") == 0;
+    backend.is_db =
+        strcmp(kind, "db") == 0 || backend.is_mongo || strcmp(kind, "both") == 0 || backend.is_away;
     if (backend.on_redis)
         redis_server_start(&backend.server);
     if (backend.is_away)

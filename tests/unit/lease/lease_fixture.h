@@ -17,8 +17,9 @@
 
 struct backend {
     bool on_redis;
-    bool is_db;   /* control's database, alone or behind the Redis */
-    bool is_away; /* the Redis never answers */
+    bool is_db;    /* control's database, alone or behind the Redis */
+    bool is_mongo; /* that database is a MongoDB */
+    bool is_away;  /* the Redis never answers */
     struct redis_server server;
     struct bus_hub *hub;
     struct lease_book *book;

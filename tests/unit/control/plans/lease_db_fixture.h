@@ -10,6 +10,7 @@
 #pragma once
 #include "control/plans/lease_db.h"
 #include "lease/lease_both.h"
+#include "../../db/mongo_server.h"
 
 static const struct db_collection backend_collections[] = {
     {
@@ -23,6 +24,8 @@ static const struct db_schema backend_schema = {
 static char backend_folder[64];
 static atomic_bool backend_used; /* documents have been written */
 
+static struct mongo_server backend_mongo;
+
 static inline void backend_start_db(struct backend *b)
 {
     char path[128];
@@ -31,6 +34,10 @@ static inline void backend_start_db(struct backend *b)
                      0);
     assert_non_null(mkdtemp(backend_folder));
     (void)snprintf(path, sizeof path, "%s/control.db", backend_folder);
+    if (b->is_mongo) {
+        mongo_server_start(&backend_mongo);
+        (void)snprintf(path, sizeof path, "mongodb://%s/weir", backend_mongo.address);
+    }
     if (db_open(path, &backend_schema, &err, &b->db) < 0)
         fail_msg("%s", err.text);
 }
@@ -38,6 +45,8 @@ static inline void backend_start_db(struct backend *b)
 static inline void backend_stop_db(struct backend *b)
 {
     b->db = db_close(b->db);
+    if (b->is_mongo)
+        mongo_server_stop(&backend_mongo);
     assert_int_equal(file_remove_all(backend_folder), 0);
 }
 
