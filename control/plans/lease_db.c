@@ -25,6 +25,7 @@ struct db_turn {
     int (*work)(struct db_turn *t);
     struct lease_copies given; /* one, or those of a renewal */
     unsigned limit;
+    unsigned run; /* of a renewal: how many leases the present change is about */
     uint32_t life_ms;
     int64_t cursor;
     enum lease_state *states;
@@ -152,12 +153,24 @@ static int work_trim(struct db_turn *t)
     return db_change_user(t, &t->given.at[0], change_trim);
 }
 
+/* All that stand together of one user, in one step. */
 static int change_renew(struct db_turn *t, const struct lease *l, json_t *doc, bool *ret_changed)
 {
-    enum lease_state *state = &t->states[l - t->given.at];
-    int r = lease_doc_renew(doc, l, clock_real_ms(), t->life_ms, state);
-    *ret_changed = r == 0 && *state == LEASE_LIVE;
+    int r = 0;
+    for (unsigned i = (unsigned)(l - t->given.at), n = 0; r == 0 && n < t->run; i++, n++) {
+        r = lease_doc_renew(doc, &t->given.at[i], clock_real_ms(), t->life_ms, &t->states[i]);
+        *ret_changed = *ret_changed || (r == 0 && t->states[i] == LEASE_LIVE);
+    }
     return r;
+}
+
+/* How many from there on are of the same user. */
+static unsigned renew_run(const struct lease_copies *given, unsigned first)
+{
+    unsigned n = 1;
+    while (first + n < given->count && str_eq(given->at[first + n].user, given->at[first].user))
+        n++;
+    return n;
 }
 
 /* An error is the answer only where no session has a better one. */
@@ -165,13 +178,14 @@ static int work_renew(struct db_turn *t)
 {
     int error = 0;
     bool any = false;
-    for (unsigned i = 0; i < t->given.count; i++) {
+    for (unsigned i = 0; i < t->given.count; i += t->run) {
+        t->run = renew_run(&t->given, i);
         int r = db_change_user(t, &t->given.at[i], change_renew);
         if (r < 0) {
-            t->states[i] = LEASE_UNSURE;
+            memset(&t->states[i], 0, t->run * sizeof *t->states); /* LEASE_UNSURE */
             error = r;
         }
-        any = any || t->states[i] != LEASE_UNSURE;
+        any = any || r == 0;
     }
     return any ? 0 : error;
 }

@@ -98,7 +98,7 @@ MUST_USE int bus_get(struct bus *b, struct str key, bus_done *cb, void *arg);
 MUST_USE int bus_swap(struct bus *b, struct str key, struct str expected, struct str fresh,
                       uint64_t life_ms, bus_done *cb, void *arg);
 
-/* --- streams ----------------------------------------------------------------------------------- */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 /* Puts a message at the stream's end; of more than keep (1 to BUS_STREAM_KEEP_MAX) the oldest go,
  * dealt with or not. answer: its id, a text. Ids rise. */
@@ -125,7 +125,7 @@ MUST_USE int bus_stream_read(struct bus *b, const struct bus_stream_read *read, 
 MUST_USE int bus_stream_ack(struct bus *b, struct str key, struct str group, struct str id,
                             bus_done *cb, void *arg);
 
-/* --- scripts ----------------------------------------------------------------------------------- */
+/* --- scripts ---------------------------------------------------------------------------------- */
 
 /* A Lua script that Redis runs as one step. static_text outlives the bus: scripts are told apart by
  * its address. All keys must be of one hash slot ("{tag}"). */

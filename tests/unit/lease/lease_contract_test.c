@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The promises of lease.h on each backend: argv[1] is "local" or "redis"; with control's database
- * also "db", "mongodb", "both" (Redis, and the database behind it) and "away" (the same, with no Redis there).
- * Users' names are each test's own, so that they share one server. */
+ * also "db", "mongodb", "both" (Redis, and the database behind it) and "away" (the same, with no
+ * Redis there). Users' names are each test's own, so that they share one server. */
 #include "lease/lease.h"
 #include <pthread.h>
 #include "lease_fixture.h"

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "lease/lease.h"
 
-#define WAIT_MS    20000
+#define WAIT_MS    60000 /* a MongoDB that syncs each write is slow */
 #define TURN_MS    10
 #define ACTIVE_MAX 64
 
