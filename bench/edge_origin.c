@@ -4,7 +4,7 @@
  *
  *   usage: edge-origin PORT
  *   GET /o/NAME/SIZE   SIZE bytes that no other NAME has; /v/NAME/SIZE is the same
- *   GET /count         {"requests": ..., "bytes": ...} of /o/ since the last /reset
+ *   GET /count         {"requests": ..., "bytes": ...} sent of /o/ since the last /reset
  *   GET /reset         counts from 0 again */
 #include <errno.h>
 #include <signal.h>
@@ -47,6 +47,7 @@ static int origin_read(void *source, uint64_t offset, uint32_t size_max, const u
         left = MIN(left, ORIGIN_POOL - at);
     }
     *ret_size = (uint32_t)left;
+    atomic_fetch_add(&origin_bytes, left); /* as they are sent: of a range no more than that */
     return 0;
 }
 
@@ -71,7 +72,6 @@ static void origin_on_object(struct http_req *req, void *arg)
     b->name = digest_of(name.data, name.size);
     b->size = size;
     atomic_fetch_add(&origin_requests, 1);
-    atomic_fetch_add(&origin_bytes, size);
     char etag[DIGEST_TEXT_SIZE + 2];
     char digest[DIGEST_TEXT_SIZE];
     digest_format(&b->name, digest);

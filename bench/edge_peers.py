@@ -324,7 +324,7 @@ listen: {listen(self.tls, True)}
 also_listen: [{listen(self.plain, False)}]
 admin_listen: {listen(0, False)}
 workers: 1
-store: {{path: {self.folder}/store, hot_size: {self.ram}, disk_size: {self.disk}, volume_size: {min(1 << 30, self.disk // 8)}}}
+store: {{path: {self.folder}/store, hot_size: {self.ram}, disk_size: {self.disk}}}
 upstreams: [{{name: origin, kind: http, servers: ["http://127.0.0.1:{self.origin.port}"]}}]
 routes: [{{upstream: origin{extra}}}]
 {self.options.get("top", "")}

@@ -225,7 +225,7 @@ static void fill_on_put(void *arg, int res)
     if (!stored) {
         /* Perhaps it is in RAM at least. The answer was right all the same. */
         log_warn("caching a block failed: %s", strerror(-res));
-        struct rbuf *hot = store_peek(f->worker->worker->store, &p->digest);
+        struct rbuf *hot = store_peek_own(f->worker->worker->store, &p->digest);
         stored = hot != NULL;
         rbuf_unref(hot);
     }
@@ -238,13 +238,25 @@ static void fill_on_put(void *arg, int res)
     fill_end_if_idle(f);
 }
 
+/* More than one is reading it, or the one comes to it so late that RAM may have given it up. */
+static bool fill_is_wanted(const struct cache_fill *f)
+{
+    uint32_t readers, furthest;
+    struct cache_body *b = f->object->body;
+    cache_body_readers(b, &readers, &furthest);
+    return readers > 1 ||
+           (readers == 1 && cache_block_start(f->front.block, b->block_size) >
+                                cache_block_start(furthest, b->block_size) + CACHE_SOON);
+}
+
 /* What cannot be fetched again block by block must be on disk while somebody may still come to
  * it. */
 static unsigned fill_put_flags(const struct cache_fill *f)
 {
     bool one = f->end != CACHE_SIZE_UNKNOWN && f->end <= f->object->body->block_size;
     return STORE_PUT_HOT | STORE_PUT_DIGESTED |
-           (one || f->object->can_extend ? STORE_PUT_CACHE : 0);
+           (one || f->object->can_extend ? STORE_PUT_CACHE : 0) |
+           (fill_is_wanted(f) ? STORE_PUT_WANTED : 0);
 }
 
 /* bytes: the block, whole. Takes over what the fill counted for its memory. */

@@ -23,6 +23,7 @@
 #define CACHE_FILL_MEMORY (UINT64_C(256) << 20)
 #define CACHE_SMALL       (UINT64_C(16) << 20) /* is finished, also when nobody reads it any more */
 #define CACHE_NEAR_END    (UINT64_C(4) << 20)  /* and what lacks no more than this */
+#define CACHE_SOON        (UINT64_C(8) << 20)  /* ahead of its reader: so long RAM has it */
 #define CACHE_LARGE       (UINT64_C(64) << 20) /* is not fetched far ahead of who reads it */
 
 enum cache_fill_kind { CACHE_FILL_ASK, CACHE_FILL_GAP, CACHE_FILL_PASS };

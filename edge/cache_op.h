@@ -13,8 +13,9 @@
 #pragma once
 #include "edge/cache_pass.h"
 
-#define CACHE_TRIES_MAX 4u /* of what changed while it was asked for */
-#define CACHE_GAPS_MAX  3u /* in a row without a byte */
+#define CACHE_TRIES_MAX 4u  /* of what changed while it was asked for */
+#define CACHE_GAPS_MAX  3u  /* in a row without a byte */
+#define CACHE_LOST_LOOK 64u /* blocks looked for where one was lost */
 #define CACHE_RANGE_WAIT                                                                           \
     (UINT64_C(8) << 20) /* of a body without a size, before a range is given up */
 
@@ -50,6 +51,7 @@ struct cache_op {
     unsigned gaps;
     int read_error;
     bool getting, in_get, closed, replied, from_disk;
+    bool own; /* the body is what came for this request: reading it is no further use of it */
 };
 
 /* cache_serve.c */

@@ -123,6 +123,29 @@ static bool read_hold_block(struct cache_op *op, struct rbuf *blob, uint64_t off
     return true;
 }
 
+/* The store does not have block any more. What was written with it went with it, mostly: what else
+ * of the answer is gone is found out now, so that one request brings all of it. */
+static void read_lost(struct cache_op *op, uint32_t block)
+{
+    struct cache_body *b = op->object->body;
+    struct store_worker *store = op->worker->worker->store;
+    uint64_t end = read_wanted(op, op->getting_offset);
+    metric_add(op->worker->cache->metrics.lost, 1);
+    cache_body_lost(b, block, &op->getting_digest);
+    for (unsigned n = 1; n < CACHE_LOST_LOOK; n++) {
+        uint64_t start = cache_block_start(block + n, b->block_size);
+        struct cache_piece piece = {0};
+        if (start >= end || cache_body_look(b, start, NULL, &piece) < 0)
+            break;
+        bool landing = piece.bytes != NULL;
+        rbuf_unref(piece.bytes);
+        if (landing || store_has(store, &piece.digest))
+            break;
+        metric_add(op->worker->cache->metrics.lost, 1);
+        cache_body_lost(b, block + n, &piece.digest);
+    }
+}
+
 static void read_on_get(void *arg, int res, struct rbuf *blob)
 {
     struct cache_op *op = arg;
@@ -135,10 +158,7 @@ static void read_on_get(void *arg, int res, struct rbuf *blob)
         op->from_disk = true;
     } else {
         /* Evicted, damaged, or its disk has gone: fetched again, if it can be. */
-        const struct cache_body *b = op->object->body;
-        metric_add(op->worker->cache->metrics.lost, 1);
-        cache_body_lost(op->object->body, cache_block_of(op->getting_offset, b->block_size),
-                        &op->getting_digest);
+        read_lost(op, cache_block_of(op->getting_offset, op->object->body->block_size));
         op->read_error = res == 0 ? -EBADMSG : res;
     }
     if (!op->in_get)
@@ -148,7 +168,7 @@ static void read_on_get(void *arg, int res, struct rbuf *blob)
 static int read_store(struct cache_op *op, const struct digest *d, uint64_t offset)
 {
     struct store_worker *store = op->worker->worker->store;
-    struct rbuf *hot = store_peek(store, d);
+    struct rbuf *hot = op->own ? store_peek_own(store, d) : store_peek(store, d);
     if (hot != NULL) {
         bool fits = read_hold_block(op, hot, offset);
         rbuf_unref(hot);
@@ -159,7 +179,10 @@ static int read_store(struct cache_op *op, const struct digest *d, uint64_t offs
     op->in_get = true;
     op->getting_offset = offset;
     op->getting_digest = *d;
-    store_get(store, d, read_on_get, op);
+    if (op->own)
+        store_get_own(store, d, read_on_get, op);
+    else
+        store_get(store, d, read_on_get, op);
     op->in_get = false;
     return op->getting ? -EAGAIN : 0; /* 0: look again */
 }

@@ -216,6 +216,7 @@ static void op_answered_object(struct cache_op *op, const struct cache_answer *a
     struct cache_object *o = cache_object_ref(a->object);
     op->fwd_status = a->revalidated ? 304 : a->status;
     op->stored = a->stored;
+    op->own = op->started && !a->revalidated;
     if (op_object_fits(op, o) || op->tries >= CACHE_TRIES_MAX) {
         op_use(op, o);
         return;
@@ -382,6 +383,7 @@ void op_restart(struct cache_op *op)
     op->object = cache_object_unref(op->object);
     op_leave_fill(op);
     op->detail = NULL;
+    op->own = false;
     op->gaps = 0;
     if (++op->tries <= CACHE_TRIES_MAX)
         op_decide(op);

@@ -353,12 +353,14 @@ static void fill_on_done(void *arg, int res, unsigned status)
     (void)pthread_mutex_lock(&f->lock);
     f->available = f->size;
     f->state = FILL_DONE;
+    bool wanted = f->listeners != NULL && f->listeners->next != NULL;
     fill_post_all(f);
     (void)pthread_mutex_unlock(&f->lock);
     /* What is asked for once only stays off the disk; what the edge itself needs does not. */
     store_put(f->writer->store, &f->digest, f->blob,
-              STORE_PUT_HOT | STORE_PUT_DIGESTED | (f->keep ? 0u : STORE_PUT_CACHE), fill_on_stored,
-              f);
+              STORE_PUT_HOT | STORE_PUT_DIGESTED | (f->keep ? 0u : STORE_PUT_CACHE) |
+                  (wanted ? STORE_PUT_WANTED : 0u),
+              fill_on_stored, f);
 }
 
 static int fill_start(struct fill *f, const struct fields *came)

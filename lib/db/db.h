@@ -48,7 +48,7 @@ struct db_key {
  * it where it may be absent or null. NAME: [a-z][a-z0-9_]*, at most 32 characters. T: s string,
  * i integer, n number, b boolean, o object, a array. NULL: whatever it has is taken. */
 struct db_collection {
-    const char *name; /* as a member's */
+    const char *name; /* as a member's, but not weir_... */
     const char *members;
     struct db_key keys[DB_KEYS_MAX];
     unsigned keys_count;

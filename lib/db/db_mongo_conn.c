@@ -200,9 +200,10 @@ int db_mongo_pool(const char *address, struct err *err, struct db_mongo *m)
 
 static void db_mongo_begin_named(struct db_mongo *m, const char *name, struct db_mongo_use *ret)
 {
-    *ret = (struct db_mongo_use){
-        .m = m, .client = mongoc_client_pool_pop(m->pool), .began_ms = clock_mono_ms()};
-    ASSERT(ret->client != NULL); /* it waits while all are out */
+    *ret = (struct db_mongo_use){.m = m};
+    while (ret->client == NULL) /* waits while all are out; NULL: for as long as the URI says */
+        ret->client = mongoc_client_pool_pop(m->pool);
+    ret->began_ms = clock_mono_ms();
     ret->coll = mongoc_client_get_collection(ret->client, m->name, name);
 }
 

@@ -39,7 +39,7 @@ static bool db_shape_members(struct db_shape *s, const char *text)
         struct db_member *m = &s->members[s->members_count];
         bool optional = str_ends(type, STR("?"));
         if (s->members_count == DB_MEMBERS_MAX || type.size != (optional ? 2 : 1) ||
-            memchr("sinboa", type.data[0], 6) == NULL)
+            strchr("sinboa", type.data[0]) == NULL)
             return false;
         if (!db_shape_name(name, m->name) || strcmp(m->name, "id") == 0 ||
             db_shape_type(s, m->name) != 0)
@@ -96,7 +96,7 @@ static bool db_shape_text(struct db_shape *s, const char *text)
 static const char *db_shape_read(const struct db_collection *c, struct db_shape *out)
 {
     *out = (struct db_shape){.name = c->name};
-    if (!db_name_ok(c->name))
+    if (!db_name_ok(c->name) || str_starts(str_of(c->name), STR("weir_"))) /* those are ours */
         return "a collection's name";
     if (!db_shape_members(out, c->members))
         return "a collection's members";

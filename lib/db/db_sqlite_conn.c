@@ -70,7 +70,7 @@ int db_sqlite_connect(const char *path, struct db_sqlite_conn **ret)
         (void)sqlite3_db_config(c->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         /* FULL: what was answered is on the disk, not only in the page cache. */
         r = db_sqlite_exec(c->handle, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                                      "PRAGMA cell_size_check = ON; PRAGMA cache_size = -8192");
+                                      "PRAGMA cell_size_check = ON; PRAGMA cache_size = -32768");
     }
     if (r == 0)
         r = db_sqlite_text_connect(c->handle);

@@ -136,7 +136,11 @@ static void hot_publish(struct hot_shard *s)
     atomic_store_explicit(&s->bytes, hot_policy_bytes(s->policy), memory_order_relaxed);
 }
 
-void hot_insert(struct hot *h, const struct digest *d, struct rbuf *blob)
+typedef int hot_insert_fn(struct hot_policy *p, const struct digest *d, uint32_t cost, void *value,
+                          hot_policy_out_cb *out, void *arg);
+
+static void hot_insert_by(struct hot *h, const struct digest *d, struct rbuf *blob,
+                          hot_insert_fn *insert)
 {
     struct hot_shard *s = hot_shard_of(h, d);
     struct hot_dead dead = {.count = 0};
@@ -144,11 +148,21 @@ void hot_insert(struct hot *h, const struct digest *d, struct rbuf *blob)
         return;
     uint32_t cost = rbuf_cap(blob) + HOT_ENTRY_COST; /* far below 4 GiB: RBUF_CAP_MAX */
     (void)pthread_mutex_lock(&s->lock);
-    if (hot_policy_insert(s->policy, d, cost, blob, hot_bury, &dead) == 0)
+    if (insert(s->policy, d, cost, blob, hot_bury, &dead) == 0)
         rbuf_ref(blob);
     hot_publish(s);
     (void)pthread_mutex_unlock(&s->lock);
     hot_dead_free(&dead);
+}
+
+void hot_insert(struct hot *h, const struct digest *d, struct rbuf *blob)
+{
+    hot_insert_by(h, d, blob, hot_policy_insert);
+}
+
+void hot_insert_only(struct hot *h, const struct digest *d, struct rbuf *blob)
+{
+    hot_insert_by(h, d, blob, hot_policy_insert_only);
 }
 
 void hot_remove(struct hot *h, const struct digest *d)

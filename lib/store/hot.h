@@ -20,6 +20,8 @@ struct rbuf *hot_get(struct hot *h, const struct digest *d);  /* a new reference
 struct rbuf *hot_look(struct hot *h, const struct digest *d); /* the same, not counted as use */
 /* Takes its own reference; what is there already stays. */
 void hot_insert(struct hot *h, const struct digest *d, struct rbuf *blob);
+/* The same of what no device has: it is kept for a while, whatever it is worth. */
+void hot_insert_only(struct hot *h, const struct digest *d, struct rbuf *blob);
 void hot_remove(struct hot *h, const struct digest *d);
 uint64_t hot_bytes(const struct hot *h);
 

@@ -11,7 +11,9 @@
  * Invariants:
  * 1. An entry in the table is resident (value != NULL, its number at residents[place]) or a ghost.
  * 2. bytes == sum of the residents' costs <= size_max.
- * 3. lived <= the number of the entry's age: ages below it have been reported to hot_learn. */
+ * 3. A young resident is in the queue of the young and not given up while there are others; the
+ *    young's costs are young_bytes <= size_max / HOT_YOUNG_PART.
+ * 4. lived <= the number of the entry's age: ages below it have been reported to hot_learn. */
 #include "store/hot_policy.h"
 #include <errno.h>
 #include <math.h>
@@ -32,6 +34,7 @@
 #define HOT_GAP_LEVELS  13u
 #define HOT_GAP_SHIFT   8u   /* gap is a fixed-point number */
 #define HOT_GAP_AVERAGE 8u   /* intervals, about */
+#define HOT_YOUNG_PART  4u   /* of size_max may be young */
 #define HOT_CLEARLY     1.2f /* a newcomer stays out if what is there is worth so much more */
 #define HOT_USES_LEVELS ((HOT_CLASSES - 1) / HOT_GAP_LEVELS)
 
@@ -43,7 +46,7 @@ struct hot_entry {
     void *value;           /* NULL: a ghost */
     uint32_t chain;        /* in its bucket; or the next free entry */
     uint32_t place;        /* resident */
-    uint32_t newer, older; /* ghost */
+    uint32_t newer, older; /* ghost, young */
     uint32_t cost;         /* 0: the entry is free */
     uint32_t last;         /* the clock at its last request */
     float weight;          /* value is multiplied by it */
@@ -51,6 +54,7 @@ struct hot_entry {
     uint8_t uses;
     uint8_t class;
     uint8_t lived;
+    bool young;
 };
 
 _Static_assert(sizeof(struct hot_entry) == HOT_LINE, "an entry is a cache line");
@@ -70,6 +74,8 @@ struct hot_policy {
     uint32_t *residents;
     uint32_t residents_count, residents_cap;
     uint32_t ghost_newest, ghost_oldest, ghosts_count;
+    uint32_t young_newest, young_oldest;
+    uint64_t young_bytes;
     uint32_t inserted; /* the clock at the last insert */
     uint32_t swept;    /* the next entry to look at */
     uint64_t random;
@@ -96,6 +102,7 @@ int hot_policy_new(uint64_t size_max, struct hot_policy **ret)
     p->magic = HOT_POLICY_MAGIC;
     p->size_max = size_max;
     p->free_first = p->ghost_newest = p->ghost_oldest = HOT_NONE;
+    p->young_newest = p->young_oldest = HOT_NONE;
     p->inserted = UINT32_MAX;
     hot_learn_init(&p->learn);
     *ret = p;
@@ -215,7 +222,7 @@ static void hot_entry_drop(struct hot_policy *p, uint32_t i)
     p->entries_count--;
 }
 
-/* --- residents and ghosts --------------------------------------------------------------------- */
+/* --- residents, young ones among them, and ghosts --------------------------------------------- */
 
 static int hot_residents_reserve(struct hot_policy *p)
 {
@@ -239,11 +246,34 @@ static void hot_resident_push(struct hot_policy *p, uint32_t i)
     ASSERT(p->bytes <= p->size_max);
 }
 
+static void hot_young_push(struct hot_policy *p, uint32_t i)
+{
+    struct hot_entry *e = hot_entry(p, i);
+    e->young = true;
+    e->newer = HOT_NONE;
+    e->older = p->young_newest;
+    *(e->older != HOT_NONE ? &hot_entry(p, e->older)->newer : &p->young_oldest) = i;
+    p->young_newest = i;
+    p->young_bytes += e->cost;
+}
+
+static void hot_young_pull(struct hot_policy *p, uint32_t i)
+{
+    struct hot_entry *e = hot_entry(p, i);
+    ASSERT(e->young && p->young_bytes >= e->cost);
+    *(e->newer != HOT_NONE ? &hot_entry(p, e->newer)->older : &p->young_newest) = e->older;
+    *(e->older != HOT_NONE ? &hot_entry(p, e->older)->newer : &p->young_oldest) = e->newer;
+    p->young_bytes -= e->cost;
+    e->young = false;
+}
+
 /* Its value stays in it. */
 static void hot_resident_pull(struct hot_policy *p, uint32_t i)
 {
     const struct hot_entry *e = hot_entry(p, i);
     ASSERT(e->value != NULL && p->residents[e->place] == i);
+    if (e->young)
+        hot_young_pull(p, i);
     uint32_t last = p->residents[--p->residents_count];
     p->residents[e->place] = last;
     hot_entry(p, last)->place = e->place;
@@ -378,6 +408,8 @@ static uint32_t hot_least(struct hot_policy *p, float *ret_value)
     uint32_t least = HOT_NONE;
     float least_value = 0;
     for (unsigned i = 0; i < count; i++) {
+        if (hot_entry(p, candidates[i])->young)
+            continue;
         float value = hot_value(p, hot_entry(p, candidates[i]));
         if (least != HOT_NONE && value > least_value)
             continue;
@@ -388,15 +420,19 @@ static uint32_t hot_least(struct hot_policy *p, float *ret_value)
         least = candidates[i];
         least_value = value;
     }
-    ASSERT(least != HOT_NONE);
+    if (least == HOT_NONE) { /* all young: the one who has been so for longest */
+        least = p->young_oldest;
+        ASSERT(least != HOT_NONE);
+        least_value = hot_value(p, hot_entry(p, least));
+    }
     *ret_value = least_value;
     return least;
 }
 
-/* For e, which is neither resident nor ghost. Those that would have to go are set aside, chained by
- * older, until it is clear that e is worth it. */
-static int hot_make_room(struct hot_policy *p, const struct hot_entry *e, hot_policy_out_cb *out,
-                         void *arg)
+/* For e, which is neither resident nor ghost; at_any_price: also if e is worth less. Those that
+ * would have to go are set aside, chained by older, until it is clear that e is worth it. */
+static int hot_make_room(struct hot_policy *p, const struct hot_entry *e, bool at_any_price,
+                         hot_policy_out_cb *out, void *arg)
 {
     float mine = hot_value(p, e);
     uint32_t aside = HOT_NONE;
@@ -404,7 +440,7 @@ static int hot_make_room(struct hot_policy *p, const struct hot_entry *e, hot_po
     while (p->bytes + e->cost > p->size_max) {
         float value = 0;
         uint32_t least = hot_least(p, &value);
-        if (value > mine * HOT_CLEARLY) {
+        if (!at_any_price && value > mine * HOT_CLEARLY) {
             r = -ENOSPC;
             break;
         }
@@ -427,8 +463,8 @@ static int hot_make_room(struct hot_policy *p, const struct hot_entry *e, hot_po
     return r;
 }
 
-int hot_policy_insert(struct hot_policy *p, const struct digest *d, uint32_t cost, void *value,
-                      hot_policy_out_cb *out, void *arg)
+static int hot_insert_as(struct hot_policy *p, const struct digest *d, uint32_t cost, void *value,
+                         bool young, hot_policy_out_cb *out, void *arg)
 {
     ASSERT(cost > 0 && value != NULL);
     uint32_t i = hot_find(p, d);
@@ -451,14 +487,31 @@ int hot_policy_insert(struct hot_policy *p, const struct digest *d, uint32_t cos
     e->weight = 1 / sqrtf(sqrtf((float)cost));
     r = hot_residents_reserve(p);
     if (r == 0)
-        r = hot_make_room(p, e, out, arg);
+        r = hot_make_room(p, e, young, out, arg);
     if (r < 0) {
         hot_ghost_push(p, i);
         return r;
     }
     e->value = value;
     hot_resident_push(p, i);
+    if (young)
+        hot_young_push(p, i);
     return 0;
+}
+
+int hot_policy_insert(struct hot_policy *p, const struct digest *d, uint32_t cost, void *value,
+                      hot_policy_out_cb *out, void *arg)
+{
+    return hot_insert_as(p, d, cost, value, false, out, arg);
+}
+
+int hot_policy_insert_only(struct hot_policy *p, const struct digest *d, uint32_t cost, void *value,
+                           hot_policy_out_cb *out, void *arg)
+{
+    bool young = cost <= p->size_max / HOT_YOUNG_PART;
+    while (young && p->young_bytes + cost > p->size_max / HOT_YOUNG_PART)
+        hot_young_pull(p, p->young_oldest);
+    return hot_insert_as(p, d, cost, value, young, out, arg);
 }
 
 void *hot_policy_remove(struct hot_policy *p, const struct digest *d)

@@ -26,5 +26,10 @@ void *hot_policy_look(const struct hot_policy *p, const struct digest *d); /* no
  * what would have to go is worth more; -ENOMEM. */
 MUST_USE int hot_policy_insert(struct hot_policy *p, const struct digest *d, uint32_t cost,
                                void *value, hot_policy_out_cb *out, void *arg);
+/* The same of what is nowhere else: it comes in whatever it is worth and stays among the young, the
+ * newest such in a quarter of size_max; then it is one of the others. One that is larger than all
+ * the young may be is never young. */
+MUST_USE int hot_policy_insert_only(struct hot_policy *p, const struct digest *d, uint32_t cost,
+                                    void *value, hot_policy_out_cb *out, void *arg);
 void *hot_policy_remove(struct hot_policy *p, const struct digest *d); /* its value, or NULL */
 uint64_t hot_policy_bytes(const struct hot_policy *p);                 /* at most size_max */

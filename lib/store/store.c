@@ -17,7 +17,9 @@
 
 #define STORE_VOLUME_DEFAULT (UINT64_C(1) << 30)
 #define STORE_VOLUME_MAX     (UINT64_C(1) << 40)
-#define STORE_CACHE_VOLUMES  8u /* a cache has at least so many: it loses one of them at a time */
+#define STORE_CACHE_VOLUMES  8u  /* a cache has at least so many: it loses one of them at a time */
+#define STORE_CACHE_USUAL    32u /* and so many unless told: one is always kept free */
+#define STORE_CACHE_VOLUME   (UINT64_C(16) << 20) /* but smaller ones only if there is no room */
 #define STORE_PATH_MAX       4096
 #define STORE_UNREFERENCED_S (24u * 3600u)
 #define STORE_DROPPED_S      30u
@@ -337,6 +339,8 @@ static int store_start_commit(struct store *s, const struct store_options *o, st
 static int store_volume_size(const struct store_options *o, uint64_t *ret, struct err *err)
 {
     uint64_t size = o->volume_size != 0 ? o->volume_size : STORE_VOLUME_DEFAULT;
+    if (o->size_max > 0 && o->volume_size == 0)
+        size = MIN(size, MAX(o->size_max / STORE_CACHE_USUAL, STORE_CACHE_VOLUME));
     if (o->size_max > 0)
         size = MIN(size, o->size_max / STORE_CACHE_VOLUMES);
     size = size / FORMAT_ALIGN * FORMAT_ALIGN;
@@ -358,6 +362,9 @@ static int store_open_learning(struct store *s, const struct store_options *o)
         struct admit_options a = {.blobs = MAX(o->size_max / STORE_BLOB_USUAL, 1024)};
         r = admit_new(&a, &s->admit);
     }
+    /* Among what else is written a newcomer stays while about so many bytes of others come. */
+    if (r == 0 && s->admit != NULL && o->admission == STORE_ADMIT_AUTO)
+        r = again_new(o->size_max / 2, &s->again);
     bool has_cold = o->remote != NULL;
     for (unsigned i = 0; i < volume_devices(s->volumes); i++)
         has_cold = has_cold || volume_device(s->volumes, i)->kind == FORMAT_COLD;
@@ -466,6 +473,7 @@ struct store *store_close(struct store *s)
     hot_free(s->hot);
     heat_free(s->heat);
     admit_free(s->admit);
+    again_free(s->again);
     volume_table_free(s->volumes);
     index_close(s->index);
     base_close(s->lock_fd);

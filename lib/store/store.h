@@ -42,7 +42,9 @@ enum store_durability {
 
 /* What a cache writes to its disk of what can be fetched again (STORE_PUT_CACHE). */
 enum store_admission {
-    STORE_ADMIT_AUTO,   /* all while there is room, then what is asked for a second time */
+    /* All while there is room, then what is asked for a second time, and at the first what is of a
+     * size of which enough is: again.h. */
+    STORE_ADMIT_AUTO,
     STORE_ADMIT_ALL,    /* all, always */
     STORE_ADMIT_SECOND, /* from the start only what is asked for a second time: spares the disk */
 };
@@ -55,7 +57,7 @@ typedef int store_links(void *arg, const uint8_t *bytes, uint32_t size, store_li
 
 struct store_options {
     const char *path;        /* folder, made when absent; LMDB in path/index */
-    uint64_t volume_size;    /* 0: 1 GiB */
+    uint64_t volume_size;    /* 0: 1 GiB, of a cache at most a 32nd of it */
     uint64_t size_max;       /* 0: unbounded; else a cache: whole oldest volumes go to make room */
     uint64_t hot_size;       /* RAM tier; 0: none */
     uint64_t index_size;     /* LMDB map to begin with, it grows; 0: 1 GiB */
@@ -122,6 +124,11 @@ void store_get_local(struct store_worker *w, const struct digest *d, store_get_c
 /* Only the hot tier, only now: a new reference, or NULL. */
 struct rbuf *store_peek(struct store_worker *w, const struct digest *d);
 
+/* The same two for whoever reads what he himself has just had put: nobody has asked for it once
+ * more, so it counts for nothing. */
+struct rbuf *store_peek_own(struct store_worker *w, const struct digest *d);
+void store_get_own(struct store_worker *w, const struct digest *d, store_get_cb *cb, void *arg);
+
 /* In any tier, by the index. */
 bool store_has(struct store_worker *w, const struct digest *d);
 
@@ -131,10 +138,13 @@ bool store_has(struct store_worker *w, const struct digest *d);
  *                  until it is asked for a second time, and cb says 0 then too. With
  *                  STORE_PUT_HOT it is in RAM also when the disk is full, fails or is too slow
  *                  (-ENOSPC, -EIO, -EAGAIN).
- * STORE_PUT_DIGESTED: the caller has just computed d from these very bytes. */
+ * STORE_PUT_DIGESTED: the caller has just computed d from these very bytes.
+ * STORE_PUT_WANTED: with STORE_PUT_CACHE: it is known that it will be read from the disk, as if it
+ *                   had been asked for before. */
 #define STORE_PUT_HOT      1u
 #define STORE_PUT_CACHE    2u
 #define STORE_PUT_DIGESTED 4u
+#define STORE_PUT_WANTED   8u
 typedef void store_done_cb(void *arg, int res);
 
 /* A buffer whose window of length bytes is to be filled at *ret_bytes, with room around it for what

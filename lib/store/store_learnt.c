@@ -21,11 +21,13 @@ struct learnt_disk {
     uint32_t volumes;
     uint8_t store_id[FORMAT_ID_SIZE];
     uint64_t admit_size;
-    uint64_t size; /* of all that follows; the file may be longer */
-    uint8_t reserved[8];
+    uint64_t size;     /* of all that follows; the file may be longer */
+    uint8_t shares[8]; /* again_export's; zero behind them */
     uint64_t checksum; /* XXH3-64 of what follows, seeded with XXH3-64 of the 56 bytes before */
 };
 static_assert(offsetof(struct learnt_disk, admit_size) == 32, "docs/format.md");
+static_assert(offsetof(struct learnt_disk, shares) == 48, "docs/format.md");
+static_assert(sizeof((struct learnt_disk *)0)->shares >= AGAIN_SIZES, "docs/format.md");
 static_assert(offsetof(struct learnt_disk, checksum) == 56, "docs/format.md");
 static_assert(sizeof(struct learnt_disk) == 64, "docs/format.md");
 
@@ -124,6 +126,8 @@ void store_learnt_save(const struct store *s, const char *path)
     buf_put(&out, &head, sizeof head);
     int r = learnt_put_admit(s, &out, &admit_size);
     head.admit_size = htole64(admit_size);
+    if (s->again != NULL)
+        again_export(s->again, head.shares);
     head.volumes = htole32(learnt_put_volumes(s, &out));
     memcpy(head.store_id, index_store_id(s->index), FORMAT_ID_SIZE);
     if (r == 0)
@@ -217,6 +221,8 @@ static int learnt_load(struct store *s, const char *path)
     /* A cache that was given another size asks with another filter: it is made anew. */
     if (s->admit != NULL && admit_size > 0 && (r = admit_import(s->admit, admit, admit_size)) < 0)
         log_info("the cache forgets what was asked for lately: %s", strerror(-r));
+    if (s->again != NULL)
+        again_import(s->again, head.shares);
     r = 0;
     for (uint32_t i = 0; i < le32toh(head.volumes) && r == 0; i++)
         r = learnt_get_volume(s, &x);

@@ -12,6 +12,7 @@
 #include "io/io.h"
 #include "store/commit.h"
 #include "store/admit.h"
+#include "store/again.h"
 #include "store/heat.h"
 #include "store/hot.h"
 #include "store/index.h"
@@ -55,6 +56,7 @@ struct store {
     struct hot *hot;
     struct heat *heat;     /* NULL: a cache, which needs none */
     struct admit *admit;   /* NULL: everything is admitted */
+    struct again *again;   /* NULL: newcomers are never worth a write */
     struct commit *commit; /* NULL: read only, and so is keeper */
     struct keeper *keeper;
     struct store_tier *remote, *peer;

@@ -116,6 +116,8 @@ static void store_read_count(struct store_read *x)
         volume_hit(x->volume, x->entry.offset);
     if (s->heat != NULL)
         heat_touch(s->heat, &x->digest, clock_mono_ms());
+    if (s->again != NULL)
+        again_used(s->again, &x->digest);
     store_hot_insert(x->worker, &x->digest, x->record);
     atomic_fetch_add_explicit(&s->counts.hits, answers, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->read_bytes, x->entry.length, memory_order_relaxed);
@@ -374,10 +376,18 @@ struct rbuf *store_peek(struct store_worker *w, const struct digest *d)
         metric_add(s->metrics.hits_hot, 1);
         if (s->heat != NULL)
             heat_touch(s->heat, d, clock_mono_ms());
+        if (s->again != NULL)
+            again_used(s->again, d);
         if (s->admit != NULL && rbuf_take_mark(blob))
             store_put_admitted(w, d, blob);
     }
     return blob;
+}
+
+struct rbuf *store_peek_own(struct store_worker *w, const struct digest *d)
+{
+    ASSERT(w->magic == STORE_WORKER_MAGIC);
+    return hot_look(w->store->hot, d);
 }
 
 static void store_get_by(struct store_worker *w, const struct digest *d, unsigned flags,
@@ -400,6 +410,17 @@ void store_get(struct store_worker *w, const struct digest *d, store_get_cb *cb,
 void store_get_local(struct store_worker *w, const struct digest *d, store_get_cb *cb, void *arg)
 {
     store_get_by(w, d, STORE_READ_LOCAL, cb, arg);
+}
+
+void store_get_own(struct store_worker *w, const struct digest *d, store_get_cb *cb, void *arg)
+{
+    struct rbuf *blob = store_peek_own(w, d);
+    if (blob != NULL) {
+        cb(arg, 0, blob);
+        rbuf_unref(blob);
+        return;
+    }
+    store_read(w, d, STORE_READ_QUIET, cb, arg);
 }
 
 bool store_indexed(struct store_worker *w, const struct digest *d)

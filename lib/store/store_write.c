@@ -48,7 +48,9 @@ static void store_write_run(struct store_event *e)
     int res = x->commit.res;
     if (x->is_put)
         store_put_count(s, x);
-    if (store_write_is_for_ram(x, res))
+    if (store_write_is_for_ram(x, res) && res < 0)
+        hot_insert_only(s->hot, &x->commit.digest, x->blob);
+    else if (store_write_is_for_ram(x, res))
         store_hot_insert(w, &x->commit.digest, x->blob);
     rbuf_unref(x->blob);
     free(x->links);
@@ -180,17 +182,32 @@ static bool store_has_room(const struct store *s)
            atomic_load_explicit(&s->counts.evicted_volumes, memory_order_relaxed) == 0;
 }
 
+/* Asked for once more, while it is known or was lately; each newcomer is watched for that. */
+static bool store_put_is_again(const struct store_write *x)
+{
+    struct store *s = x->worker->store;
+    bool known = admit_ask(s->admit, &x->commit.digest);
+    bool wanted = (x->flags & STORE_PUT_WANTED) != 0;
+    if (s->again != NULL && known)
+        again_used(s->again, &x->commit.digest);
+    else if (s->again != NULL && !wanted) /* with others nothing is to be decided */
+        again_came(s->again, &x->commit.digest, rbuf_size(x->blob));
+    return known || wanted;
+}
+
 /* Whether a cache keeps the blob off its disk until it is asked for once more: not while there is
- * room for everything. */
+ * room for everything, nor what mostly is asked for once more. */
 static bool store_put_refused(struct store_write *x)
 {
     struct store *s = x->worker->store;
     if (s->admit == NULL || (x->flags & STORE_PUT_CACHE) == 0)
         return false;
-    if (admit_ask(s->admit, &x->commit.digest) || store_has_room(s))
+    if (store_put_is_again(x) || store_has_room(s))
+        return false;
+    if (s->again != NULL && again_pays(s->again, rbuf_size(x->blob)))
         return false;
     rbuf_mark(x->blob);
-    hot_insert(s->hot, &x->commit.digest, x->blob);
+    hot_insert_only(s->hot, &x->commit.digest, x->blob);
     struct rbuf *kept = hot_look(s->hot, &x->commit.digest);
     rbuf_unref(kept);
     if (kept == NULL)

@@ -97,6 +97,54 @@ class Disk(OpenCase):
             subprocess.run(["umount", "-l", folder], check=True)
             shutil.rmtree(folder, ignore_errors=True)
 
+    def test_what_was_given_up_is_fetched_again_in_one_request(self):
+        self.open(store="volume_size: 16M\nhot_size: 1M\ndisk_size: 128M\nadmission: all\n")
+        film = noise(9 * MIB + 12345)
+        self.origin.pages["/film"] = Page(film, cache="max-age=600", etag='"film"', ranges=True)
+        self.assertTrue(self.edge.get("/film").body == film)
+        n = 0
+        while self.edge.metric("weir_edge_store_evicted_volumes_total") < 9:
+            n += 1
+            self.origin.pages[f"/{n}"] = Page(noise(4 * MIB, n), cache="max-age=600", etag=f'"{n}"', ranges=True)
+            self.edge.get(f"/{n}")
+        self.assertEqual(self.origin.count("/film"), 1)
+        answer = self.edge.get("/film", {"Range": f"bytes={MIB}-{5 * MIB - 1}"})
+        self.assertEqual((answer.status, answer.body == film[MIB:5 * MIB]), (206, True))
+        self.assertEqual(self.origin.count("/film"), 2)  # not a request for each block
+        self.assertTrue(self.edge.get("/film").body == film)  # what is there by now parts the rest
+        self.assertEqual(self.origin.count("/film"), 4)
+        self.assertEqual(self.edge.get("/film").how, "hit")
+
+    def test_one_hit_wonders_stay_off_a_full_disk(self):
+        """Segments of several blocks, each read by one slow client; those that a second asks for are written."""
+        self.open(store="volume_size: 16M\nhot_size: 32M\ndisk_size: 128M\n")
+        for n in range(70):
+            self.origin.pages[f"/{n}"] = Page(noise(3 * MIB + n, n), cache="max-age=600", etag=f'"{n}"', ranges=True)
+
+        def written():
+            return self.edge.metric("weir_edge_store_written_bytes_total")
+
+        def slowly(n):
+            client = Client(self.edge.port, receive_buffer=8192).send(f"/{n}")
+            client.head()
+            body = client.stream.read(3 * MIB + n)
+            client.close()
+            self.assertTrue(body == noise(3 * MIB + n, n))
+        for n in range(45):
+            slowly(n)
+        self.assertGreater(written(), 90 * MIB)  # all, while there was room
+        before, asked = written(), self.origin.count()
+        for n in range(45, 70):
+            slowly(n)
+        self.assertLess(written() - before, 3 * MIB)  # a block or two by mistake
+        self.assertEqual(self.origin.count() - asked, 25)
+        before = written()
+        self.edge.get("/69")
+        until(lambda: written() - before >= 3 * MIB)
+        self.assertEqual(self.origin.count() - asked, 25)
+        slowly(50)  # RAM has forgotten it, not that it was asked for
+        until(lambda: written() - before >= 6 * MIB)
+
     def test_a_slow_client_costs_bounded_memory(self):
         """Twenty who read nothing of 64 MiB each, from a cold cache and past the cache."""
         self.open(store="volume_size: 64M\nhot_size: 32M\ndisk_size: 4G\n")

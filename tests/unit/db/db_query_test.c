@@ -42,6 +42,42 @@ static void test_members(void **state)
     }
 }
 
+/* A schema that is wrong is said so, before anything is made. */
+static void test_schemas(void **state)
+{
+    struct fixture *f = *state;
+    static const struct db_collection bad[] = {
+        {.name = "Films"},
+        {.name = "weir_meta"},
+        {.name = "a", .members = "id:s"},
+        {.name = "a", .members = "b:x"},
+        {.name = "a", .members = "b:s?!"},
+        {.name = "a", .members = "b"},
+        {.name = "a", .members = "b:s b:i"},
+        {.name = "a", .members = "b:s  c:s"},
+        {.name = "a", .members = "b:b", .keys = {{"b", false}}, .keys_count = 1},
+        {.name = "a", .members = "b:s", .keys = {{"c", false}}, .keys_count = 1},
+        {.name = "a", .keys = {{"a b c d", false}}, .keys_count = 1},
+        {.name = "a", .keys = {{"", false}}, .keys_count = 1},
+        {.name = "a", .keys = {{"$b", false}}, .keys_count = 1},
+        {.name = "a", .members = "b:i", .text = "b"},
+        {.name = "a", .members = "b:s", .text = "c"},
+    };
+    struct err err = {""};
+    struct db *db = NULL;
+    char address[256];
+    contract_address(f->folder, address, sizeof address);
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+        const struct db_schema schema = {1, &bad[i], 1, NULL};
+        assert_int_equal(db_open(address, &schema, &err, &db), -EINVAL);
+        assert_non_null(strstr(err.text, "collection"));
+    }
+    const struct db_collection twice[] = {{.name = "a"}, {.name = "a"}};
+    const struct db_schema same = {1, twice, 2, NULL};
+    assert_int_equal(db_open(address, &same, &err, &db), -EINVAL);
+    assert_null(db);
+}
+
 /* Whatever name a member has, it comes back, and means nothing to the database. */
 static void test_odd_names(void **state)
 {
@@ -66,28 +102,35 @@ static void test_odd_names(void **state)
     json_decref(doc);
 }
 
-static void nested(unsigned depth, const char *open, const char *close, char out[512])
+/* {"id":"z","d":[[[...1...]]]} */
+static void nested(unsigned depth, const char *open, char close, char out[512])
 {
-    size_t size = strlen(open);
-    (void)snprintf(out, 512, "{'id':'z','d':%*s1%*s}", (int)(depth * size), "", (int)depth, "");
-    for (unsigned i = 0; i < depth; i++) {
-        memcpy(out + 14 + i * size, open, size);
-        out[14 + depth * size + 1 + i] = close[0];
-    }
+    CLEAN_BUF struct buf text = BUF_EMPTY;
+    buf_puts(&text, "{'id':'z','d':");
+    for (unsigned i = 0; i < depth; i++)
+        buf_puts(&text, open);
+    buf_putc(&text, '1');
+    for (unsigned i = 0; i < depth; i++)
+        buf_putc(&text, close);
+    buf_putc(&text, '}');
+    assert_int_equal(str_copy(buf_str(&text), out, 512), 0);
 }
 
 static void test_depth(void **state)
 {
     struct fixture *f = *state;
-    static const char *const kinds[][2] = {{"[", "]"}, {"{'a':", "}"}};
+    static const struct {
+        const char *open;
+        char close;
+    } kinds[] = {{"[", ']'}, {"{'a':", '}'}};
     char text[512];
     for (unsigned i = 0; i < ARRAY_LEN(kinds); i++) {
         json_t *doc = NULL;
-        nested(DB_DEPTH_MAX - 1, kinds[i][0], kinds[i][1], text);
+        nested(DB_DEPTH_MAX - 1, kinds[i].open, kinds[i].close, text);
         assert_int_equal(write_text(f, db_put, PEOPLE, text), 0);
         int r = db_get(f->db, PEOPLE, "z", &doc);
         expect_document(r, doc, text);
-        nested(DB_DEPTH_MAX, kinds[i][0], kinds[i][1], text);
+        nested(DB_DEPTH_MAX, kinds[i].open, kinds[i].close, text);
         assert_int_equal(write_text(f, db_put, PEOPLE, text), -EINVAL);
     }
 }
@@ -397,8 +440,8 @@ static void test_get_many(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    CASE(test_members),       CASE(test_odd_names), CASE(test_depth),     CASE(test_mixed),
-    CASE(test_compound),      CASE(test_where),     CASE(test_update),    CASE(test_delete_if),
-    CASE(test_where_refused), CASE(test_get_many),  CASE(test_where_nul),
+    CASE(test_schemas),   CASE(test_members),       CASE(test_odd_names), CASE(test_depth),
+    CASE(test_mixed),     CASE(test_compound),      CASE(test_where),     CASE(test_update),
+    CASE(test_delete_if), CASE(test_where_refused), CASE(test_get_many),  CASE(test_where_nul),
 };
 CONTRACT_MAIN("db query", tests)

@@ -157,6 +157,147 @@ static void cache_test_one_hit_wonders(void **state)
     fixture_free(&f);
 }
 
+/* RAM is full of what is asked for all the time: what comes once is kept there for a while all the
+ * same, not written because RAM would rather not have it. */
+static void cache_test_ram_is_full(void **state)
+{
+    (void)state;
+    struct fixture f;
+    cache_new(&f);
+    fixture_open(&f);
+    for (unsigned n = 0; n < 40; n++) {
+        for (uint64_t i = 0; i < 60; i++) {
+            if (n == 0)
+                fetched(&f, i, SIZE);
+            (void)fixture_get_seed(f.worker, i, SIZE);
+        }
+    }
+    uint64_t written = stat_of(&f).written_bytes, refused = stat_of(&f).refused;
+    for (uint64_t i = 1000; i < 1300; i++)
+        fetched(&f, i, SIZE);
+    assert_in_range(stat_of(&f).refused - refused, 295, 300);
+    assert_true(stat_of(&f).written_bytes - written <= 5 * 65536);
+    fixture_free(&f);
+}
+
+/* Read by who has just had it put: that is no second time. By another: it is. */
+static void cache_test_own_reading(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct digest d;
+    cache_new(&f);
+    fixture_open(&f);
+    rbuf_unref(fixture_blob(1, SIZE, &d));
+    assert_null(store_peek_own(f.worker, &d));
+    assert_int_equal(fixture_get_own(f.worker, &d), -ENOENT);
+    fetched(&f, 1, SIZE);
+    for (unsigned i = 0; i < 3; i++) {
+        struct rbuf *b = store_peek_own(f.worker, &d);
+        assert_non_null(b);
+        rbuf_unref(b);
+        assert_int_equal(fixture_get_own(f.worker, &d), 0);
+    }
+    assert_int_equal(stat_of(&f).hits, 0);
+    assert_int_equal(stat_of(&f).written_bytes, 0);
+    assert_int_equal(fixture_get_seed(f.worker, 1, SIZE), 0);
+    until_on_disk(&f, 1, SIZE);
+    assert_int_equal(stat_of(&f).hits, 1);
+    f.options.hot_size = 256 << 10; /* from the disk, too */
+    fixture_reopen(&f);
+    assert_int_equal(fixture_get_own(f.worker, &d), 0);
+    assert_int_equal(stat_of(&f).hits, 0);
+    fixture_free(&f);
+}
+
+static void cache_test_wanted(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct digest d;
+    cache_new(&f);
+    fixture_open(&f);
+    struct rbuf *b = fixture_blob(1, SIZE, &d);
+    assert_int_equal(
+        fixture_put(f.worker, &d, b, STORE_PUT_CACHE | STORE_PUT_HOT | STORE_PUT_WANTED), 0);
+    rbuf_unref(b);
+    assert_true(on_disk(&f, 1, SIZE));
+    assert_int_equal(stat_of(&f).refused, 0);
+    fixture_free(&f);
+}
+
+/* As an edge does; true: it came from upstream. */
+static bool asked(struct fixture *f, uint64_t seed, uint32_t size)
+{
+    if (fixture_get_seed(f->worker, seed, size) == 0)
+        return false;
+    fetched(f, seed, size);
+    return true;
+}
+
+/* On a full disk: newcomers that are asked for again some time later are written at once when it
+ * has been seen that most are; of those that are not, none. */
+static void cache_test_auto_learns(void **state)
+{
+    (void)state;
+    struct fixture f;
+    cache_new(&f);
+    f.options.admission = STORE_ADMIT_AUTO;
+    f.options.hot_size = 1 << 20;
+    fixture_open(&f);
+    for (uint64_t i = 0; i < 400; i++)
+        fetched(&f, i, SIZE);
+    assert_true(stat_of(&f).refused > 200); /* all, once the disk was full */
+    uint64_t refused = stat_of(&f).refused, written = stat_of(&f).written_bytes;
+    for (uint64_t i = 1000; i < 1400; i++)
+        fetched(&f, i, SIZE);
+    assert_in_range(stat_of(&f).refused - refused, 395, 400);
+    assert_true(stat_of(&f).written_bytes - written <= 5 * 65536);
+    unsigned early = 0, late = 0; /* second requests that were misses */
+    for (uint64_t i = 2000; i < 4000; i++) {
+        (void)asked(&f, i, SIZE);
+        if (i >= 2040)
+            *(i < 3000 ? &early : &late) += asked(&f, i - 40, SIZE);
+    }
+    print_message("misses at the second request: %u of 960, then %u of 1000\n", early, late);
+    assert_true(early > 50);
+    assert_true(late < 20);
+    fixture_reopen(&f); /* it is not forgotten */
+    refused = stat_of(&f).refused;
+    for (uint64_t i = 5000; i < 5010; i++)
+        fetched(&f, i, SIZE);
+    assert_int_equal(stat_of(&f).refused, refused);
+    for (uint64_t i = 5010; i < 6000; i++)
+        fetched(&f, i, SIZE);
+    refused = stat_of(&f).refused;
+    for (uint64_t i = 6000; i < 6100; i++)
+        fetched(&f, i, SIZE);
+    assert_in_range(stat_of(&f).refused - refused, 95, 100); /* other times */
+    fixture_free(&f);
+}
+
+/* Without volume_size a cache has 32 of them. */
+static void cache_test_volumes(void **state)
+{
+    (void)state;
+    const struct {
+        uint64_t size_max, volume;
+    } sizes[] = {{UINT64_C(1) << 30, 32 << 20},
+                 {256 << 20, 16 << 20}, /* the least */
+                 {64 << 20, 8 << 20}};  /* but for eight */
+    for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct fixture f;
+        cache_new(&f);
+        f.options.size_max = sizes[i].size_max;
+        f.options.volume_size = 0;
+        fixture_open(&f);
+        assert_int_equal(fixture_put_seed(f.worker, 1, SIZE), 0);
+        assert_int_equal(stat_of(&f).volumes, 1);
+        assert_int_equal(stat_of(&f).volume_bytes, sizes[i].volume);
+        fixture_free(&f);
+    }
+}
+
 /* Six that are read all the time in a stream of others: they fit into half a volume. */
 static void cache_test_keeps_what_is_hit(void **state)
 {
@@ -317,6 +458,11 @@ int main(void)
         cmocka_unit_test(cache_test_worker_ends),
         cmocka_unit_test(cache_test_written_at_once),
         cmocka_unit_test(cache_test_one_hit_wonders),
+        cmocka_unit_test(cache_test_ram_is_full),
+        cmocka_unit_test(cache_test_own_reading),
+        cmocka_unit_test(cache_test_wanted),
+        cmocka_unit_test(cache_test_auto_learns),
+        cmocka_unit_test(cache_test_volumes),
         cmocka_unit_test(cache_test_keeps_what_is_hit),
         cmocka_unit_test(cache_test_hits_last),
         cmocka_unit_test(cache_test_admission_lasts),

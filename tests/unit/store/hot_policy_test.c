@@ -33,6 +33,18 @@ static int insert(struct hot_policy *p, uint32_t i, uint32_t cost)
     return hot_policy_insert(p, &d, cost, &values[i % sizeof values], count_out, values);
 }
 
+static int insert_only(struct hot_policy *p, uint32_t i, uint32_t cost)
+{
+    struct digest d = name(i);
+    return hot_policy_insert_only(p, &d, cost, &values[i % sizeof values], count_out, values);
+}
+
+static bool holds(const struct hot_policy *p, uint32_t i)
+{
+    struct digest d = name(i);
+    return hot_policy_look(p, &d) != NULL;
+}
+
 /* As a cache does: asks, and brings what is not there. */
 static bool request(struct hot_policy *p, uint32_t i, uint32_t cost)
 {
@@ -83,7 +95,9 @@ static void policy_test_balance(void **state)
         struct digest d = name(i);
         if (random >> 60 == 0)
             removed += hot_policy_remove(p, &d) != NULL;
-        else if (random >> 60 == 1 || hot_policy_get(p, &d) == NULL)
+        else if (random >> 60 < 5)
+            in += insert_only(p, i, 1 + i * 7919 % 20000) == 0;
+        else if (random >> 60 == 5 || hot_policy_get(p, &d) == NULL)
             in += insert(p, i, 1 + i * 7919 % 20000) == 0;
         assert_true(hot_policy_bytes(p) <= size_max);
     }
@@ -105,6 +119,38 @@ static void policy_test_refuses(void **state)
     for (unsigned i = 0; i < 10; i++) {
         struct digest d = name(i);
         assert_ptr_equal(hot_policy_look(p, &d), &values[i]);
+    }
+    hot_policy_free(p, count_out, values);
+}
+
+/* What is nowhere else comes in beside much better ones, and stays while its quarter has room. */
+static void policy_test_only_copies(void **state)
+{
+    (void)state;
+    struct hot_policy *p = policy_new(100 * 1000);
+    for (unsigned n = 0; n < 100000; n++)
+        (void)request(p, n % 100, 1000);
+    assert_int_equal(insert(p, 1000, 25 * 1000), -ENOSPC);
+    assert_int_equal(insert_only(p, 1000, 25 * 1000), 0);
+    for (uint32_t i = 0; i < 1000; i++) {
+        assert_int_equal(insert_only(p, 2000 + i, 1000), 0);
+        assert_int_equal(insert_only(p, 2000 + i, 1000), -EEXIST);
+        for (uint32_t before = 0; before < MIN(i + 1, 25u); before++)
+            assert_true(holds(p, 2000 + i - before));
+        for (uint32_t n = 0; n < 10; n++)
+            (void)request(p, (i * 10 + n) % 60, 1000);
+    }
+    /* What is asked for all the time did not suffer. */
+    for (uint32_t i = 0; i < 60; i++)
+        assert_true(holds(p, i));
+    /* One that is too large for the quarter is as any other; one for the whole never fits. */
+    assert_int_equal(insert_only(p, 5000, 26 * 1000), -ENOSPC);
+    assert_int_equal(insert_only(p, 5000, 101 * 1000), -E2BIG);
+    hot_policy_free(p, count_out, values);
+    p = policy_new(1000); /* nothing but young ones */
+    for (uint32_t i = 0; i < 1000; i++) {
+        assert_int_equal(insert_only(p, i, 250), 0);
+        assert_true(holds(p, i));
     }
     hot_policy_free(p, count_out, values);
 }
@@ -161,8 +207,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(policy_test_holds),   cmocka_unit_test(policy_test_balance),
-        cmocka_unit_test(policy_test_refuses), cmocka_unit_test(policy_test_loop),
-        cmocka_unit_test(policy_test_changes), cmocka_unit_test(policy_test_many),
+        cmocka_unit_test(policy_test_refuses), cmocka_unit_test(policy_test_only_copies),
+        cmocka_unit_test(policy_test_loop),    cmocka_unit_test(policy_test_changes),
+        cmocka_unit_test(policy_test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

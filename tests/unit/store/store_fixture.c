@@ -116,6 +116,16 @@ int fixture_get(struct store_worker *w, const struct digest *d, struct rbuf **re
     return a.res;
 }
 
+int fixture_get_own(struct store_worker *w, const struct digest *d)
+{
+    struct answer a = {0};
+    store_get_own(w, d, on_get, &a);
+    store_worker_wait(w, &a.done);
+    if (a.res == 0)
+        rbuf_unref(a.blob);
+    return a.res;
+}
+
 int fixture_put_seed(struct store_worker *w, uint64_t seed, uint32_t size)
 {
     struct digest d;

@@ -25,6 +25,7 @@ struct rbuf *fixture_blob(uint64_t seed, uint32_t size, struct digest *ret);
 int fixture_put(struct store_worker *w, const struct digest *d, struct rbuf *blob, unsigned flags);
 /* *ret: a reference. */
 int fixture_get(struct store_worker *w, const struct digest *d, struct rbuf **ret);
+int fixture_get_own(struct store_worker *w, const struct digest *d); /* store_get_own */
 int fixture_put_seed(struct store_worker *w, uint64_t seed, uint32_t size);
 /* Many at once, each of which must succeed. */
 void fixture_put_seeds(struct store_worker *w, uint64_t first, unsigned count, uint32_t size);
