@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/api/gate.h"
+#include "control/api/idem.h"
 #include "control/api/rate.h"
 #include "control/model.h"
 #include "control/ops.h"
@@ -61,9 +62,11 @@ static void control_purge(void *arg)
     struct control *c = arg;
     uint64_t count = 0;
     int r = session_purge(c->db, clock_real_ms(), &count);
+    if (r == 0)
+        r = idem_purge(c->db, clock_real_ms());
     struct err err;
     if (r < 0) {
-        (void)err_errno(&err, r, "deleting expired sessions");
+        (void)err_errno(&err, r, "deleting what has expired");
         log_error("%s", err.text);
     } else if (count > 0) {
         log_info("%llu expired sessions deleted", (unsigned long long)count);

@@ -60,9 +60,11 @@ static bool call_keep_request(struct call *c)
     c->agent = call_keep(c, http_req_header(req, "user-agent"));
     c->scheme = call_keep(c, http_req_scheme(req));
     c->authority = call_keep(c, http_req_authority(req));
+    c->target = c->op->audited ? call_keep(c, http_req_path(req)) : "";
     c->takes = pack_choose(http_req_header(req, "accept-encoding"));
-    return c->id != NULL && c->peer != NULL && c->agent != NULL && c->scheme != NULL &&
-           c->authority != NULL && call_keep_header(c, http_req_bearer(req), &c->bearer) == 0 &&
+    return c->id != NULL && c->peer != NULL && c->target != NULL && c->agent != NULL &&
+           c->scheme != NULL && c->authority != NULL &&
+           call_keep_header(c, http_req_bearer(req), &c->bearer) == 0 &&
            call_keep_header(c, http_req_header(req, "cookie"), &c->cookie) == 0 &&
            call_keep_header(c, http_req_header(req, "if-match"), &c->if_match) == 0 &&
            call_keep_header(c, http_req_header(req, "if-none-match"), &c->if_none_match) == 0;
@@ -101,6 +103,7 @@ struct call *call__free(struct call *c)
     json_decref(c->answer);
     json_decref(c->details);
     buf_free(&c->bytes);
+    buf_free(&c->idem_body);
     while (c->notes != NULL) {
         struct call_note *next = c->notes->next;
         free(c->notes);

@@ -63,8 +63,15 @@ struct call {
     void (*data_free)(void *data);
 
     /* gate.c's and call.c's. */
-    const char *bearer; /* as sent; NULL: none */
-    const char *cookie; /* the Cookie header; NULL: none */
+    const char *bearer;      /* as sent; NULL: none */
+    const char *cookie;      /* the Cookie header; NULL: none */
+    const char *target;      /* the path as sent, of what is audited */
+    const char *idem_key;    /* idem.c's: NULL: none */
+    const char *idem_digest; /* of all that was asked */
+    const char *idem_id;
+    bool idem_held;       /* its record says that we are at it */
+    struct buf idem_body; /* of the answer, not packed */
+    const char *audit_id; /* audit.c's: of the record that is begun; NULL: none */
     bool caller_known;
     struct rate_state rate; /* what is told of the limit that counted */
     int held;               /* a breach that waits until it is known who asks */

@@ -20,5 +20,6 @@ void call__render(struct call *c);
 json_t *call__fault_json(const struct fault *fault, json_t *details); /* takes details over */
 
 /* call_reply.c */
+void call__settle(struct call *c); /* behind call__render, on a pool thread: what is stored of it */
 void call__safe_headers(const struct live *l, struct http_req *req);
 void call__reply_fault(struct control *c, struct http_req *req, const struct fault *fault);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include "base/enc.h"
 #include "control/api/call_priv.h"
+#include "control/api/idem.h"
 #include "control/api/text.h"
 #include "control/valid.h"
 
@@ -189,5 +190,7 @@ int call__read(struct call *c, const struct str values[SPEC_PATH_MAX])
     int r = call_read_path(c, values);
     if (r == 0)
         r = call_read_query(c);
-    return r == 0 ? call_read_body(c) : r;
+    if (r == 0)
+        r = call_read_body(c);
+    return r == 0 ? idem_read(c) : r;
 }

@@ -132,6 +132,12 @@ static int call_dump(struct call *c, const json_t *value)
     buf_clear(&c->bytes);
     if (value == NULL || json_dump_callback(value, call_put, &c->bytes, JSON_COMPACT) < 0)
         return -ENOMEM;
+    if (c->idem_held) {
+        buf_clear(&c->idem_body);
+        buf_put_str(&c->idem_body, buf_str(&c->bytes));
+        if (buf_error(&c->idem_body) < 0)
+            return -ENOMEM;
+    }
     if (c->bytes.size < PACK_SIZE_MIN || c->takes == PACK_NONE)
         return 0;
     struct buf packed = BUF_EMPTY;

@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "base/clock.h"
+#include "base/log.h"
+#include "control/api/audit.h"
 #include "control/api/call_priv.h"
 #include "control/api/cors.h"
 #include "control/api/gate_priv.h"
+#include "control/api/idem.h"
 
 void call__safe_headers(const struct live *l, struct http_req *req)
 {
@@ -82,6 +85,30 @@ void call_leave(struct call *c)
     call__free(c);
 }
 
+static void call_send(void *arg)
+{
+    struct call *c = arg;
+    ASSERT(c->magic == CALL_MAGIC);
+    call_reply(c);
+    call_leave(c);
+}
+
+void call__settle(struct call *c)
+{
+    idem_end(c);
+    audit_end(c);
+}
+
+static void call_settle_on_pool(void *arg)
+{
+    struct call *c = arg;
+    struct control *control = c->control;
+    call__settle(c);
+    control_worked(control, false, 0);
+    if (loop_post(c->loop, call_send, c) < 0)
+        log_error("out of memory: an answer is lost");
+}
+
 void call_finish(struct call *c, int r)
 {
     ASSERT(c->magic == CALL_MAGIC);
@@ -89,6 +116,9 @@ void call_finish(struct call *c, int r)
         c->error = r;
         call__render(c);
     }
-    call_reply(c);
-    call_leave(c);
+    /* What came of it is to be stored before it is told; only while stopping there is no pool. */
+    if ((c->idem_held || c->audit_id != NULL) &&
+        control_run(c->control, false, call_settle_on_pool, c) == 0)
+        return;
+    call_send(c);
 }

@@ -14,8 +14,10 @@
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/api/audit.h"
 #include "control/api/call_priv.h"
 #include "control/api/cors.h"
+#include "control/api/idem.h"
 #include "control/api/openapi.h"
 #include "control/api/publish.h"
 #include "http/http_route.h"
@@ -111,7 +113,11 @@ static int gate_take_user(struct call *c)
 static int gate_admit(struct call *c)
 {
     int r = gate_take_user(c);
-    return r == 0 ? caller_check(c) : r;
+    if (r == 0)
+        r = caller_check(c);
+    if (r == -EPROTO)
+        audit_refused(c);
+    return r;
 }
 
 /* --- behind the reading ----------------------------------------------------------------------- */
@@ -121,7 +127,7 @@ static void gate_on_done(void *arg)
 {
     struct call *c = arg;
     ASSERT(c->magic == CALL_MAGIC);
-    if (c->error == 0 && c->op->handler->then != NULL)
+    if (!c->rendered && c->op->handler->then != NULL)
         c->op->handler->then(c);
     else
         call_finish(c, c->error);
@@ -137,6 +143,10 @@ static int gate_work(struct call *c)
     }
     if (r == 0)
         r = c->held;
+    if (r == 0)
+        r = idem_begin(c);
+    if (r == 0)
+        r = audit_begin(c);
     return r == 0 && c->op->handler->work != NULL ? c->op->handler->work(c) : r;
 }
 
@@ -151,9 +161,13 @@ static void gate_on_pool(void *arg)
         c->error = fault_set(&c->fault, 503, "STOPPING", "the service is stopping");
     else
         c->error = gate_work(c);
-    control_worked(control, hashes, c->error);
-    if (c->error < 0 || c->op->handler->then == NULL)
+    control_worked(control, hashes, c->error == -EALREADY ? 0 : c->error);
+    if (c->error == -EALREADY) /* rendered, from what was kept */
+        c->error = 0;
+    else if (c->error < 0 || c->op->handler->then == NULL)
         call__render(c);
+    if (c->rendered)
+        call__settle(c);
     if (loop_post(c->loop, gate_on_done, c) < 0)
         /* Nowhere to free it either: its request belongs to the loop. The client times out. */
         log_error("out of memory: an answer is lost");
@@ -161,7 +175,7 @@ static void gate_on_pool(void *arg)
 
 static void gate_submit(struct call *c)
 {
-    if (c->caller_known && c->op->handler->work == NULL) {
+    if (c->caller_known && c->op->handler->work == NULL && c->idem_key == NULL && !c->op->audited) {
         gate_on_done(c);
         return;
     }

@@ -22,7 +22,7 @@ METHODS = ("get", "post", "put", "delete", "patch")
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 PARTS = ("schemas", "responses", "parameters", "requestBodies", "headers", "securitySchemes")
 # Refusals of the frame, by status; components/responses/NAME is what they look like.
-ALWAYS = {"400": "Malformed", "422": "Unprocessable", "429": "TooMany", "503": "Busy"}
+ALWAYS = {"400": "Malformed", "431": "HeadTooLarge", "422": "Unprocessable", "429": "TooMany", "503": "Busy"}
 AUTH = {"none": None, "optional": [{}, {"session": []}, {"bearer": []}], "user": [{"session": []}, {"bearer": []}],
         "admin": [{"bearer": []}, {"session": []}]}
 
@@ -111,9 +111,9 @@ def error_response(codes):
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
 
 
-def header(name, text, required=False):
+def header(name, text, required=False, most=1024):
     return {"name": name, "in": "header", "required": required, "description": text,
-            "schema": {"type": "string", "maxLength": 1024}}
+            "schema": {"type": "string", "minLength": 1, "maxLength": most, "pattern": "^[!-~]{1,%d}$" % most}}
 
 
 def add_revisions(method, operation, parameters, responses):
@@ -130,6 +130,22 @@ def add_revisions(method, operation, parameters, responses):
         responses["412"] = error_response(["REVISION_STALE"])
     if match == "required":
         responses["428"] = error_response(["REVISION_MISSING"])
+
+
+def add_idempotency(method, operation, parameters, responses):
+    """Every POST of somebody who is known, unless it says otherwise (answers with secrets, which are not to be kept)."""
+    operation.setdefault("x-weir-idempotent", method == "post" and operation["x-weir-auth"] in ("user", "admin"))
+    if not operation["x-weir-idempotent"]:
+        del operation["x-weir-idempotent"]
+        return
+    if method != "post" or operation["x-weir-auth"] == "none":
+        fail(f"{operation['operationId']}: x-weir-idempotent is for POST of somebody who is known")
+    parameters.append(header("Idempotency-Key", "Sent again with the same key within 24 hours it is not done again, but answered as the first time", most=255))
+    running = "`IDEMPOTENCY_RUNNING`: a request with this key is under way"
+    if "409" in responses:
+        responses["409"]["description"] += "; " + running
+    else:
+        responses["409"] = error_response(["IDEMPOTENCY_RUNNING"])
 
 
 def chosen(document, schema):
@@ -174,12 +190,13 @@ def finish_operation(document, path, method, operation, item_parameters):
         fail(f"{name}: x-weir-auth {auth} is not known")
     operation["security"] = AUTH[auth] or []
     parameters = item_parameters + operation.get("parameters", [])
-    responses = {str(status): value for status, value in operation["responses"].items()}
+    responses = {str(status): dict(value) for status, value in operation["responses"].items()}
     for status, codes in operation.pop("x-weir-errors", {}).items():
         if str(status) in responses:
             fail(f"{name}: {status} is there twice")
         responses[str(status)] = error_response(codes)
     add_revisions(method, operation, parameters, responses)
+    add_idempotency(method, operation, parameters, responses)
     add_fields(document, operation, parameters, responses)
     if parameters:
         operation["parameters"] = parameters

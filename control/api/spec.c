@@ -71,6 +71,9 @@ static int spec_make_access(const struct spec_maker *m)
     const char *match = spec_text(m->node, "x-weir-if-match");
     m->op->needs_match = match != NULL && strcmp(match, "required") == 0;
     m->op->select = spec_text(m->node, "x-weir-fields");
+    m->op->idempotent = json_is_true(json_object_get(m->node, "x-weir-idempotent"));
+    m->op->audited = json_is_true(json_object_get(m->node, "x-weir-audit")) ||
+                     (m->op->auth == OP_AUTH_ADMIN && m->op->method != HTTP_GET);
     const char *pool = spec_text(m->node, "x-weir-pool");
     m->op->hashes = pool != NULL && strcmp(pool, "passwords") == 0;
     return pool != NULL && !m->op->hashes ? spec_bad(m, "no such x-weir-pool:", pool) : 0;

@@ -58,6 +58,8 @@ struct operation {
     const char *scope;  /* that an API key needs; NULL: keys are not let in */
     const char *select; /* the list whose items have fields=, ""  the answer itself; NULL: none */
     bool needs_match;   /* If-Match must be there */
+    bool idempotent;    /* Idempotency-Key counts */
+    bool audited;       /* audit.h */
     bool hashes;        /* runs in the passwords' pool */
     bool takes_body;
     bool needs_body;

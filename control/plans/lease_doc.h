@@ -10,8 +10,8 @@
  *
  * {"id": the user, "rev": raised with each change, "limit": as the last opening gave it,
  * "until_ms": when nothing in it counts any more, "crowd": a number of its own while there are two
- * sessions or more, "sessions": [{"session", "asset", "device", "device_name", "started_ms", "expires_ms",
- * "until_ms"}] oldest first, "ended": [{"session", "until_ms", "over"}]} */
+ * sessions or more, "sessions": oldest first [{"session", "asset", "device", "device_name",
+ * "started_ms", "expires_ms", "until_ms"}], "ended": [{"session", "until_ms", "over"}]} */
 #pragma once
 #include <jansson.h>
 #include "lease/lease.h"

@@ -39,8 +39,10 @@
 
 struct db;
 
+/* fields: top-level members, parted by one blank: "email", "channel created_ms". Never "id": by it
+ * all is ordered that a key leaves equal. */
 struct db_key {
-    const char *fields; /* top-level members, parted by one blank: "email", "channel created_ms" */
+    const char *fields;
     bool unique;
 };
 

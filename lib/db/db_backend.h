@@ -52,6 +52,9 @@ struct db_hits {
     const struct db_term *terms;
     unsigned terms_count;
     const json_t *where;
+    /* Whether `found` would make something of it: a backend for which `where` costs more than the
+     * words may ask before it looks whether that holds. */
+    bool (*wanted)(struct db_hits *hits, const char *id, const uint8_t at[DB_TERMS_MAX]);
     int (*found)(struct db_hits *hits, const char *id, const uint8_t at[DB_TERMS_MAX]);
 };
 

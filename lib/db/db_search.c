@@ -86,13 +86,25 @@ static int64_t db_best_score(const struct db_best *best, const uint8_t at[DB_TER
     return score;
 }
 
+static bool db_best_takes(const struct db_best *best, const struct db_hit *hit)
+{
+    if (best->after != NULL && !db_hit_better(best->after, hit))
+        return false;
+    return best->count < best->room || db_hit_better(hit, &best->heap[0]);
+}
+
+static bool db_best_wanted(struct db_hits *hits, const char *id, const uint8_t at[DB_TERMS_MAX])
+{
+    const struct db_best *best = CONTAINER_OF(hits, struct db_best, hits);
+    const struct db_hit hit = {.score = db_best_score(best, at), .id = (char *)(uintptr_t)id};
+    return db_best_takes(best, &hit);
+}
+
 static int db_best_found(struct db_hits *hits, const char *id, const uint8_t at[DB_TERMS_MAX])
 {
     struct db_best *best = CONTAINER_OF(hits, struct db_best, hits);
     struct db_hit hit = {.score = db_best_score(best, at), .id = (char *)(uintptr_t)id};
-    if (best->after != NULL && !db_hit_better(best->after, &hit))
-        return 0;
-    if (best->count == best->room && !db_hit_better(&hit, &best->heap[0]))
+    if (!db_best_takes(best, &hit))
         return 0;
     hit.id = str_dup(str_of(id));
     if (hit.id == NULL)
@@ -241,6 +253,7 @@ int db_search(struct db *db, unsigned coll, const struct db_search *search, json
     struct db_best best = {.hits = {.terms = search->terms,
                                     .terms_count = search->terms_count,
                                     .where = search->where,
+                                    .wanted = db_best_wanted,
                                     .found = db_best_found},
                            .search = search,
                            .room = search->limit + 1};

@@ -66,6 +66,7 @@ static bool db_shape_keys(struct db_shape *s, const struct db_collection *c)
                 return false;
             char type = db_shape_type(s, key->fields[key->fields_count]);
             if (!db_shape_has(s, key->fields[key->fields_count]) ||
+                strcmp(key->fields[key->fields_count], "id") == 0 || /* every key ends with it */
                 (type != 0 && type != 's' && type != 'i'))
                 return false;
             key->types[key->fields_count++] = type;

@@ -83,34 +83,77 @@ static void db_sqlite_match(struct db_sqlite_query *q, const struct db_shape *sh
     db_sqlite_where(q, shape, where);
 }
 
-static int db_sqlite_hit(struct db_sqlite_query *q, struct db_hits *hits,
-                         const unsigned order[DB_TERMS_MAX])
+/* One document that has the words, and the question whether `where` holds of it. Few are asked
+ * about: only those that would be among the best; so the JSON of the others is not read. */
+struct db_sqlite_seek {
+    struct db_hits *hits;
+    unsigned order[DB_TERMS_MAX];
+    struct db_sqlite_query words;
+    struct db_sqlite_query filter; /* its first '?' is the num */
+};
+
+static int db_sqlite_holds(struct db_sqlite_seek *s, int64_t num, bool *ret)
+{
+    *ret = true;
+    if (s->hits->where == NULL)
+        return 0;
+    (void)sqlite3_reset(s->filter.stmt); /* repeats the last step's error, told before */
+    int r = db_sqlite_error(sqlite3_bind_int64(s->filter.stmt, 1, num));
+    if (r == 0)
+        r = db_sqlite_step(&s->filter);
+    *ret = r > 0;
+    return r < 0 ? r : 0;
+}
+
+static int db_sqlite_hit(struct db_sqlite_seek *s)
 {
     uint8_t at[DB_TERMS_MAX];
-    struct str id = db_sqlite_text(q, 0);
-    const uint8_t *places = sqlite3_column_blob(q->stmt, 1);
+    bool holds = false;
+    struct str id = db_sqlite_text(&s->words, 0);
+    const uint8_t *places = sqlite3_column_blob(s->words.stmt, 1);
     if (id.data == NULL || places == NULL)
         return -ENOMEM;
-    if (sqlite3_column_bytes(q->stmt, 1) != (int)hits->terms_count)
+    if (sqlite3_column_bytes(s->words.stmt, 1) != (int)s->hits->terms_count)
         return -EBADMSG;
-    for (unsigned i = 0; i < hits->terms_count; i++)
-        at[order[i]] = places[i];
-    return hits->found(hits, id.data, at);
+    for (unsigned i = 0; i < s->hits->terms_count; i++)
+        at[s->order[i]] = places[i];
+    if (!s->hits->wanted(s->hits, id.data, at))
+        return 0;
+    int r = db_sqlite_holds(s, sqlite3_column_int64(s->words.stmt, 2), &holds);
+    return r == 0 && holds ? s->hits->found(s->hits, id.data, at) : r;
+}
+
+/* On one connection, so that both statements read the same state of the database. */
+static int db_sqlite_seek(struct db_sqlite *db, struct db_sqlite_conn *c, struct db_sqlite_seek *s)
+{
+    int r = db_sqlite_run(&s->words, db, c);
+    if (r == 0 && s->hits->where != NULL)
+        r = db_sqlite_run(&s->filter, db, c);
+    while (r >= 0 && (r = db_sqlite_step(&s->words)) > 0)
+        r = db_sqlite_hit(s);
+    return r;
 }
 
 int db_sqlite_search(struct db *db, unsigned coll, struct db_hits *hits)
 {
-    struct db_sqlite_query q;
+    const struct db_shape *shape = &db->shapes[coll];
+    struct db_sqlite_seek s = {.hits = hits};
+    struct db_sqlite_conn *c = NULL;
     CLEAN_BUF struct buf match = BUF_EMPTY;
-    unsigned order[DB_TERMS_MAX];
-    db_sqlite_query_init(&q);
-    buf_printf(&q.sql, "SELECT c.id, weir_at(w1_%s)", db->shapes[coll].name);
-    db_sqlite_match(&q, &db->shapes[coll], hits->terms, hits->terms_count, hits->where, &match,
-                    order);
-    int r = db_sqlite_run(&q, db_sqlite_of(db), NULL);
-    while (r >= 0 && (r = db_sqlite_step(&q)) > 0)
-        r = db_sqlite_hit(&q, hits, order);
-    db_sqlite_end(&q);
+    int r = db_sqlite_take(db_sqlite_of(db), &c);
+    if (r < 0)
+        return r;
+    db_sqlite_query_init(&s.words);
+    db_sqlite_query_init(&s.filter);
+    buf_printf(&s.words.sql, "SELECT c.id, weir_at(w1_%s), c.num", shape->name);
+    db_sqlite_match(&s.words, shape, hits->terms, hits->terms_count, NULL, &match, s.order);
+    buf_printf(&s.filter.sql, "SELECT 1 FROM c_%s c WHERE c.num = ?", shape->name);
+    db_sqlite_bind_int(&s.filter, 0);
+    db_sqlite_where(&s.filter, shape, hits->where);
+    r = db_sqlite_seek(db_sqlite_of(db), c, &s);
+    db_sqlite_end(&s.words);
+    db_sqlite_end(&s.filter);
+    db_sqlite_give(db_sqlite_of(db), c);
     return r;
 }
 

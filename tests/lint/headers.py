@@ -8,7 +8,7 @@ import sys
 root = pathlib.Path(sys.argv[1]).resolve()
 failed = 0
 headers = sorted((root / "lib").glob("*/*.h"))
-flags = subprocess.run(["pkg-config", "--cflags", "libcyaml", "jansson", "libh2o-evloop"], capture_output=True,
+flags = subprocess.run(["pkg-config", "--cflags", "libcyaml", "jansson", "libh2o-evloop", "libmongoc-1.0"], capture_output=True,
                        text=True, check=True).stdout.split()
 for header in headers:
     name = header.relative_to(root / "lib")

@@ -572,6 +572,111 @@ class Frame(Base):
         small = self.call("GET", "/api/v1/users/me", session=self.session, headers={"Accept-Encoding": "gzip"})
         self.assertIsNone(small.headers["content-encoding"])
 
+    def test_idempotency(self):
+        self.put("idem-1")
+        self.put("idem-2")
+        key = {"Idempotency-Key": "key 1"}
+        path, body = "/api/v1/playback", {"asset": "idem-1"}
+        session = self.sign_up("idem@example.org")
+        first = self.d.call("POST", path, body, session=session, headers=dict(key))
+        self.assertEqual(first.status, 200)
+        self.assertIsNone(first.headers["idempotency-replayed"])
+        again = self.d.call("POST", path, body, session=session, headers=dict(key))
+        self.assertEqual((again.status, again.json), (200, first.json))
+        self.assertEqual(again.headers["idempotency-replayed"], "true")
+        playing = self.d.call("GET", path, session=session).json["sessions"]
+        self.assertEqual(len(playing), 1)
+        self.refused(self.d.call("POST", path, {"asset": "idem-2"}, session=session, headers=dict(key)),
+                     422, "IDEMPOTENCY_MISMATCH")
+        for bad in ("", "x" * 256, "\u00e4"):
+            self.refused(self.d.call("POST", path, body, session=session, headers={"Idempotency-Key": bad}),
+                         422, "IDEMPOTENCY_INVALID")
+        # Another user's key is another key, and so is another call's.
+        self.assertEqual(self.d.call("POST", path, body, session=self.session, headers=dict(key)).headers["idempotency-replayed"], None)
+        stop = f"{path}/{first.json['session_id']}/terminate"
+        for replayed in (None, "true"):
+            answer = self.d.call("POST", stop, {}, session=session, headers=dict(key))
+            self.assertEqual((answer.status, answer.body, answer.headers["idempotency-replayed"]), (204, b"", replayed))
+        # What is refused for good is refused the same way again.
+        key = {"Idempotency-Key": "key 2"}
+        for replayed in (None, "true"):
+            answer = self.d.call("POST", path, {"asset": "idem-3"}, session=session, headers=dict(key))
+            self.refused(answer, 404, "VIDEO_NOT_FOUND")
+            self.assertEqual(answer.headers["idempotency-replayed"], replayed)
+
+    def test_idempotency_at_once(self):
+        """Many at once with one key: it is done once, who comes in between is told so."""
+        self.put("idem-4")
+        session = self.sign_up("once@example.org")
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(self.d.call(
+            "POST", "/api/v1/playback", {"asset": "idem-4"}, session=session,
+            headers={"Idempotency-Key": "once"}))) for _ in range(12)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual({a.status for a in answers} | {409}, {200, 409})
+        self.assertEqual(len({a.json["session_id"] for a in answers if a.status == 200}), 1)
+        self.assertEqual(len([a for a in answers if a.status == 200 and a.headers["idempotency-replayed"] is None]), 1)
+        for a in answers:
+            if a.status == 409:
+                self.refused(a, 409, "IDEMPOTENCY_RUNNING")
+                self.assertEqual(a.headers["retry-after"], "1")
+        self.assertEqual(len(self.d.call("GET", "/api/v1/playback", session=session).json["sessions"]), 1)
+
+    def test_idempotency_after_a_crash(self):
+        """A record that a dead process left is taken over after a minute, one that is too old counts no more."""
+        self.put("idem-5")
+        session = self.sign_up("crash@example.org")
+
+        def start():
+            return self.d.call("POST", "/api/v1/playback", {"asset": "idem-5"}, session=session,
+                               headers={"Idempotency-Key": "crash"})
+
+        def change(member, value):
+            db = sqlite3.connect(os.path.join(self.d.folder, "control.db"), timeout=30)
+            with db:
+                ids = db.execute("SELECT id FROM c_idempotency ORDER BY json_extract(doc, '$.since_ms') DESC LIMIT 1").fetchone()
+                db.execute(f"UPDATE c_idempotency SET doc = json_set(doc, '$.{member}', ?) WHERE id = ?", (value, *ids))
+            db.close()
+
+        first = start()
+        self.assertEqual(first.status, 200)
+        change("state", "running")
+        self.refused(start(), 409, "IDEMPOTENCY_RUNNING")
+        change("since_ms", int(time.time() * 1000) - 61000)
+        second = start()
+        self.assertEqual((second.status, second.headers["idempotency-replayed"]), (200, None))
+        self.assertNotEqual(second.json["session_id"], first.json["session_id"])
+        self.assertEqual(start().json, second.json)
+        change("expires_ms", int(time.time() * 1000) - 1)
+        self.d.call("DELETE", f"/api/v1/playback/{first.json['session_id']}", session=session)
+        third = start()
+        self.assertEqual((third.status, third.headers["idempotency-replayed"]), (200, None))
+
+    def test_audit(self):
+        self.put("audited")
+        self.refused(self.put("audited", {"title": "x"}), 422, "BODY_INVALID")
+        self.d.call("DELETE", "/api/v1/admin/assets/audited", bearer=ADMIN, headers={"User-Agent": "test/1 \u00e4"})
+        self.refused(self.d.call("DELETE", "/api/v1/admin/assets/audited", bearer="wrong"), 401, "CREDENTIAL_WRONG")
+        self.refused(self.d.call("GET", "/api/v1/admin/audit", session=self.session), 403, "ROLE_MISSING")
+        acts = self.d.call("GET", "/api/v1/admin/audit?limit=500", bearer=ADMIN).json["acts"]
+        acts = [a for a in acts if a["target"] == "/api/v1/admin/assets/audited"]
+        self.assertEqual([(a["operation"], a["outcome"], a["status"]) for a in acts],
+                         [("assets_delete", "done", 204), ("assets_put", "done", 200)])
+        self.assertEqual({a["actor_kind"] for a in acts}, {"operator"})
+        self.assertEqual({a["peer"] for a in acts}, {"127.0.0.1"})
+        self.assertEqual(acts[0]["agent"], "test/1 ?")
+        page = self.d.call("GET", "/api/v1/admin/audit?limit=1&fields=id", bearer=ADMIN).json
+        self.assertEqual((len(page["acts"]), set(page["acts"][0])), (1, {"id"}))
+        self.assertEqual(self.d.call("GET", f"/api/v1/admin/audit?limit=1&cursor={page['next']}", bearer=ADMIN).status, 200)
+        self.assertEqual(self.d.call("GET", "/api/v1/admin/audit?actor=nobody", bearer=ADMIN).json["acts"], [])
+        lines = [json.loads(line) for line in list(self.d.log) if '"audit"' in line]
+        lines = [line for line in lines if line["target"] == "/api/v1/admin/assets/audited"]
+        self.assertEqual([(line["operation"], line["status"], line["code"]) for line in lines],
+                         [("assets_put", 200, ""), ("assets_delete", 204, ""), ("assets_delete", 401, "CREDENTIAL_WRONG")])
+
     def test_forms(self):
         path = "/api/v1/videos?"
         for query, code in (("x=1", "PARAMETER_UNKNOWN"), ("limit=1&limit=2", "PARAMETER_INVALID"),

@@ -200,6 +200,38 @@ static void test_addresses(void **state)
     assert_null(db);
 }
 
+/* Wherever it stands among the options, it is taken out, and the rest is as it was. */
+static void test_password_file(void **state)
+{
+    (void)state;
+    static const char *const forms[] = {
+        "mongodb://u@127.0.0.1:1/named?passwordFile=%s&serverSelectionTimeoutMS=100",
+        "mongodb://u@127.0.0.1:1/named?serverSelectionTimeoutMS=100&passwordFile=%s",
+        "mongodb://u@127.0.0.1:1/named?retryWrites=false&passwordFile=%s&"
+        "serverSelectionTimeoutMS=100",
+    };
+    char file[96];
+    struct db *db = NULL;
+    (void)snprintf(file, sizeof file, "%s/password", server.folder);
+    assert_int_equal(file_write(file, STR("s3cr:t@/?#[]%&\nmore"), 0600), 0);
+    for (unsigned i = 0; i < ARRAY_LEN(forms); i++) {
+        struct err err = {""};
+        char address[256];
+        const char *at = strstr(forms[i], "%s");
+        (void)snprintf(address, sizeof address, "%.*s%s%s", (int)(at - forms[i]), forms[i], file,
+                       at + 2);
+        assert_int_equal(db_open(address, &schema, &err, &db), -EHOSTDOWN);
+        assert_non_null(strstr(err.text, "mongodb://127.0.0.1:1/named"));
+        assert_null(strstr(err.text, "s3cr"));
+    }
+    assert_int_equal(file_write(file, STR("\n"), 0600), 0);
+    struct err err = {""};
+    char address[256];
+    (void)snprintf(address, sizeof address, "mongodb://u@127.0.0.1:1/named?passwordFile=%s", file);
+    assert_int_equal(db_open(address, &schema, &err, &db), -EBADMSG);
+    assert_null(db);
+}
+
 static void insert_foreign(const char *address, const char *database)
 {
     bson_error_t error;
@@ -242,10 +274,9 @@ static void test_foreign(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_restarts),
-        cmocka_unit_test(test_away),
-        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_restarts),      cmocka_unit_test(test_away),
+        cmocka_unit_test(test_addresses),     cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_password_file),
     };
     return cmocka_run_group_tests_name("db mongo", tests, set_up, tear_down);
 }

@@ -59,6 +59,7 @@ static void test_schemas(void **state)
         {.name = "a", .members = "b:s", .keys = {{"c", false}}, .keys_count = 1},
         {.name = "a", .keys = {{"a b c d", false}}, .keys_count = 1},
         {.name = "a", .keys = {{"", false}}, .keys_count = 1},
+        {.name = "a", .keys = {{"b id", false}}, .keys_count = 1},
         {.name = "a", .keys = {{"$b", false}}, .keys_count = 1},
         {.name = "a", .members = "b:i", .text = "b"},
         {.name = "a", .members = "b:s", .text = "c"},

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* audit: every act of an administrator: who, when, what, from where, what came of it. It is
+ * written before the act, so that there is none without a record, and completed after; one that
+ * says "begun" was cut short by a crash.
+ *
+ * Life:    audit_begin -> the act, its answer rendered -> audit_end.
+ * Owner:   the database has the records; a line of the log goes with each.
+ * Threads: a pool thread; audit_refused: any.
+ * Errors:  as db.h.
+ * Units:   milliseconds since 1970. */
+#pragma once
+#include "control/api/call.h"
+
+/* Does nothing for operations that are not audited: x-weir-audit, and all that administrators
+ * change. */
+MUST_USE int audit_begin(struct call *c);
+void audit_end(struct call *c);
+
+/* Somebody who may not: a line of the log. */
+void audit_refused(const struct call *c);
+
+extern const struct op_handler audit_ops[];
