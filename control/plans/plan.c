@@ -2,6 +2,7 @@
 #include "control/plans/plan.h"
 #include <errno.h>
 #include <stdlib.h>
+#include "control/valid.h"
 #include "lease/lease.h"
 
 static const struct plan plan_defaults[] = {
@@ -54,7 +55,8 @@ static bool plan_is_id(const char *id, size_t size)
 
 static bool plan_is_name(const char *name, size_t size)
 {
-    if (size == 0 || size >= PLAN_NAME_SIZE)
+    if (size == 0 || size >= PLAN_NAME_SIZE ||
+        valid_length((struct str){name, size}) > PLAN_NAME_MAX)
         return false;
     for (size_t i = 0; i < size; i++)
         if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
@@ -141,7 +143,7 @@ static int plan_parse(const json_t *object, struct plan *ret, struct fault *faul
 static int plan_gives_less(const struct plan *p, const char *what, const struct plan *below,
                            struct fault *fault)
 {
-    return fault_set(fault, 422, "PLAN_INCLUDES_LESS", "\"%s\" gives %s \"%s\" below it", p->id,
+    return fault_set(fault, 409, "PLAN_INCLUDES_LESS", "\"%s\" gives %s \"%s\" below it", p->id,
                      what, below->id);
 }
 
@@ -172,7 +174,7 @@ int plan_list_parse(const json_t *array, struct plan_list **ret, struct fault *f
         struct plan *p = &l->at[i];
         int r = plan_parse(json_array_get(array, i), p, fault);
         if (r == 0 && plan_find(l, p->id) != p)
-            r = fault_set(fault, 422, "PLAN_INVALID", "there are two plans \"%s\"", p->id);
+            r = fault_set(fault, 409, "PLAN_TWICE", "there are two plans \"%s\"", p->id);
         if (r == 0 && i > 0)
             r = plan_check_order(&l->at[i - 1], p, fault);
         if (r < 0)

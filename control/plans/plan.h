@@ -5,7 +5,7 @@
  * Life:    plan_list_parse or plan_list_default -> plan_find, plan_above, ... -> plan_list_free.
  * Owner:   the list owns its texts; a struct plan is lent as long as the list lives.
  * Threads: read-only once made: any thread.
- * Errors:  -EPROTO with the fault filled (422), -ENOMEM.
+ * Errors:  -EPROTO with the fault filled (422, 409), -ENOMEM.
  * Units:   minor units of a currency (cents), lines of video.
  * Source:  ISO 4217 (currencies). */
 #pragma once
@@ -14,7 +14,8 @@
 #include "control/fault.h"
 
 #define PLAN_ID_SIZE    33
-#define PLAN_NAME_SIZE  65
+#define PLAN_NAME_MAX   64 /* characters */
+#define PLAN_NAME_SIZE  (4 * PLAN_NAME_MAX + 1)
 #define PLANS_MAX       16
 #define PLAN_PRICE_MAX  INT64_C(1000000000)
 #define PLAN_HEIGHT_MAX 65535
@@ -40,8 +41,8 @@ struct plan_list {
 MUST_USE int plan_list_default(struct plan_list **ret);
 
 /* An array of objects as plan_json makes them, lowest first. 422 PLAN_INVALID: not of the form,
- * twice the same id, none, or more than PLANS_MAX; 422 PLAN_INCLUDES_LESS: one gives less than the
- * one below it. */
+ * none, or more than PLANS_MAX; 409 PLAN_TWICE: two of the same id; 409 PLAN_INCLUDES_LESS: one
+ * gives less than the one below it. */
 MUST_USE int plan_list_parse(const json_t *array, struct plan_list **ret, struct fault *fault);
 struct plan_list *plan_list_free(struct plan_list *l); /* takes NULL, returns NULL */
 DEFINE_CLEAN(struct plan_list *, plan_list_free)

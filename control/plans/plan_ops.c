@@ -126,8 +126,9 @@ static int plan_until(struct call *c, int64_t *ret)
         *ret = 0;
         return 0;
     }
-    if (clock_parse(str_of(text), ret) < 0 || *ret <= 0)
+    if (clock_parse(str_of(text), ret) < 0)
         return fault_set(&c->fault, 422, "BODY_INVALID", "\"until\" is not a time");
+    *ret = MAX(*ret, 1); /* before 1970 is long ago as well */
     return 0;
 }
 

@@ -156,7 +156,7 @@ class Plans(Case):
             self.assertEqual(result.returncode, 1)
             self.assertIn("fewer streams", result.stderr)
             answer = self.admin("PUT", "/admin/plans", {"plans": before["plans"] + before["plans"][:1]})
-            self.assertEqual((answer.status, answer.code), (422, "PLAN_INVALID"))
+            self.assertEqual((answer.status, answer.code), (409, "PLAN_TWICE"))
             answer = self.admin("PUT", "/admin/plans", {"plans": [{**before["plans"][0], "color": "red"}]})
             self.assertEqual(answer.status, 422)
         finally:
