@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/config.h"
 #include <errno.h>
+#include <stdlib.h>
 #include "control/live.h"
 #include "control/plans/edge_choice.h"
 #include "lease/lease.h"
@@ -57,6 +58,7 @@ static const cyaml_schema_field_t control_fields[] = {
     TEXT(admin_credential_file, struct control_config, CYAML_FLAG_DEFAULT),
     TEXT(web_folder, struct control_config, CYAML_FLAG_DEFAULT),
     TEXT(issuer, struct control_config, CYAML_FLAG_OPTIONAL),
+    TEXT(history_folder, struct control_config, CYAML_FLAG_OPTIONAL),
     CYAML_FIELD_UINT("token_lifetime_s", CYAML_FLAG_OPTIONAL, struct control_config,
                      token_lifetime_s),
     CYAML_FIELD_UINT("stream_limit", CYAML_FLAG_OPTIONAL, struct control_config, stream_limit),
@@ -66,6 +68,11 @@ static const cyaml_schema_field_t control_fields[] = {
     TEXT(edge_credential_file, struct control_config, CYAML_FLAG_OPTIONAL),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct control_config, workers),
     HTTP_ACCESS_LOG_FIELD("access_log", struct control_config, access_log),
+    TEXT(session_key_file, struct control_config, CYAML_FLAG_OPTIONAL),
+    CYAML_FIELD_MAPPING_PTR("mail", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct control_config,
+                            mail, outside_mail_fields),
+    CYAML_FIELD_SEQUENCE("oidc", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct control_config,
+                         oidc, &outside_oidc_schema, 0, OIDC_PROVIDERS_MAX),
     GATE_CONFIG_FIELD("api", struct control_config, api),
     CYAML_FIELD_END,
 };
@@ -129,6 +136,22 @@ static int config_check_edges(const struct control_config *c, struct err *err)
     return r;
 }
 
+int control_key_file(const struct control_config *c, struct err *err, char **ret)
+{
+    CLEAN_BUF struct buf path = BUF_EMPTY;
+    if (c->session_key_file != NULL)
+        buf_puts(&path, c->session_key_file);
+    else if (strstr(c->db, "://") == NULL)
+        buf_printf(&path, "%s.key", c->db);
+    else
+        return err_set(err, -EINVAL, "session_key_file: is missing, as the database is no file");
+    char *text = buf_take(&path);
+    if (text == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    *ret = text;
+    return 0;
+}
+
 int control_config_check(const void *config, struct err *err)
 {
     const struct control_config *c = config;
@@ -149,6 +172,10 @@ int control_config_check(const void *config, struct err *err)
                     LEASE_LIMIT_MAX);
     if (r == 0)
         r = bus_config_check(&c->bus, err);
+    char *key_file = NULL;
+    if (r == 0)
+        r = control_key_file(c, err, &key_file);
+    free(key_file);
     CLEAN(gate_settings_free) struct gate_settings *settings = NULL;
     if (r == 0)
         r = gate_settings_new(&c->api, err, &settings);

@@ -8,6 +8,7 @@
  * Units:   seconds. */
 #pragma once
 #include "bus/bus_config.h"
+#include "control/people/outside.h"
 #include "control/api/gate_config.h"
 #include "http/http_config.h"
 
@@ -48,6 +49,7 @@ struct control_config {
     char *admin_credential_file;
     char *web_folder;
     char *issuer;
+    char *history_folder;       /* of archived history; NULL: it stays in the database */
     uint32_t token_lifetime_s;  /* 0: CONTROL_TOKEN_LIFETIME_S */
     uint32_t workers;           /* 0: one per core */
     char *default_plan;         /* of users who have none; NULL: the lowest */
@@ -60,8 +62,16 @@ struct control_config {
     unsigned leases_fail;       /* when Redis is away */
     char *edge_credential_file; /* edges that ask about leases here; NULL: none may */
     enum http_access_log access_log;
+    char *session_key_file;           /* signs access tokens; NULL: beside the database's file */
+    struct outside_mail_config *mail; /* NULL: no letters; accounts need none */
+    struct outside_oidc_config *oidc;
+    uint32_t oidc_count;
     struct gate_config api;
 };
+
+/* Where the key of access tokens is: caller frees. -EINVAL where the database is no file and the
+ * configuration names none. */
+MUST_USE int control_key_file(const struct control_config *c, struct err *err, char **ret);
 
 extern const cyaml_schema_value_t control_schema;
 

@@ -7,8 +7,10 @@
 #include "base/log.h"
 #include "control/api/gate.h"
 #include "control/api/idem.h"
+#include "control/catalog/upkeep.h"
 #include "control/api/rate.h"
 #include "control/model.h"
+#include "control/people/people.h"
 #include "control/ops.h"
 #include "control/plans/open.h"
 #include "control/stream.h"
@@ -55,21 +57,17 @@ void control_worked(struct control *c, bool hashes, int r)
     atomic_store_explicit(&c->db_fails, fails, memory_order_relaxed);
 }
 
-/* --- expired sessions ------------------------------------------------------------------------- */
+/* --- what is over  ------------------------------------------------------------------------- */
 
 static void control_purge(void *arg)
 {
     struct control *c = arg;
-    uint64_t count = 0;
-    int r = session_purge(c->db, clock_real_ms(), &count);
-    if (r == 0)
-        r = idem_purge(c->db, clock_real_ms());
+    people_sweep(c->people, clock_real_ms());
+    int r = idem_purge(c->db, clock_real_ms());
     struct err err;
     if (r < 0) {
         (void)err_errno(&err, r, "deleting what has expired");
         log_error("%s", err.text);
-    } else if (count > 0) {
-        log_info("%llu expired sessions deleted", (unsigned long long)count);
     }
 }
 
@@ -83,7 +81,7 @@ static void control_on_timer(void *arg)
         r = pool_run(c->pool, control_purge, c);
     (void)pthread_mutex_unlock(&c->lock);
     if (r < 0)
-        log_debug("the database is busy: expired sessions are deleted later");
+        log_debug("the database is busy: what is over is deleted later");
     loop_timer_start(w->loop, &w->timer, CONTROL_PURGE_MS, control_on_timer, w);
 }
 
@@ -101,6 +99,8 @@ static void control_worker_stop(void *arg, void *worker)
     if (w == NULL)
         return;
     loop_timer_stop(&w->timer);
+    upkeep_detach(w->control->upkeep, w->loop);
+    people_detach(w->control->people, w->loop);
     loop_timer_stop(&w->rate_timer);
     streams_leave(w);
     plans_close(w);
@@ -117,13 +117,17 @@ static void *control_worker_start(void *arg, struct loop *loop, unsigned index, 
     w->control = arg;
     w->loop = loop;
     int r = plans_open(w, index == 0);
+    if (r == 0 && index == 0)
+        r = people_attach(w->control->people, loop, w->bus);
     if (r < 0) {
         control_worker_stop(arg, w);
         *ret_r = r;
         return NULL;
     }
-    if (index == 0)
+    if (index == 0) {
         loop_timer_start(loop, &w->timer, 0, control_on_timer, w);
+        upkeep_attach(w->control->upkeep, loop);
+    }
     if (index == 0 && w->control->config->bus.redis != NULL)
         loop_timer_start(loop, &w->rate_timer, RATE_SHARE_MS, control_on_rate_timer, w);
     return w;
@@ -206,6 +210,8 @@ static int control_make_servers(struct control *c, const struct control_config *
         return r;
     r = gate_routes(c->gate, c->server);
     if (r == 0)
+        r = people_routes(c);
+    if (r == 0)
         r = stream_routes(c);
     if (r == 0)
         r = http_route(c->server, HTTP_GET, "/", control_on_page, c);
@@ -216,6 +222,17 @@ static int control_make_servers(struct control *c, const struct control_config *
     r = http_server_start(c->server, err);
     if (r == 0)
         r = http_server_start(c->admin, err);
+    return r;
+}
+
+static int control_make_people(struct control *c, const struct control_config *config,
+                               struct err *err)
+{
+    char *key_file = NULL;
+    int r = control_key_file(config, err, &key_file);
+    if (r == 0)
+        r = people_new(c->db, key_file, err, &c->people);
+    free(key_file);
     return r;
 }
 
@@ -253,7 +270,11 @@ int control_start(const struct control_config *config, struct err *err, struct c
             (void)err_errno(err, r, "watching the edges");
     }
     if (r == 0)
-        r = gate_new(c, ops_all, &account_callers, err, &c->gate);
+        r = control_make_people(c, config, err);
+    if (r == 0)
+        r = gate_new(c, ops_all, &people_callers, err, &c->gate);
+    if (r == 0 && (r = upkeep_new(c, config->history_folder, &c->upkeep)) < 0)
+        (void)err_errno(err, r, "starting the catalogue's upkeep");
     if (r == 0) {
         control_make_metrics(c);
         r = control_make_servers(c, config, err);
@@ -309,14 +330,17 @@ struct control *control_stop(struct control *c)
     (void)pthread_mutex_unlock(&c->lock);
     pool_free(pool);
     pool_free(passwords);
+    people_stop(c->people);
     if (c->server != NULL)
         http_server_drain(c->server, CONTROL_DRAIN_MS);
     http_server_free(c->server);
     http_server_free(c->admin);
     gate_free(c->gate);
     plans_free(c->plans);
+    upkeep_free(c->upkeep);
     lease_book_free(c->lease_book);
     bus_hub_free(c->bus_hub);
+    people_free(c->people);
     db_close(c->db);
     live_unref(c->live);
     metrics_free(c->metrics);

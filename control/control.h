@@ -22,12 +22,16 @@
 #define CONTROL_PASSWORDS_MAX 64
 
 struct gate;
+struct upkeep;
+struct people;
 
 struct control {
     uint32_t magic;
 #define CONTROL_MAGIC UINT32_C(0xc0217011)
     struct db *db;
     struct gate *gate;
+    struct upkeep *upkeep; /* of the catalogue */
+    struct people *people;
     struct http_server *server;
     struct http_server *admin;
     struct metrics *metrics;
@@ -85,3 +89,6 @@ struct live *control_live(struct control *c); /* a reference */
 MUST_USE int control_run(struct control *c, bool hashes, pool_work *work, void *arg);
 /* r: what the work came to; a failure of the database makes the service not ready. */
 void control_worked(struct control *c, bool hashes, int r);
+
+/* people/auth_ops.c: what is not below /api/. */
+MUST_USE int people_routes(struct control *c);

@@ -74,6 +74,8 @@ int live_load(const struct control_config *c, struct err *err, struct live **ret
     if (r == 0 && c->edge_credential_file != NULL)
         r = secret_load(c->edge_credential_file, &l->edge_secret, err);
     if (r == 0)
+        r = outside_load(c->mail, c->oidc, c->oidc_count, l->public_url, err, &l->outside);
+    if (r == 0)
         r = live_load_web(l, c, err);
     if (r < 0) {
         live_unref(l);
@@ -108,6 +110,7 @@ struct live *live_unref(struct live *l)
         edges_free(l->edges);
         geo_free(l->geo);
         free(l->default_plan);
+        outside_free(l->outside);
         free(l->public_url);
         free(l->issuer);
         MAGIC_CLEAR(l);

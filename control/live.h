@@ -32,6 +32,7 @@ struct live {
     unsigned stream_limit; /* of users who have no plan of their own; 0: the plan's */
     unsigned leases_fail;  /* enum control_leases_fail */
     char admin_digest[SESSION_DIGEST_SIZE]; /* of the credential */
+    struct outside *outside;                /* mail server and OpenID providers */
     struct secret edge_secret;              /* size 0: none, and no edge is let in */
 };
 

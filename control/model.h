@@ -7,24 +7,33 @@
  * Errors:  -
  * Units:   times in milliseconds since 1970, as integers.
  *
- * users     {"id", "email" (lower case, unique), "password" (bcrypt), "created_ms"}
- * sessions  {"id" (SHA-256 of the token, hex), "user", "created_ms", "expires_ms"}
- * videos    {"id" (the asset), "title", "duration_ms", "height", "audio", "subtitles",
- * "created_ms", "updated_ms"}
- * audit     {"id", "at_ms", "actor_kind", "actor", "operation", "target", "peer", "agent",
- * "request", "outcome", "status", "code"}: api/audit.h
- * idempotency {"id", "digest", "state", "since_ms", "expires_ms", "status", "body"}: api/idem.h
- * The others are in plans/plans_model.h. */
+ * users      people/accounts.h, people/otp.h
+ * sessions   people/logins.h
+ * tickets    people/tickets.h
+ * attempts   people/attempts.h
+ * profiles   people/profiles.h
+ * api_keys   people/api_keys.h
+ * sign_keys  people/keyring.h
+ * links      people/oidc.h
+ * audit      api/audit.h
+ * idempotency api/idem.h
+ * The catalogue's are in catalog/catalog_model.h, those of plans in plans/plans_model.h. */
 #pragma once
+#include "control/catalog/catalog_model.h"
 #include "control/plans/plans_model.h"
-#include "db/db.h"
 
 enum {
     MODEL_USERS,
     MODEL_SESSIONS,
-    MODEL_VIDEOS,
+    MODEL_TICKETS,
+    MODEL_ATTEMPTS,
+    MODEL_PROFILES,
+    MODEL_API_KEYS,
+    MODEL_SIGN_KEYS,
+    MODEL_LINKS,
     MODEL_AUDIT,
     MODEL_IDEMPOTENCY,
+    CATALOG_MODEL_ENUM,
     PLANS_MODEL_ENUM,
 };
 

@@ -3,5 +3,6 @@
 #include "control/api/audit.h"
 
 const struct op_handler *const ops_all[] = {
-    account_ops, audit_ops, broadcast_ops, plan_ops, playback_ops, video_ops, NULL,
+    broadcast_ops, plan_ops,     account_ops, admin_people_ops, factor_ops, audit_ops, oidc_ops,
+    self_ops,      playback_ops, video_ops,   social_ops,       me_ops,     list_ops,  NULL,
 };

@@ -3,9 +3,17 @@
 #include <crypt.h>
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include "base/id.h"
 #include "control/valid.h"
+
+static _Atomic uint64_t password_hashes;
+
+uint64_t password_count(void)
+{
+    return atomic_load_explicit(&password_hashes, memory_order_relaxed);
+}
 
 #define PASSWORD_COST 12
 /* A salt of the same cost, for users that do not exist. */
@@ -22,6 +30,7 @@ static int password_crypt(struct str password, const char *setting, char out[PAS
     if (data == NULL)
         return -ENOMEM;
     int r = -EINVAL;
+    (void)atomic_fetch_add_explicit(&password_hashes, 1, memory_order_relaxed);
     const char *made = crypt_rn(text, setting, data, (int)sizeof *data);
     if (made != NULL && made[0] == '$')
         r = str_copy(str_of(made), out, PASSWORD_HASH_SIZE);

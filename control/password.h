@@ -16,3 +16,6 @@ MUST_USE int password_hash(struct str password, char out[PASSWORD_HASH_SIZE]);
 /* Whether the password makes this hash. hash NULL (no such user): false after the same work, so
  * that the time tells nothing. */
 MUST_USE int password_check(struct str password, const char *hash, bool *ret_matches);
+
+/* How many hashes this process has computed: what a call costs, without a clock. */
+uint64_t password_count(void);

@@ -85,6 +85,7 @@ struct call *call__new(struct control *control, struct http_req *req, const stru
     c->loop = http_req_loop(req);
     c->began_us = clock_mono_us();
     c->now_ms = clock_real_ms();
+    c->caller.rating_max = -1;
     return call_keep_request(c) ? c : call__free(c);
 }
 

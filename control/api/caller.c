@@ -25,7 +25,7 @@ void caller_clear(struct caller *c)
 {
     json_decref(c->scopes);
     json_decref(c->document);
-    *c = (struct caller){0};
+    *c = (struct caller){.rating_max = -1};
 }
 
 static bool caller_has_scope(const struct caller *caller, const char *scope)

@@ -27,6 +27,7 @@ struct caller {
     char user[DB_ID_SIZE_MAX + 1];    /* the user's id; of a key: its owner's */
     char session[DB_ID_SIZE_MAX + 1]; /* the log-in's id, or the key's */
     char profile[DB_ID_SIZE_MAX + 1]; /* of a log-in that chose one; "": none */
+    int rating_max;                   /* of that profile, in years of age; < 0: no limit */
     unsigned roles;                   /* CALLER_FREE... */
     json_t *scopes;                   /* of a key: a list of texts; owned */
     json_t *document;                 /* the user's, where finding out read it anyway; owned */

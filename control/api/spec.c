@@ -196,7 +196,7 @@ static int spec_make_responses(const struct spec_maker *m)
             media == NULL ? 0 : spec_schema(m, json_object_get(media, "schema"), &response->schema);
         if (r < 0)
             return r;
-        if (status < 300 && (op->status == 0 || status < op->status))
+        if (status < 400 && (op->status == 0 || status < op->status))
             op->status = (unsigned)status;
         op->responses_count++;
     }

@@ -71,7 +71,7 @@ struct operation {
     unsigned query_params_count;
     struct op_response *responses;
     unsigned responses_count;
-    unsigned status; /* of a good answer: the first 2xx */
+    unsigned status; /* of a good answer: the first 2xx or 3xx */
     const struct op_handler *handler;
 };
 

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "base/clock.h"
-#include "control/model.h"
 #include "control/ops.h"
+#include "control/people/accounts.h"
 #include "control/plans/playback_ops.h"
 #include "control/plans/rights.h"
 
@@ -48,19 +48,9 @@ static void plan_state_free(void *data)
 /* The user that the path names by id or by address. */
 static int plan_find_user(struct call *c, struct plan_state **ret)
 {
-    const char *name = call_path(c, "user");
-    char address[VALID_EMAIL_SIZE];
     json_t *user = NULL;
-    struct fault ignored = {0};
-    int r = -ENOENT;
-    if (strchr(name, '@') == NULL) {
-        r = strlen(name) <= DB_ID_SIZE_MAX ? db_get(c->db, MODEL_USERS, name, &user) : -ENOENT;
-    } else if (valid_email(str_of(name), address, &ignored) == 0) {
-        json_t *value = json_string(address);
-        r = value == NULL ? -ENOMEM : db_find(c->db, MODEL_USERS, "email", value, &user);
-        json_decref(value);
-    }
-    if (r == -ENOENT)
+    int r = account_of_text(c->db, call_path(c, "user"), &user);
+    if (r == -ENOENT || r == -EINVAL) /* longer than any id */
         return fault_set(&c->fault, 404, "USER_NOT_FOUND", "there is no such user");
     struct plan_state *state = r == 0 ? calloc(1, sizeof *state) : NULL;
     if (r == 0 && state == NULL)

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "base/clock.h"
-#include "control/catalog.h"
+#include "control/catalog/catalog.h"
 #include "control/ops.h"
 #include "control/valid.h"
 

@@ -6,12 +6,27 @@
 
 #define VIEWER_COUNTRIES_MAX 300
 
-static void viewer_find_place(struct call *c, struct viewer_of *v)
+void viewer_place(const struct call *c, struct geo_place *ret)
 {
     struct addr a;
+    *ret = (struct geo_place){.country = ""};
     if (c->live->geo == NULL || addr_parse(str_of(c->peer), &a) < 0 ||
-        geo_find(c->live->geo, &a, &v->place) < 0)
+        geo_find(c->live->geo, &a, ret) < 0)
         return; /* not known */
+}
+
+const char *viewer_country(const struct call *c)
+{
+    static _Thread_local char country[3]; /* a work stays on its thread */
+    struct geo_place place;
+    viewer_place(c, &place);
+    memcpy(country, place.country, sizeof country);
+    return country;
+}
+
+static void viewer_find_place(struct call *c, struct viewer_of *v)
+{
+    viewer_place(c, &v->place);
     v->where = (struct edge_viewer){
         .country = v->place.country,
         .continent = v->place.continent,
@@ -32,7 +47,8 @@ static struct entitle_ask viewer_ask(const struct call *c, const struct viewer_o
         .default_plan = c->live->default_plan,
         .default_limit = c->live->stream_limit,
         .is_admin = c->caller.kind == CALLER_OPERATOR || (c->caller.roles & CALLER_ADMIN) != 0,
-        .age_max = -1,
+        /* a key has no profile */
+        .age_max = c->caller.kind == CALLER_USER ? c->caller.rating_max : -1,
     };
     rights_fill(v->rights, &ask, grants);
     return ask;
@@ -138,10 +154,10 @@ int viewer_may(struct call *c, const struct viewer_of *v, const json_t *video,
     }
     switch (verdict.why) {
     case ENTITLE_AGE:
-        return fault_set(&c->fault, 403, "AGE_REFUSED", "this profile may not watch this title");
+        return fault_set(&c->fault, 403, "AGE_RESTRICTED", "this profile may not watch this title");
     case ENTITLE_COUNTRY:
-        return fault_set(&c->fault, 403, "COUNTRY_REFUSED",
-                         "this title cannot be watched where you are");
+        return fault_set(&c->fault, 451, "UNAVAILABLE_IN_COUNTRY",
+                         "this video is not available in your country");
     case ENTITLE_PLAN_NEEDED:
         return viewer_refuse_plan(c, v, &verdict);
     case ENTITLE_NOT_PUBLISHED:

@@ -21,12 +21,18 @@ struct viewer_of {
     struct entitle_verdict has; /* whatever is watched */
 };
 
+/* Where the caller is, by their address; nothing where it is not known. Any thread. */
+void viewer_place(const struct call *c, struct geo_place *ret);
+
+/* The country of that, "" where it is not known: good until this thread asks again. */
+const char *viewer_country(const struct call *c);
+
 MUST_USE int viewer_load(struct call *c, struct viewer_of **ret);
 struct viewer_of *viewer_free(struct viewer_of *v); /* takes NULL, returns NULL */
 
 /* May they watch this title (a document of the catalogue)? *ret on 0; else the fault: 404
- * VIDEO_NOT_FOUND, 403 AGE_REFUSED, COUNTRY_REFUSED, PLAN_NEEDED (details: the plans that would
- * do). */
+ * VIDEO_NOT_FOUND, 403 AGE_RESTRICTED, 451 UNAVAILABLE_IN_COUNTRY, 403 PLAN_NEEDED (details: the
+ * plans that would do). */
 MUST_USE int viewer_may(struct call *c, const struct viewer_of *v, const json_t *video,
                         struct entitle_verdict *ret);
 

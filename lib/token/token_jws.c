@@ -67,8 +67,9 @@ static int token_es256_sign(const struct token_key *k, struct str input,
     return ok ? token_es256_to_raw(der, size, out) : -EKEYREJECTED;
 }
 
-static int token_es256_verify(const struct token_key *k, struct str input, struct str signature)
+int token__es256_verify(EVP_PKEY *pkey, struct str input, struct str signature)
 {
+    ASSERT(signature.size == TOKEN_ES256_SIZE);
     uint8_t *der = NULL;
     size_t size = 0;
     int r = token_es256_to_der((const uint8_t *)signature.data, &der, &size);
@@ -77,7 +78,7 @@ static int token_es256_verify(const struct token_key *k, struct str input, struc
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     if (ctx == NULL)
         r = -ENOMEM;
-    else if (EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, k->pkey) != 1 ||
+    else if (EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, pkey) != 1 ||
              EVP_DigestVerify(ctx, der, size, (const uint8_t *)input.data, input.size) != 1)
         r = -EKEYREJECTED;
     EVP_MD_CTX_free(ctx);
@@ -165,7 +166,7 @@ static int token_check_signature(const struct token_key *k, struct str input, st
     }
     if (signature.size != TOKEN_ES256_SIZE)
         return -EKEYREJECTED;
-    return token_es256_verify(k, input, buf_str(&signature));
+    return token__es256_verify(k->pkey, input, buf_str(&signature));
 }
 
 int token__jws_verify(const struct token_ring *ring, struct str token, struct buf *ret_payload,

@@ -48,6 +48,9 @@ MUST_USE int token__jws_sign(const struct token_ring *ring, struct str payload, 
 MUST_USE int token__jws_verify(const struct token_ring *ring, struct str token,
                                struct buf *ret_payload, const struct token_key **ret_key);
 
+/* signature: R and S side by side, TOKEN_ES256_SIZE bytes. */
+MUST_USE int token__es256_verify(EVP_PKEY *pkey, struct str input, struct str signature);
+
 /* The compiled form of a regular expression's container; others leave *ret as it is. */
 MUST_USE int token__matcher_new(const char *container, struct token_matcher **ret);
 struct token_matcher *token__matcher_free(struct token_matcher *m);

@@ -14,16 +14,16 @@ class Control(unittest.TestCase):
         try:
             weir.start("control")
             url = weir.url("control") + "/api/v1/auth/login"
-            who = {"email": "nobody@example.org", "password": "some password"}
             seen = []
 
-            def log_in():
+            def log_in(number):
+                who = {"email": f"nobody{number}@example.org", "password": "some password"}
                 try:
                     seen.append(weir.request("POST", url, who).status)
                 except OSError:
                     seen.append("refused")
 
-            threads = [threading.Thread(target=log_in) for _ in range(40)]
+            threads = [threading.Thread(target=log_in, args=(i,)) for i in range(40)]
             for thread in threads:
                 thread.start()
             until(lambda: seen, 60)  # the first is through: the others are in the queue

@@ -16,6 +16,8 @@ static const struct {
     {"plan", ctl_plan, "list and change plans, and who has which"},
     {"session", ctl_session, "list and end what a user plays"},
     {"purge", ctl_purge, "make edges forget by URL, asset or tag"},
+    {"user", ctl_user, "see to accounts: roles, disabling, new passwords"},
+    {"key", ctl_key, "the keys that sign access tokens, and a new one"},
     {"init", ctl_init, "make the state folder of a development host"},
     {"edge", ctl_edge, "look at a running edge: its figures, and what is hot"},
     {"store", ctl_store, "look into a store, and mend it"},

@@ -2,6 +2,9 @@
 // Calls of weir-control's API. A refusal throws an ApiError with the server's code and sentence.
 
 import { deviceId, deviceName } from './device.js';
+import { refreshed } from './session.js';
+
+const REFRESH = '/api/v1/auth/refresh';
 
 export class ApiError extends Error {
   constructor(status, code, message, details = {}) {
@@ -14,10 +17,9 @@ export class ApiError extends Error {
 
 const UNREACHABLE = 'The service cannot be reached. Check your connection and try again.';
 
-async function call(method, path, body, more = {}) {
-  let response;
+async function send(method, path, body, more) {
   try {
-    response = await fetch(path, {
+    return await fetch(path, {
       method,
       credentials: 'same-origin',
       headers: method === 'POST' ? { 'content-type': 'application/json' } : {},
@@ -27,6 +29,14 @@ async function call(method, path, body, more = {}) {
   } catch {
     throw new ApiError(0, 'UNREACHABLE', UNREACHABLE);
   }
+}
+
+async function call(method, path, body, more = {}) {
+  const began = Date.now();
+  let response = await send(method, path, body, more);
+  // The access cookie is good for half an hour: behind that the refresh cookie earns a new one.
+  if (response.status === 401 && !path.startsWith('/api/v1/auth/') && await refreshed(began, () => send('POST', REFRESH)))
+    response = await send(method, path, body, more);
   if (response.status === 204) return null;
   let answer = null;
   try {
@@ -42,6 +52,13 @@ async function call(method, path, body, more = {}) {
 
 export const signUp = (email, password) => call('POST', '/api/v1/auth/signup', { email, password });
 export const logIn = (email, password) => call('POST', '/api/v1/auth/login', { email, password });
+export const secondStep = (ticket, code) => call('POST', '/api/v1/auth/otp', { ticket, code });
+export const confirmAddress = (token) => call('POST', '/api/v1/auth/verify', { token });
+export const askReset = (email) => call('POST', '/api/v1/auth/reset', { email });
+export const reset = (token, password) => call('POST', '/api/v1/auth/reset/confirm', { token, password });
+export const providers = () => call('GET', '/api/v1/auth/oidc');
+export const providerHref = (name, next) =>
+  `/api/v1/auth/oidc/${encodeURIComponent(name)}?path=${encodeURIComponent(`/${next ? `#${next}` : ''}`)}`;
 export const logOut = () => call('POST', '/api/v1/auth/logout');
 export const me = () => call('GET', '/api/v1/users/me');
 export const playback = (asset) =>

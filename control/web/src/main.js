@@ -3,7 +3,7 @@
 import './style.css';
 import * as api from './api.js';
 import { brand, h, icon } from './dom.js';
-import { showAccount } from './views/account.js';
+import { showAccount, showCode, showConfirm, showForgotten, showReset } from './views/account.js';
 import { onSessionEnded } from './session.js';
 import { showGrid } from './views/grid.js';
 
@@ -94,6 +94,9 @@ function showFailure(main, error) {
       h('button', { class: 'primary', type: 'button', onclick: () => show() }, 'Try again')));
 }
 
+/** What the links in letters lead to, and a provider's way back where a second factor is on. */
+const LINKS = { code: showCode, confirm: showConfirm, forgotten: showForgotten, reset: showReset };
+
 async function show() {
   const main = document.getElementById('main');
   const number = ++state.shown;
@@ -108,8 +111,12 @@ async function show() {
   try {
     const known = await find();
     if (number !== state.shown) return; // the address has moved on meanwhile
-    document.body.dataset.view = view;
+    document.body.dataset.view = view in LINKS ? 'login' : view;
     showBar();
+    if (view in LINKS) {
+      LINKS[view](main, rest, done);
+      return;
+    }
     if (view === 'login' || view === 'signup') {
       if (known) return done(state.user);
       showAccount(main, view, query, done);

@@ -120,7 +120,7 @@ class Daemon:
         if method == "POST":
             headers.setdefault("Content-Type", more.get("type", "application/json"))
         if "session" in more:
-            headers["Cookie"] = f"other=1; weir_session={more['session']}"
+            headers["Cookie"] = f"other=1; weir_access={more['session']}"
         if "bearer" in more:
             headers["Authorization"] = f"Bearer {more['bearer']}"
         if "origin" in more:
@@ -170,7 +170,7 @@ class Base(unittest.TestCase):
     def sign_up(self, email, password="password1"):
         answer = self.d.call("POST", "/api/v1/auth/signup", {"email": email, "password": password})
         self.assertEqual(answer.status, 201, answer.body)
-        return re.match(r"weir_session=([A-Za-z0-9_-]{43});", answer.headers["set-cookie"])[1]
+        return re.match(r"weir_access=([A-Za-z0-9_.-]+);", answer.headers["set-cookie"])[1]
 
     def put(self, asset, video=None):
         return self.d.call("PUT", f"/api/v1/admin/assets/{asset}", video or VIDEO, bearer=ADMIN)
@@ -182,23 +182,28 @@ class Accounts(Base):
                              {"email": "Ada@Example.org", "password": "password1"})
         self.assertEqual(answer.status, 201)
         user = answer.json["user"]
-        self.assertEqual(set(answer.json), {"user"})
-        self.assertEqual(set(user), {"id", "email"})
-        self.assertEqual(user["email"], "ada@example.org")
-        cookie = answer.headers["set-cookie"]
-        for part in ("; Path=/", "; HttpOnly", "; Secure", "; SameSite=Lax", "; Max-Age=604800"):
-            self.assertIn(part, cookie)
+        self.assertEqual(set(answer.json), {"user", "expires"})
+        self.assertEqual((user["email"], user["role"]), ("ada@example.org", "free"))
+        access, refresh = answer.headers.get_all("set-cookie")
+        for part in ("weir_access=", "; Path=/;", "; HttpOnly", "; Secure", "; SameSite=Lax",
+                     "; Max-Age=1800"):
+            self.assertIn(part, access)
+        for part in ("weir_refresh=", "; Path=/api/v1/auth;", "; HttpOnly", "; Secure",
+                     "; SameSite=Lax", "; Max-Age=604800"):
+            self.assertIn(part, refresh)
         self.assertEqual(answer.headers["cache-control"], "no-store")
         answer = self.d.call("POST", "/api/v1/auth/login",
                              {"email": "ADA@example.org", "password": "password1"})
         self.assertEqual((answer.status, answer.json["user"]), (200, user))
-        session = re.match(r"weir_session=([^;]+)", answer.headers["set-cookie"])[1]
-        self.assertEqual(self.d.call("GET", "/api/v1/users/me", session=session).json["user"], user)
-        self.assertEqual(self.d.call("GET", "/api/v1/users/me", bearer=session).json["user"], user)
+        session = re.match(r"weir_access=([^;]+)", answer.headers["set-cookie"])[1]
+        me = dict(user, profile=None)
+        self.assertEqual(self.d.call("GET", "/api/v1/users/me", session=session).json["user"], me)
+        self.assertEqual(self.d.call("GET", "/api/v1/users/me", bearer=session).json["user"], me)
         answer = self.d.call("POST", "/api/v1/auth/logout", session=session)
         self.assertEqual((answer.status, answer.body), (204, b""))
-        self.assertIn("weir_session=; ", answer.headers["set-cookie"])
-        self.assertIn("Max-Age=0", answer.headers["set-cookie"])
+        for cookie in answer.headers.get_all("set-cookie"):
+            self.assertRegex(cookie, "^weir_(access|refresh)=; ")
+            self.assertIn("Max-Age=0", cookie)
         self.refused(self.d.call("GET", "/api/v1/users/me", session=session), 401, "NOT_LOGGED_IN")
         self.refused(self.d.call("POST", "/api/v1/auth/logout", {}, session=session), 401,
                      "NOT_LOGGED_IN")
@@ -260,11 +265,11 @@ class Accounts(Base):
 
     def test_expired(self):
         session = self.sign_up("expired@example.org")
-        key = hashlib.sha256(session.encode()).hexdigest()
+        login = json.loads(unb64(session.split(".")[1]))["sid"]
         db = sqlite3.connect(os.path.join(self.d.folder, "control.db"), timeout=30)
         with db:
             changed = db.execute("UPDATE c_sessions SET doc = json_set(doc, '$.expires_ms', ?)"
-                                 " WHERE id = ?", (int(time.time() * 1000) - 1, key)).rowcount
+                                 " WHERE id = ?", (int(time.time() * 1000) - 1, login)).rowcount
             stored = "".join(row[0] for row in db.execute("SELECT doc FROM c_sessions"))
             hashes = [row[0] for row in
                       db.execute("SELECT json_extract(doc, '$.password') FROM c_users")]
@@ -464,7 +469,7 @@ class Frame(Base):
         cls.d.start()
         answer = cls.d.call("POST", "/api/v1/auth/signup",
                             {"email": "frame@example.org", "password": "password1"})
-        cls.session = re.match(r"weir_session=([^;]+)", answer.headers["set-cookie"])[1]
+        cls.session = re.match(r"weir_access=([^;]+)", answer.headers["set-cookie"])[1]
 
     def call(self, method, path, **more):
         """From an address of its own, so that limits are a test's own."""

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log in, or make an account.
+// Log in (in one step or two), make an account, and what the links in letters lead to.
 import * as api from '../api.js';
 import { brand, h } from '../dom.js';
 
@@ -33,8 +33,14 @@ export function showAccount(main, view, query, done) {
     submit.disabled = true;
     submit.textContent = text.busy;
     try {
-      done((await text.call(email.value.trim(), password.value)).user);
+      const answer = await text.call(email.value.trim(), password.value);
+      if (answer.status === 'letter_sent') showNotice(main, 'Look into your mail', LETTER);
+      else done(answer.user);
     } catch (error) {
+      if (error.code === 'OTP_NEEDED') {
+        showCode(main, error.details.ticket, done);
+        return;
+      }
       problem.textContent = sentence(error.message);
       const at = /PASSWORD|LOGIN/.test(error.code) ? password : email;
       at.focus();
@@ -53,6 +59,97 @@ export function showAccount(main, view, query, done) {
         view === 'signup' ? h('p', { id: 'hint', class: 'hint' }, 'At least 8 characters.') : h('span', { id: 'hint', hidden: true }),
         problem, submit),
       h('p', { class: 'swap' }, view === 'login' ? 'New here? ' : 'Have an account? ',
-        h('a', { href: otherHref, 'data-testid': `to-${other}` }, TEXT[other].action))));
+        h('a', { href: otherHref, 'data-testid': `to-${other}` }, TEXT[other].action)),
+      view === 'login' && h('p', { class: 'swap' }, h('a', { href: '#/forgotten', 'data-testid': 'to-forgotten' }, 'Forgotten your password?')),
+      h('p', { class: 'swap', id: 'providers' })));
   email.focus();
+  showProviders(next);
+}
+
+/** Links to log in by another service; without any, nothing. */
+async function showProviders(next) {
+  const { providers } = await api.providers().catch(() => ({ providers: [] }));
+  const links = providers.map(({ name }) =>
+    h('a', { href: api.providerHref(name, next), 'data-testid': `by-${name}` }, `Log in by ${name}`));
+  document.getElementById('providers')?.replaceChildren(...links.flatMap((link, i) => (i ? [' · ', link] : [link])));
+}
+
+const LETTER = 'A letter is on its way. Open the link in it to go on.';
+
+function showNotice(main, title, text) {
+  main.replaceChildren(
+    h('section', { class: 'account' },
+      h('div', { class: 'account-mark' }, brand()),
+      h('h1', {}, title), h('p', { role: 'status', 'data-testid': 'notice' }, text),
+      h('p', { class: 'swap' }, h('a', { href: '#/login' }, 'Log in'))));
+}
+
+/** A form of one field: what it is for, and what is done with it. */
+function showField(main, { title, hint, action, field }, work) {
+  const input = h('input', { id: 'field', required: true, 'aria-describedby': 'hint problem', ...field });
+  const submit = h('button', { class: 'primary wide', type: 'submit', 'data-testid': 'field-submit' }, action);
+  const problem = h('p', { id: 'problem', class: 'problem', role: 'alert', 'data-testid': 'field-error' });
+  async function send(event) {
+    event.preventDefault();
+    problem.textContent = '';
+    submit.disabled = true;
+    try {
+      await work(input.value);
+    } catch (error) {
+      problem.textContent = sentence(error.message);
+      input.focus();
+    }
+    submit.disabled = false;
+  }
+  document.title = `${action} – Weir`;
+  main.replaceChildren(
+    h('section', { class: 'account' },
+      h('div', { class: 'account-mark' }, brand()),
+      h('h1', {}, title),
+      h('form', { onsubmit: send, novalidate: true },
+        h('label', { for: 'field' }, hint), input, h('span', { id: 'hint', hidden: true }), problem, submit)));
+  input.focus();
+}
+
+/** The second step of a log-in. */
+export function showCode(main, ticket, done) {
+  showField(main, {
+    title: 'One more step',
+    hint: 'Code of your authenticator app, or a recovery code',
+    action: 'Log in',
+    field: { autocomplete: 'one-time-code', maxlength: 32, 'data-testid': 'otp-code' },
+  }, async (code) => done((await api.secondStep(ticket, code.trim())).user));
+}
+
+export function showForgotten(main) {
+  showField(main, {
+    title: 'Choose a new password',
+    hint: 'E-mail',
+    action: 'Send me a letter',
+    field: { type: 'email', autocomplete: 'username', maxlength: 254, inputmode: 'email', 'data-testid': 'forgotten-email' },
+  }, async (email) => {
+    await api.askReset(email.trim());
+    showNotice(main, 'Look into your mail', `If there is such an account: ${LETTER.charAt(0).toLowerCase()}${LETTER.slice(1)}`);
+  });
+}
+
+export function showReset(main, token) {
+  showField(main, {
+    title: 'Choose a new password',
+    hint: 'New password, at least 8 characters',
+    action: 'Set the password',
+    field: { type: 'password', autocomplete: 'new-password', 'data-testid': 'reset-password' },
+  }, async (password) => {
+    await api.reset(token, password);
+    showNotice(main, 'Done', 'Your password is set, and you are logged out everywhere. Log in with it.');
+  });
+}
+
+export async function showConfirm(main, token) {
+  try {
+    await api.confirmAddress(token);
+    showNotice(main, 'Welcome', 'Your address is confirmed. Log in with the password that you chose.');
+  } catch (error) {
+    showNotice(main, 'This link does not work', sentence(error.message));
+  }
 }

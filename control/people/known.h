@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* known: who the bearers of credentials are, remembered for KNOWN_FRESH_MS, so that most requests
+ * cost neither a signature nor a look into the database. What is ended here is forgotten here at
+ * once (known_forget) and elsewhere by a message, or at the latest when it is not fresh any more.
+ *
+ * Life:    known_new -> known_find, known_add, known_forget* -> known_free.
+ * Owner:   whoever made it.
+ * Threads: any; a lock is held for the time of a comparison.
+ * Errors:  known_find: -ENOENT not known, or not fresh.
+ * Units:   milliseconds of the monotonic clock; expires_ms since 1970. */
+#pragma once
+#include "base/str.h"
+#include "control/api/caller.h"
+
+#define KNOWN_FRESH_MS 3000
+#define KNOWN_SLOTS    16384 /* of about a kilobyte: what does not fit is looked up again */
+
+struct known;
+
+MUST_USE int known_new(struct known **ret);
+struct known *known_free(struct known *k);
+
+/* *ret: a copy (caller_clear); its document is NULL. */
+MUST_USE int known_find(struct known *k, struct str credential, int64_t now_ms, struct caller *ret);
+
+/* Before what known_add adds is read from the database: what is forgotten in between must not come
+ * back. */
+uint64_t known_begin(struct known *k);
+void known_add(struct known *k, uint64_t begun, struct str credential, int64_t expires_ms,
+               const struct caller *caller);
+
+/* All of this log-in (or key), or of this user; NULL: all there is. */
+void known_forget(struct known *k, const char *id);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* profiles: the viewers of an account: each with preferences of their own, and perhaps a limit on
+ * ratings and a PIN.
+ *
+ * A log-in watches as the profile that it chose, or as none. Choosing one that has a PIN takes the
+ * PIN. Who watches as a profile with a limit changes no profile but their own preferences; so
+ * parents give their own profile a PIN, the child's a limit, and let the television choose that.
+ *
+ * An account has PROFILES_MAX places, and a profile's id names its place: so two that are made at
+ * the same time are never one too many.
+ *
+ * Life:    profile_make -> profile_change*, profile_check_pin* -> profile_end.
+ * Owner:   the database; documents answered are the caller's.
+ * Threads: any; what takes a PIN is slow on purpose (password.h): the passwords' pool.
+ * Errors:  -ENOENT no such profile, or another account's; -EPROTO with the fault filled; as db.h.
+ * Units:   ratings in years of age; milliseconds since 1970, given by the caller.
+ *
+ * A document: {"id","user","name","created_ms","version"} and, where there are such, "rating_max",
+ * "pin" (bcrypt), "preferences". */
+#pragma once
+#include "base/str.h"
+#include "control/fault.h"
+#include "db/db.h"
+
+#define PROFILES_MAX       8
+#define PROFILE_RATING_MAX 21
+#define PROFILE_PIN_MIN    4 /* digits */
+#define PROFILE_PIN_MAX    8
+
+/* Whether somebody who watches under this limit (NULL or null: none) may change profiles. */
+bool profile_may_manage(const json_t *rating_max);
+/* Whether they may see what is rated so; rating < 0: not rated, which is for those without limit.
+ */
+bool profile_may_watch(const json_t *rating_max, int64_t rating);
+
+/* change: {"name","rating_max","pin","preferences"}, all optional but the name of a new one; null
+ * takes away. 409 TOO_MANY_PROFILES, 422 PIN_INVALID. */
+MUST_USE int profile_make(struct db *db, const char *user, const json_t *change, int64_t now_ms,
+                          json_t **ret, struct fault *fault);
+MUST_USE int profile_change(struct db *db, const char *user, const char *id, const json_t *change,
+                            json_t **ret, struct fault *fault);
+MUST_USE int profile_get(struct db *db, const char *user, const char *id, json_t **ret);
+MUST_USE int profiles_list(struct db *db, const char *user, json_t **ret); /* by place */
+MUST_USE int profile_end(struct db *db, const char *user, const char *id);
+
+/* pin NULL: none was given. 403 PIN_NEEDED, PIN_WRONG, 429. */
+MUST_USE int profile_check_pin(struct db *db, const json_t *profile, const char *pin,
+                               int64_t now_ms, struct fault *fault, unsigned *ret_wait_s);
+
+/* What the API shows: {"id","name","rating_max","has_pin","preferences"}; NULL: no memory. */
+json_t *profile_public(const json_t *doc);
