@@ -13,6 +13,7 @@
 #include "base/pool.h"
 #include "control/fault.h"
 #include "control/live.h"
+#include "control/plans/lease_db.h"
 #include "control/plans/plans.h"
 #include "db/db.h"
 #include "http/http.h"
@@ -46,8 +47,8 @@ struct control {
     struct bus_hub *bus_hub;             /* without a Redis */
     struct lease_book *lease_book;       /* with one: what this process has seen of it */
     struct plans *plans;
-    atomic_bool sweep_wanted; /* a limit has become lower: not only in a minute */
-    atomic_bool leases_in_db; /* Redis was away: lease_mend.h */
+    atomic_bool sweep_wanted;           /* a limit has become lower: not only in a minute */
+    struct lease_db_state leases_in_db; /* Redis was away: lease_mend.h */
     struct metric *work_seconds;
     _Atomic bool db_fails; /* the last operation failed by the database's fault: not ready */
     _Atomic unsigned passwords_waiting;

@@ -61,8 +61,10 @@ static int db_write(const struct lease_db_options *o, json_t *doc, bool is_new)
         r = is_new ? db_insert(o->db, o->coll, doc)
                    : db_replace_if(o->db, o->coll, doc, "rev", before);
     json_decref(before);
-    if (r == 0 && o->used != NULL)
-        atomic_store(o->used, true);
+    if (r == 0 && o->state != NULL) {
+        atomic_store(&o->state->written, true);
+        atomic_store(&o->state->pending, true);
+    }
     return r;
 }
 

@@ -6,7 +6,7 @@
  * Life:    leases_open_db -> calls of lease.h -> leases_close. Work that is still on the pool when
  *          it is closed ends in peace: the pool ends before the loop does.
  * Owner:   the loop's thread; work runs on the pool's.
- * Threads: as lease.h. `used` may be read by any thread.
+ * Threads: as lease.h. The state may be read by any.
  * Errors:  as lease.h; -EHOSTDOWN and others of db.h, -EBUSY (the pool, or a user's document that
  *          others change all the time).
  * Units:   milliseconds since 1970 by this host's clock. */
@@ -24,7 +24,13 @@ struct lease_db_options {
     /* Hands work to a pool; -EAGAIN: too much waits. */
     int (*run)(void *arg, pool_work *work, void *work_arg);
     void *arg;
-    atomic_bool *used; /* set when a document is written; NULL: nobody wants to know */
+    struct lease_db_state *state; /* NULL: nobody wants to know */
+};
+
+/* Whether documents wait to be brought back to Redis: lease_mend.h. */
+struct lease_db_state {
+    atomic_bool pending; /* there may be some */
+    atomic_bool written; /* one was written since lease_mend has begun to read them */
 };
 
 MUST_USE int leases_open_db(const struct lease_db_options *options, struct leases **ret);

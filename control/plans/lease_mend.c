@@ -54,8 +54,12 @@ static void mend_drop(struct lease_mend *m)
 /* is_whole: nothing is left to bring back. */
 static void mend_end_round(struct lease_mend *m, bool is_whole)
 {
-    if (!is_whole)
-        atomic_store(m->options.used, true);
+    struct lease_db_state *state = m->options.state;
+    if (is_whole && !atomic_load(&state->written)) {
+        atomic_store(&state->pending, false);
+        if (atomic_load(&state->written)) /* in between */
+            atomic_store(&state->pending, true);
+    }
     if (m->mended > 0)
         log_info("sessions of %u users are back in Redis", m->mended);
     m->mended = 0;
@@ -110,7 +114,7 @@ static void mend_on_deleted(void *arg)
         return;
     }
     if (m->res == -ESTALE || m->res == -ENOENT) { /* changed: the next round brings the rest */
-        atomic_store(m->options.used, true);
+        atomic_store(&m->options.state->written, true);
         m->res = 0;
     } else if (m->res == 0) {
         m->mended++;
@@ -247,7 +251,7 @@ static void mend_on_probe(void *arg, int res, const struct lease *active, unsign
         mend_end_round(m, false);
         return;
     }
-    atomic_store(m->options.used, false); /* before the read: what comes later sets it again */
+    atomic_store(&m->options.state->written, false); /* before the read */
     mend_run(m, mend_read);
 }
 
@@ -256,9 +260,9 @@ static void mend_on_timer(void *arg)
     struct lease_mend *m = arg;
     if (clock_mono_ms() >= m->all_ms) {
         m->all_ms = clock_mono_ms() + LEASE_MEND_ALL_MS;
-        atomic_store(m->options.used, true);
+        atomic_store(&m->options.state->pending, true);
     }
-    if (!atomic_load(m->options.used) ||
+    if (!atomic_load(&m->options.state->pending) ||
         lease_list(m->redis, STR(LEASE_MEND_PROBE), mend_on_probe, m) < 0)
         loop_timer_start(m->loop, &m->timer, LEASE_MEND_LOOK_MS, mend_on_timer, m);
 }

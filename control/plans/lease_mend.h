@@ -18,6 +18,6 @@
 
 struct lease_mend;
 
-/* options: as of the database's leases; `used` is needed. */
+/* options: as of the database's leases; the state is needed. */
 MUST_USE int lease_mend_new(const struct lease_db_options *options, struct lease_mend **ret);
 struct lease_mend *lease_mend_free(struct lease_mend *m); /* takes NULL, returns NULL */

@@ -22,7 +22,7 @@ static int open_both(struct control_worker *w, bool is_first)
         .bus = w->bus,
         .run = open_run,
         .arg = c,
-        .used = &c->leases_in_db,
+        .state = &c->leases_in_db,
     };
     struct leases *redis = NULL;
     struct leases *db = NULL;
@@ -30,7 +30,8 @@ static int open_both(struct control_worker *w, bool is_first)
     if (r == 0)
         r = leases_open_db(&options, &db);
     if (r == 0)
-        r = leases_open_both(redis, db, c->lease_book, w->loop, &w->leases);
+        r = leases_open_both(redis, db, c->lease_book, &c->leases_in_db.pending, w->loop,
+                             &w->leases);
     if (r < 0) {
         leases_close(redis);
         leases_close(db);

@@ -21,6 +21,7 @@ struct lease_both {
     struct leases *first;
     struct leases *second;
     struct lease_book *known;
+    const atomic_bool *pending;
 };
 
 enum both_kind { BOTH_OPEN, BOTH_LIST, BOTH_END, BOTH_RENEW, BOTH_TRIM, BOTH_CROWDED };
@@ -238,6 +239,56 @@ static void both_on_first_crowd(void *arg, int res, const struct str *users, uns
     both_call_free(c);
 }
 
+/* --- the first is back, and the second still has leases --------------------------------------- */
+
+static void both_ask_first(struct both_call *c)
+{
+    int r = both_ask(c, c->of->first, both_on_first, both_on_first_renew, both_on_first_crowd);
+    if (r < 0)
+        both_fail(c, r);
+}
+
+static void both_on_handed_over(void *arg, int res, const enum lease_state *states, unsigned count)
+{
+    struct both_call *c = arg;
+    (void)states, (void)count;
+    if (both_is_closed(c))
+        both_fail(c, -ECANCELED);
+    else if (lease_is_away(res))
+        both_fall_back(c);
+    else
+        both_ask_first(c);
+}
+
+static void both_on_left(void *arg, int res, const struct lease *list, unsigned count)
+{
+    struct both_call *c = arg;
+    if (both_is_closed(c) || res < 0) {
+        both_fail(c, res < 0 ? res : -ECANCELED);
+        return;
+    }
+    struct lease_copies left = {0};
+    int r = lease_copy(list, MIN(count, (unsigned)LEASE_BATCH_MAX), &left);
+    for (unsigned i = 0; r == 0 && i < left.count; i++)
+        left.at[i].user = c->given.at[0].user;
+    if (r == 0 && left.count > 0)
+        r = lease_renew(c->of->first, left.at, left.count, both_on_handed_over, c);
+    else if (r == 0)
+        both_ask_first(c);
+    lease_copies_clear(&left);
+    if (r < 0)
+        both_fail(c, r);
+}
+
+/* 0: under way. */
+static int both_begin(struct both_call *c)
+{
+    const atomic_bool *pending = c->of->pending;
+    if (c->kind == BOTH_OPEN && pending != NULL && atomic_load(pending))
+        return lease_list(c->of->second, c->given.at[0].user, both_on_left, c);
+    return both_ask(c, c->of->first, both_on_first, both_on_first_renew, both_on_first_crowd);
+}
+
 static int both_start(struct leases *l, enum both_kind kind, const struct lease *given,
                       unsigned count, unsigned limit, uint64_t cursor, struct lease_op *op)
 {
@@ -251,7 +302,7 @@ static int both_start(struct leases *l, enum both_kind kind, const struct lease 
         c->cursor = cursor & ~BOTH_OF_SECOND;
         r = both_ask(c, c->of->second, both_on_second, both_on_second_renew, both_on_second_crowd);
     } else if (r == 0) {
-        r = both_ask(c, c->of->first, both_on_first, both_on_first_renew, both_on_first_crowd);
+        r = both_begin(c);
     }
     if (r < 0)
         both_call_free(c);
@@ -318,7 +369,7 @@ static void both_close(struct leases *l)
 }
 
 int leases_open_both(struct leases *first, struct leases *second, struct lease_book *known,
-                     struct loop *loop, struct leases **ret)
+                     const atomic_bool *pending, struct loop *loop, struct leases **ret)
 {
     static const struct lease_ops ops = {
         .close = both_close,
@@ -338,6 +389,7 @@ int leases_open_both(struct leases *first, struct leases *second, struct lease_b
     b->first = first;
     b->second = second;
     b->known = known;
+    b->pending = pending;
     *ret = &b->leases;
     return 0;
 }

@@ -7,13 +7,16 @@
  * Errors:  as lease.h: those of the second while the first is away.
  * Units:   none. */
 #pragma once
+#include <stdatomic.h>
 #include "lease/lease.h"
 
-/* known: a book for this alone: what this process has seen of the first. Notices of ends are the
- * first one's. What the second holds is its owner's to bring back. The second honours expires_ms of
- * a renewal: what is only taken up lives no longer than it did. */
+/* known: a book for this alone: what this process has seen of either. Notices of ends are the first
+ * one's. What the second holds is its owner's to bring back; while *pending (NULL: never) it has
+ * leases that are not back yet, and what it has of a user is handed to the first before that opens
+ * one more. The second honours expires_ms of a renewal: what is only taken up lives no longer than
+ * it did. */
 MUST_USE int leases_open_both(struct leases *first, struct leases *second, struct lease_book *known,
-                              struct loop *loop, struct leases **ret);
+                              const atomic_bool *pending, struct loop *loop, struct leases **ret);
 
 /* Whether an answer means that the backend is away, rather than what it says. */
 bool lease_is_away(int res);

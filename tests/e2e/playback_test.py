@@ -48,6 +48,15 @@ class Case(unittest.TestCase):
     def beat(self, user, session):
         return self.weir.api(user, "POST", f"/{session}/heartbeat", {})
 
+    def title(self, asset, **change):
+        """A title with what an administrator says of it."""
+        film = {"title": asset, "duration_ms": 1000, "height": 1080, "audio": [], "subtitles": []}
+        self.assertEqual(self.admin("PUT", f"/admin/assets/{asset}", film).status, 200)
+        keeper = self.weir.user()
+        self.weir.run("user", "role", self.user_id(keeper), "admin", check=True)
+        answer = self.weir.request("PATCH", f"{self.weir.url('control')}/api/v1/videos/{asset}", change, {"Cookie": keeper})
+        self.assertEqual(answer.status, 200, answer.body)
+
     def sessions(self, user):
         return [s["session_id"] for s in self.weir.api(user, "GET").json()["sessions"]]
 
@@ -203,6 +212,72 @@ class Plans(Case):
         self.assertEqual(self.admin("POST", path, {"asset": "../x"}).status, 422)
         self.assertEqual(self.admin("POST", "/admin/users/nobody/grants", {"asset": "film"}).status, 404)
 
+    def start(self, user, asset):
+        return self.weir.api(user, "POST", "", {"asset": asset})
+
+    def test_titles_of_plans(self):
+        """What a title needs: refused with the ways up, allowed by plan and by grant."""
+        user = self.weir.user()
+        self.title("premium-film", tier="premium")
+        answer = self.start(user, "premium-film")
+        self.assertEqual((answer.status, answer.code), (403, "PLAN_NEEDED"))
+        details = answer.json()["error"]["details"]
+        self.assertEqual((details["plan_id"], details["needed"]), ("free", "premium"))
+        self.assertEqual([a["plan_id"] for a in details["actions"]], ["premium", "ultimate"])
+        self.assertEqual(self.sessions(user), [])  # nothing was opened
+        self.give(user, "basic")
+        self.assertEqual(self.start(user, "premium-film").code, "PLAN_NEEDED")
+        self.give(user, "ultimate")
+        answer = self.start(user, "premium-film")
+        self.assertEqual((answer.status, answer.json()["offer"]["height_max"]), (200, 2160))
+        other = self.weir.user()
+        grant = {"asset": "premium-film", "until": "2020-01-01T00:00:00Z"}
+        path = f"/admin/users/{self.user_id(other)}/grants"
+        self.assertEqual(self.admin("POST", path, grant).status, 204)
+        self.assertEqual(self.start(other, "premium-film").code, "PLAN_NEEDED")  # it has run out
+        self.assertEqual(self.admin("POST", path, {"asset": "premium-film"}).status, 204)
+        self.assertEqual(self.start(other, "premium-film").status, 200)
+
+    def test_on_air(self):
+        """A creator's stream: key, encoder, viewers by the same limits, another encoder, the end."""
+        w, base = self.weir, self.weir.url("control") + "/api/v1"
+        creator, viewer = w.user(), w.user()
+        w.run("user", "role", self.user_id(creator), "creator", check=True)
+
+        def ask(user, method, path, body=None):
+            return w.request(method, base + path, body, {"Cookie": user, "Content-Type": "application/json"})
+        made = ask(creator, "POST", "/streams/start", {"title": "Talk", "plan_id": "basic"})
+        self.assertEqual(made.status, 201, made.body)
+        stream, key = made.json()["stream"]["id"], made.json()["key"]
+        self.assertEqual(ask(creator, "POST", "/streams/start", {"title": "Talk", "plan_id": "gold"}).code, "PLAN_NOT_FOUND")
+        manifest = f"/streams/{stream}/manifest?device=tv&device_name=Kitchen"
+        self.assertEqual(ask(viewer, "GET", manifest).code, "STREAM_NOT_LIVE")
+        publish = {"key": key, "event": "publish", "encoder": "e1"}
+        answer = self.admin("POST", "/admin/streams/authorize", publish)
+        self.assertEqual((answer.status, answer.json()["stream"]["state"], answer.json()["beat_s"]), (200, "live", 10))
+        self.assertEqual(self.admin("POST", "/admin/streams/authorize", {**publish, "encoder": "e2"}).code, "STREAM_BUSY")
+        self.assertEqual(ask(viewer, "GET", f"/streams/{stream}").json()["state"], "live")
+        self.assertEqual(ask(viewer, "GET", manifest).code, "PLAN_NEEDED")
+        self.give(viewer, "basic")
+        play = ask(viewer, "GET", manifest)
+        self.assertEqual(play.status, 200, play.body)
+        self.assertEqual(play.json()["asset"], f"live-{stream}")
+        self.assertIn(f"/v/live-{stream}/master.m3u8", play.json()["hls_url"])
+        self.assertEqual(self.start(viewer, "film").code, "CONCURRENT_LIMIT_EXCEEDED")  # one limit for all that plays
+        self.assertEqual(ask(viewer, "POST", f"/streams/{stream}/stop", {}).status, 403)
+        other = w.user()
+        w.run("user", "role", self.user_id(other), "creator", check=True)
+        for path in ("stop", "key"):  # another creator's is not there
+            self.assertEqual(ask(other, "POST", f"/streams/{stream}/{path}", {}).code, "STREAM_NOT_FOUND")
+        fresh = ask(creator, "POST", f"/streams/{stream}/key", {}).json()["key"]
+        self.assertEqual(self.admin("POST", "/admin/streams/authorize", publish).code, "STREAM_KEY_WRONG")
+        beat = {"key": fresh, "event": "beat", "encoder": "e1"}
+        self.assertEqual(self.admin("POST", "/admin/streams/authorize", beat).status, 200)
+        self.assertEqual([s["id"] for s in ask(creator, "GET", "/streams").json()["streams"]], [stream])
+        self.assertEqual(ask(creator, "POST", f"/streams/{stream}/stop", {}).json()["state"], "ended")
+        self.assertEqual(self.admin("POST", "/admin/streams/authorize", beat).code, "STREAM_ENDED")
+        self.assertEqual(ask(viewer, "GET", manifest).code, "STREAM_NOT_LIVE")
+
     def test_streams(self):
         """A key that is none, a stream that is none, callers who may not."""
         base, user = self.weir.url("control") + "/api/v1", self.weir.user()
@@ -261,6 +336,18 @@ class Edges(Case):
             self.assertIn(self.edge_of(), ("edge", "edge2"))
         w.start("edge")
         w.start("edge2")
+
+    def test_countries(self):
+        """A title that is not for the viewer's country, as the geo file tells it, is refused and not shown."""
+        user = self.weir.user()
+        for asset, change, status in (("fr-only", {"countries_allow": ["FR"]}, 451),
+                                      ("not-de", {"countries_deny": ["DE"]}, 451),
+                                      ("de-only", {"countries_allow": ["DE"]}, 200)):
+            self.title(asset, **change)
+            answer = self.weir.api(user, "POST", "", {"asset": asset})
+            self.assertEqual(answer.status, status, answer.body)
+            shown = self.weir.request("GET", self.weir.url("control") + f"/api/v1/videos/{asset}", headers={"Cookie": user})
+            self.assertEqual(shown.status, status)
 
     def test_check(self):
         """--check names what is wrong with an edge."""

@@ -22,7 +22,7 @@ static const struct db_collection backend_collections[] = {
 static const struct db_schema backend_schema = {
     .version = 1, .collections = backend_collections, .collections_count = 1};
 static char backend_folder[64];
-static atomic_bool backend_used; /* documents have been written */
+static struct lease_db_state backend_state;
 
 static struct mongo_server backend_mongo;
 
@@ -66,14 +66,16 @@ static inline int backend_open_db(struct fixture *f)
                                              .bus = f->bus,
                                              .run = backend_run,
                                              .arg = f->pool,
-                                             .used = &backend_used};
+                                             .state = &backend_state};
     r = leases_open_db(&options, &db);
     if (r < 0 || !f->backend->on_redis) {
         f->leases = db;
         return r;
     }
     r = leases_open_redis(f->bus, &redis);
-    return r < 0 ? r : leases_open_both(redis, db, f->backend->book, f->loop, &f->leases);
+    return r < 0 ? r
+                 : leases_open_both(redis, db, f->backend->book, &backend_state.pending, f->loop,
+                                    &f->leases);
 }
 
 static inline void backend_close_pool(struct fixture *f)

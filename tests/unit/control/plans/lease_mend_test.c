@@ -37,8 +37,8 @@ static struct lease_mend *mend(struct fixture *f)
                                              .bus = f->bus,
                                              .run = backend_run,
                                              .arg = f->pool,
-                                             .used = &backend_used};
-    atomic_store(&backend_used, true);
+                                             .state = &backend_state};
+    atomic_store(&backend_state.pending, true);
     assert_int_equal(lease_mend_new(&options, &m), 0);
     return m;
 }
@@ -93,7 +93,7 @@ static void a_fall_gives_nobody_more(void **state)
     redis_server_run(&backend.server);
     struct fixture alone = redis_alone();
     uint64_t until = clock_mono_ms() + WAIT_MS;
-    while (atomic_load(&backend_used) || count_of(&alone, "ann") != 2) {
+    while (atomic_load(&backend_state.pending) || count_of(&alone, "ann") != 2) {
         assert_true(clock_mono_ms() < until);
         loop_run_once(f->loop, TURN_MS);
     }
@@ -155,6 +155,32 @@ static void a_thousand_over_a_break(void **state)
     free(o);
 }
 
+/* Redis is back, and nothing was brought back yet: who starts then gets no more either. */
+static void nobody_gets_more_before_it_is_mended(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome o;
+    redis_server_kill(&backend.server);
+    static const char *const names[] = {"a", "b", "c"};
+    for (size_t i = 0; i < 2; i++) {
+        struct lease l = lease_of("ben", names[i]);
+        assert_int_equal(call_open(f, &l, 2, &o), 0);
+    }
+    f->leases = leases_close(f->leases); /* another control, which has seen nothing */
+    backend.book = lease_book_free(backend.book);
+    assert_int_equal(lease_book_new(&backend.book), 0);
+    f->pool = pool_free(f->pool);
+    assert_int_equal(backend_open_db(f), 0);
+    atomic_store(&backend_state.pending, true);
+    redis_server_run(&backend.server);
+    struct fixture alone = redis_alone();
+    wait_for_count(&alone, f->loop, "ben", 0);
+    struct lease c = lease_of("ben", names[2]);
+    assert_int_equal(call_open(f, &c, 2, &o), -EDQUOT);
+    assert_int_equal(o.count, 2);
+    fixture_close(&alone);
+}
+
 /* A control that is killed leaves documents; the next one's start brings them back. */
 static void documents_of_a_dead_control(void **state)
 {
@@ -199,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_fall_gives_nobody_more, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_thousand_over_a_break, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nobody_gets_more_before_it_is_mended, set_up, tear_down),
         cmocka_unit_test_setup_teardown(documents_of_a_dead_control, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
