@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/api/cache.h"
 #include "control/api/gate.h"
 #include "control/api/idem.h"
 #include "control/catalog/upkeep.h"
@@ -104,6 +105,7 @@ static void control_worker_stop(void *arg, void *worker)
     loop_timer_stop(&w->rate_timer);
     streams_leave(w);
     plans_close(w);
+    cache_free(w->cache);
     free(w);
 }
 
@@ -116,7 +118,9 @@ static void *control_worker_start(void *arg, struct loop *loop, unsigned index, 
     }
     w->control = arg;
     w->loop = loop;
-    int r = plans_open(w, index == 0);
+    int r = cache_new(gate_changes(w->control->gate), &w->cache);
+    if (r == 0)
+        r = plans_open(w, index == 0);
     if (r == 0 && index == 0)
         r = people_attach(w->control->people, loop, w->bus);
     if (r < 0) {

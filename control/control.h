@@ -72,6 +72,7 @@ struct control_worker {
     struct loop_timer rate_timer;
     struct bus *bus;
     struct leases *leases;
+    struct cache *cache;     /* api/cache.h */
     struct stream *streams;  /* stream.h */
     struct sweep *sweep;     /* the first worker's; so is mend */
     struct lease_mend *mend; /* NULL without a Redis */

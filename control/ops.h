@@ -21,6 +21,7 @@ extern const struct op_handler factor_ops[];
 extern const struct op_handler oidc_ops[];
 extern const struct op_handler self_ops[];
 extern const struct op_handler playback_ops[];
+extern const struct op_handler service_ops[];
 extern const struct op_handler video_ops[];
 extern const struct op_handler social_ops[];
 extern const struct op_handler me_ops[];

@@ -23,6 +23,8 @@ uint64_t password_count(void)
 static int password_crypt(struct str password, const char *setting, char out[PASSWORD_HASH_SIZE])
 {
     char text[VALID_PASSWORD_MAX + 1];
+    if (password.data == NULL) /* none was given: as good as an empty one */
+        password = STR("");
     if (memchr(password.data, 0, password.size) != NULL ||
         str_copy(password, text, sizeof text) < 0)
         return -EINVAL;

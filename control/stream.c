@@ -2,8 +2,10 @@
 #include "control/stream.h"
 #include <errno.h>
 #include <stdlib.h>
-#include "control/valid.h"
+#include "control/api/text.h"
 #include "http/http_auth.h"
+
+#define STREAM_BODY_MAX ((size_t)64 << 10)
 
 struct stream {
     uint32_t magic;
@@ -248,7 +250,9 @@ static void renewal_on_request(struct http_req *req, void *arg)
     json_t *body = NULL;
     if (!stream_authorize(arg, req))
         return;
-    int r = valid_json(http_req_body(req), &body, &fault);
+    int r = text_read_json(http_req_body(req), STREAM_BODY_MAX, &body, &fault);
+    if (r == 0 && !json_is_object(body))
+        r = fault_set(&fault, 400, "JSON_INVALID", "the body is not a JSON object");
     if (r == 0)
         r = renewal_start(http_req_worker(req), req, body, &fault);
     json_decref(body);

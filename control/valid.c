@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/valid.h"
 #include <errno.h>
-#include "base/heading.h"
 
 #define VALID_LOCAL_MAX      64
 #define VALID_LABEL_MAX      63
-#define VALID_LANGUAGE_MAX   64
-#define VALID_HEIGHT_MAX     65535
-#define VALID_DURATION_MAX   (INT64_C(1000) * 3600 * 24 * 366 * 10) /* ten years of film */
 #define VALID_LABEL_SIZE_MAX 256
-#define VALID_JSON_SIZE_MAX  ((size_t)64 << 10)
 
 static bool valid_is_alnum(char c)
 {
@@ -113,51 +108,6 @@ bool valid_is_asset(struct str text)
     return true;
 }
 
-int valid_json(struct str body, json_t **ret, struct fault *fault)
-{
-    json_error_t error;
-    if (body.size > VALID_JSON_SIZE_MAX)
-        return fault_set(fault, 413, "BODY_TOO_LARGE", "the body is larger than 64 KiB");
-    json_t *value =
-        body.size == 0 ? NULL : json_loadb(body.data, body.size, JSON_REJECT_DUPLICATES, &error);
-    if (body.size == 0)
-        return fault_set(fault, 400, "JSON_INVALID", "the body is empty, a JSON object is needed");
-    if (value == NULL)
-        return fault_set(fault, 400, "JSON_INVALID", "the body is not JSON: line %d, column %d",
-                         error.line, error.column);
-    if (!json_is_object(value)) {
-        json_decref(value);
-        return fault_set(fault, 400, "JSON_INVALID", "the body is not a JSON object");
-    }
-    *ret = value;
-    return 0;
-}
-
-/* "name?" is optional. */
-static bool valid_is_named(const char *listed, const char *name)
-{
-    size_t size = strcspn(listed, "?");
-    return strncmp(listed, name, size) == 0 && name[size] == 0;
-}
-
-int valid_members(const json_t *object, const char *const *names, struct fault *fault)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
-    {
-        bool known = false;
-        for (unsigned i = 0; names[i] != NULL; i++)
-            known = known || valid_is_named(names[i], key);
-        if (!known)
-            return fault_set(fault, 422, "BODY_INVALID", "there is no member \"%.64s\"", key);
-    }
-    for (unsigned i = 0; names[i] != NULL; i++)
-        if (strchr(names[i], '?') == NULL && json_object_get(object, names[i]) == NULL)
-            return fault_set(fault, 422, "BODY_INVALID", "the member \"%s\" is missing", names[i]);
-    return 0;
-}
-
 int valid_string(const json_t *object, const char *name, struct str *ret, struct fault *fault)
 {
     const json_t *value = json_object_get(object, name);
@@ -182,67 +132,6 @@ int valid_label(const json_t *object, const char *name, struct str *ret, struct 
                          VALID_LABEL_SIZE_MAX);
     *ret = text;
     return 0;
-}
-
-static int valid_integer(const json_t *object, const char *name, json_int_t max,
-                         struct fault *fault)
-{
-    const json_t *value = json_object_get(object, name);
-    if (json_is_integer(value) && json_integer_value(value) >= 0 &&
-        json_integer_value(value) <= max)
-        return 0;
-    return fault_set(fault, 422, "BODY_INVALID", "\"%s\" is not an integer from 0 to %lld", name,
-                     (long long)max);
-}
-
-static bool valid_is_language(const json_t *value)
-{
-    struct str text = {json_string_value(value), json_string_length(value)};
-    if (text.size == 0 || text.size > VALID_LANGUAGE_MAX)
-        return false;
-    for (size_t i = 0; i < text.size; i++)
-        if (!valid_is_alnum(text.data[i]) && text.data[i] != '-')
-            return false;
-    return true;
-}
-
-static int valid_languages(const json_t *object, const char *name, struct fault *fault)
-{
-    const json_t *list = json_object_get(object, name);
-    size_t i;
-    json_t *value;
-    if (!json_is_array(list) || json_array_size(list) > VALID_LANGUAGES_MAX)
-        return fault_set(fault, 422, "BODY_INVALID", "\"%s\" is not a list of at most %d languages",
-                         name, VALID_LANGUAGES_MAX);
-    json_array_foreach(list, i, value)
-    {
-        if (!valid_is_language(value))
-            return fault_set(fault, 422, "BODY_INVALID",
-                             "\"%s\" holds something that is not a language tag such as \"en\"",
-                             name);
-    }
-    return 0;
-}
-
-int valid_video(const json_t *object, struct fault *fault)
-{
-    static const char *const names[] = {"title", "duration_ms", "height",
-                                        "audio", "subtitles",   NULL};
-    struct str title = STR_NONE;
-    int r = valid_members(object, names, fault);
-    if (r == 0)
-        r = valid_string(object, "title", &title, fault);
-    if (r < 0)
-        return r;
-    struct err err = {0};
-    if (heading_check(title, &err) < 0)
-        return fault_set(fault, 422, "BODY_INVALID", "%s", err.text);
-    r = valid_integer(object, "duration_ms", VALID_DURATION_MAX, fault);
-    if (r == 0)
-        r = valid_integer(object, "height", VALID_HEIGHT_MAX, fault);
-    if (r == 0)
-        r = valid_languages(object, "audio", fault);
-    return r == 0 ? valid_languages(object, "subtitles", fault) : r;
 }
 
 /* --- headers ---------------------------------------------------------------------------------- */

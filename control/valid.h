@@ -13,11 +13,10 @@
 #include "base/str.h"
 #include "control/fault.h"
 
-#define VALID_EMAIL_SIZE    255 /* 254 bytes and a zero */
-#define VALID_PASSWORD_MIN  8   /* characters */
-#define VALID_PASSWORD_MAX  72  /* bytes: bcrypt reads no more */
-#define VALID_ASSET_SIZE    129 /* 128 bytes and a zero */
-#define VALID_LANGUAGES_MAX 64
+#define VALID_EMAIL_SIZE   255 /* 254 bytes and a zero */
+#define VALID_PASSWORD_MIN 8   /* characters */
+#define VALID_PASSWORD_MAX 72  /* bytes: bcrypt reads no more */
+#define VALID_ASSET_SIZE   129 /* 128 bytes and a zero */
 
 /* The address in lower case. 422 EMAIL_INVALID. */
 MUST_USE int valid_email(struct str text, char out[VALID_EMAIL_SIZE], struct fault *fault);
@@ -28,13 +27,6 @@ MUST_USE int valid_password(struct str text, struct fault *fault);
 /* docs/api.md: 1-128 characters of [A-Za-z0-9._-], not starting with a dot. */
 bool valid_is_asset(struct str text);
 
-/* A JSON object from a request's body, strictly: 400 JSON_INVALID. Caller decrefs. */
-MUST_USE int valid_json(struct str body, json_t **ret, struct fault *fault);
-
-/* The object has only members of the list (ends with NULL), all of them unless the name ends with
- * '?'. 422 BODY_INVALID names the first that is wrong. */
-MUST_USE int valid_members(const json_t *object, const char *const *names, struct fault *fault);
-
 /* A member that is a string; borrowed. 422 BODY_INVALID. */
 MUST_USE int valid_string(const json_t *object, const char *name, struct str *ret,
                           struct fault *fault);
@@ -42,9 +34,6 @@ MUST_USE int valid_string(const json_t *object, const char *name, struct str *re
 /* The same where the member may be absent (STR_NONE): at most 256 bytes, no control characters. */
 MUST_USE int valid_label(const json_t *object, const char *name, struct str *ret,
                          struct fault *fault);
-
-/* What PUT /api/v1/admin/assets/<asset> says; 422 BODY_INVALID. */
-MUST_USE int valid_video(const json_t *object, struct fault *fault);
 
 /* Whether a browser's Origin is the page's own: scheme and authority of this request, or of
  * public_url (may be NULL), without regard to case. */

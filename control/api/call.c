@@ -128,7 +128,7 @@ const char *call_path(const struct call *c, const char *name)
     for (unsigned i = 0; i < c->op->path_params_count; i++)
         if (strcmp(c->op->path_params[i].name, name) == 0)
             return c->path[i];
-    ASSERT(!"a parameter that the path has");
+    ASSERT(false); /* the path has no parameter of that name */
     return NULL;
 }
 

@@ -79,6 +79,8 @@ struct call {
     enum pack takes;        /* the client */
     enum pack coding;       /* of bytes */
     struct buf bytes;
+    struct str lent; /* in place of bytes: of an answer that was kept */
+    uint64_t cache_changed;
     struct call_piece *pieces;
     size_t room_used;
     char room[CALL_ROOM_SIZE];

@@ -17,6 +17,7 @@ MUST_USE int call__read(struct call *c, const struct str values[SPEC_PATH_MAX]);
 
 /* call_render.c: what is answered, into bytes. Any thread. */
 void call__render(struct call *c);
+bool call__has_newest(const struct call *c); /* the client has the answer of this etag */
 json_t *call__fault_json(const struct fault *fault, json_t *details); /* takes details over */
 
 /* call_reply.c */

@@ -93,7 +93,7 @@ static int call_select(struct call *c)
 }
 
 /* The tag as it is sent differs by the answer's coding, for it is a strong one. */
-static bool call_has_newest(const struct call *c)
+bool call__has_newest(const struct call *c)
 {
     static const char *const ends[] = {"", "+gzip", "+zstd"};
     struct http_conditions conditions = {.if_none_match = str_of(c->if_none_match)};
@@ -173,7 +173,7 @@ void call__render(struct call *c)
         c->status = c->op->status;
     call_check_answer(c);
     c->rendered = true;
-    if (c->error == 0 && c->op->method == HTTP_GET && c->status == 200 && call_has_newest(c)) {
+    if (c->error == 0 && c->op->method == HTTP_GET && c->status == 200 && call__has_newest(c)) {
         c->status = 304;
         return;
     }

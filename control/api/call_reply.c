@@ -56,9 +56,26 @@ static void call_reply_rate(const struct call *c)
         http_res_header(c->req, "retry-after", "%u", c->rate.reset_s);
 }
 
+/* Before anybody hears of a change, what was kept from before it is void. */
+static void call_reply_cache(struct call *c)
+{
+    struct control_worker *w = http_req_worker(c->req);
+    struct gate *g = c->control->gate;
+    for (unsigned bits = c->op->changes; bits != 0; bits &= bits - 1)
+        (void)atomic_fetch_add(&g->changes.counts[__builtin_ctz(bits)], 1);
+    if (c->op->cache_ms == 0 || c->error < 0 || c->status != 200 || c->notes != NULL ||
+        c->lent.data != NULL || http_req_gone(c->req))
+        return;
+    const struct cached answer = {buf_str(&c->bytes), str_of(c->etag), c->coding};
+    cache_put(w->cache, http_req_path(c->req), http_req_query(c->req), c->takes, c->op->cache_kind,
+              c->cache_changed, clock_mono_ms() + c->op->cache_ms, &answer);
+}
+
 static void call_reply(struct call *c)
 {
     struct http_req *req = c->req;
+    struct str bytes = c->lent.data != NULL ? c->lent : buf_str(&c->bytes);
+    call_reply_cache(c);
     call__safe_headers(c->live, req);
     cors_headers(c->control->gate->settings, req);
     call_reply_rate(c);
@@ -69,14 +86,14 @@ static void call_reply(struct call *c)
     call_reply_etag(c);
     if (c->error < 0)
         call_fault_headers(req, c->status);
-    if (c->bytes.size == 0) {
+    if (bytes.size == 0) {
         http_reply(req, c->status, NULL, STR_NONE);
         return;
     }
     http_res_header(req, "vary", "accept-encoding");
     if (c->coding != PACK_NONE)
         http_res_header(req, "content-encoding", "%s", pack_name(c->coding));
-    http_reply(req, c->status, "application/json", buf_str(&c->bytes));
+    http_reply(req, c->status, "application/json", bytes);
 }
 
 void call_leave(struct call *c)

@@ -69,6 +69,11 @@ const struct addr_net *gate_proxies(const struct gate *g, unsigned *ret_count)
     return g->settings->proxies;
 }
 
+const struct cache_changes *gate_changes(const struct gate *g)
+{
+    return &g->changes;
+}
+
 void gate_share(struct gate *g, struct bus *bus)
 {
     rate_share(g->rate, bus, clock_real_ms());
@@ -118,6 +123,33 @@ static int gate_admit(struct call *c)
     if (r == -EPROTO)
         audit_refused(c);
     return r;
+}
+
+/* --- answers that are kept -------------------------------------------------------------------- */
+
+/* The caller may have it. */
+static int gate_from_cache(struct gate *g, struct call *c)
+{
+    const struct control_worker *w = http_req_worker(c->req);
+    struct cached found;
+    c->cache_changed = atomic_load(&g->changes.counts[c->op->cache_kind]);
+    if (!c->caller_known || !cache_find(w->cache, http_req_path(c->req), http_req_query(c->req),
+                                        c->takes, clock_mono_ms(), &found))
+        return 0;
+    if (found.etag.size > 0) {
+        c->etag = call_keep(c, found.etag);
+        if (c->etag == NULL)
+            return -ENOMEM;
+    }
+    c->status = 200;
+    c->lent = found.bytes; /* it is sent at once */
+    c->coding = (enum pack)found.used;
+    c->rendered = true;
+    if (call__has_newest(c)) {
+        c->status = 304;
+        c->lent = STR_NONE;
+    }
+    return 0;
 }
 
 /* --- behind the reading ----------------------------------------------------------------------- */
@@ -204,6 +236,11 @@ static int gate_read(struct gate *g, struct call *c, const struct str values[SPE
         if (r < 0)
             return r;
     }
+    if (c->op->cache_ms > 0) {
+        r = gate_from_cache(g, c);
+        if (r < 0 || c->rendered)
+            return r;
+    }
     r = call__read(c, values);
     if (r == -EPROTO && !c->caller_known) {
         c->held = r;
@@ -261,7 +298,7 @@ static void gate_on_request(struct http_req *req, void *arg)
     }
     c->rate = rate;
     int r = good ? gate_read(g, c, values) : gate_over(c);
-    if (r < 0)
+    if (r < 0 || c->rendered)
         call_finish(c, r);
     else
         gate_submit(c);

@@ -24,6 +24,9 @@ struct gate *gate_free(struct gate *g);
 /* Whose word about the client's address is believed; lent while the gate lives. */
 const struct addr_net *gate_proxies(const struct gate *g, unsigned *ret_count);
 
+struct cache_changes;
+const struct cache_changes *gate_changes(const struct gate *g);
+
 /* Now and then, on one loop: rate limits are told to and heard from other processes. */
 void gate_share(struct gate *g, struct bus *bus);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the frame see of the gate. */
 #pragma once
+#include "control/api/cache.h"
 #include "control/api/caller.h"
 #include "control/api/gate.h"
 #include "control/api/gate_config.h"
@@ -16,6 +17,7 @@ struct gate {
     struct spec *spec;
     struct publish *publish;
     struct rate *rate;
+    struct cache_changes changes;
     struct gate_settings *settings;
     const struct caller_ops *callers;
 };

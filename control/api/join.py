@@ -111,9 +111,11 @@ def error_response(codes):
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
 
 
-def header(name, text, required=False, most=1024):
-    return {"name": name, "in": "header", "required": required, "description": text,
-            "schema": {"type": "string", "minLength": 1, "maxLength": most, "pattern": "^[!-~]{1,%d}$" % most}}
+def header(name, text, required=False, most=None):
+    schema = {"type": "string"}
+    if most:
+        schema |= {"minLength": 1, "maxLength": most, "pattern": "^[!-~]{1,%d}$" % most}
+    return {"name": name, "in": "header", "required": required, "description": text, "schema": schema}
 
 
 def add_revisions(method, operation, parameters, responses):
@@ -210,6 +212,43 @@ def finish_operation(document, path, method, operation, item_parameters):
     operation["responses"] = dict(sorted(responses.items()))
 
 
+def form_texts(document, schema, seen=()):
+    """What comes from strangers as text is a line, without control characters, unless it says something else."""
+    while isinstance(schema, dict) and "$ref" in schema:
+        if schema["$ref"] in seen:
+            return
+        seen += (schema["$ref"],)
+        schema = resolve(document, schema["$ref"])
+    if not isinstance(schema, dict):
+        return
+    if "string" in str(schema.get("type")) and not {"format", "pattern", "enum", "const"} & schema.keys():
+        schema["format"] = "line"
+    for each in schema.get("properties", {}).values():
+        form_texts(document, each, seen)
+    for key in ("items", "additionalProperties"):
+        form_texts(document, schema.get(key), seen)
+    for each in schema.get("oneOf", []) + schema.get("anyOf", []):
+        form_texts(document, each, seen)
+
+
+def resolve(document, ref):
+    at = document
+    for part in ref.removeprefix("#/").split("/"):
+        at = at[part]
+    return at
+
+
+def form_requests(document, operation):
+    body = operation.get("requestBody", {})
+    body = resolve(document, body["$ref"]) if "$ref" in body else body
+    for media in body.get("content", {}).values():
+        form_texts(document, media.get("schema"))
+    for node in operation.get("parameters", []):
+        node = resolve(document, node["$ref"]) if "$ref" in node else node
+        if node["in"] != "header":
+            form_texts(document, node["schema"])
+
+
 def finish(document):
     seen = set()
     tags = {tag["name"] for tag in document["tags"]}
@@ -228,6 +267,9 @@ def finish(document):
     walk(document["components"], close)
     walk(document["paths"], close)
     check_refs(document)
+    for item in document["paths"].values():
+        for operation in item.values():
+            form_requests(document, operation)
     document["components"] = {kind: value for kind, value in document["components"].items() if value}
 
 

@@ -148,7 +148,7 @@ static bool schema_pattern_is_plain(const struct schema_pattern *p)
 
 int schema_pattern_new(const char *text, struct err *err, struct schema_pattern **ret)
 {
-    const char *at = text + 1;
+    const char *at = text[0] == '^' ? text + 1 : text;
     struct schema_pattern *p = calloc(1, sizeof *p);
     if (p == NULL)
         return err_set(err, -ENOMEM, "out of memory");

@@ -2,10 +2,12 @@
 #include "control/api/spec.h"
 #include <errno.h>
 #include <stdlib.h>
+#include "control/api/cache.h"
 #include "control/api/caller.h"
 #include "control/api/spec_route.h"
 #include "http/http.h"
 
+#define SPEC_CACHE_MS_MAX 10000
 #define SPEC_BODY_DEFAULT ((size_t)64 << 10)
 #define SPEC_BODY_MAX     ((size_t)16 << 20)
 
@@ -16,6 +18,7 @@ struct spec {
     struct schema_set *schemas;
     struct operation *ops;
     unsigned count, room;
+    const char *kinds[CACHE_KINDS];
     struct spec_routes routes;
 };
 
@@ -77,6 +80,43 @@ static int spec_make_access(const struct spec_maker *m)
     const char *pool = spec_text(m->node, "x-weir-pool");
     m->op->hashes = pool != NULL && strcmp(pool, "passwords") == 0;
     return pool != NULL && !m->op->hashes ? spec_bad(m, "no such x-weir-pool:", pool) : 0;
+}
+
+/* The number of a kind of things; the first 16 names that come. */
+static int spec_kind(const struct spec_maker *m, const char *name, unsigned *ret)
+{
+    struct spec *s = m->spec;
+    for (unsigned i = 0; name != NULL && i < CACHE_KINDS; i++) {
+        if (s->kinds[i] == NULL)
+            s->kinds[i] = name;
+        if (strcmp(s->kinds[i], name) == 0) {
+            *ret = i;
+            return 0;
+        }
+    }
+    return spec_bad(m, "a kind of things has no name, or there are too many", "");
+}
+
+static int spec_make_cache(const struct spec_maker *m)
+{
+    const json_t *cache = json_object_get(m->node, "x-weir-cache");
+    json_int_t ms = json_integer_value(json_object_get(cache, "ms"));
+    size_t i;
+    json_t *each;
+    json_array_foreach(json_object_get(m->node, "x-weir-changes"), i, each)
+    {
+        unsigned kind = 0;
+        int r = spec_kind(m, json_string_value(each), &kind);
+        if (r < 0)
+            return r;
+        m->op->changes |= 1U << kind;
+    }
+    if (cache == NULL)
+        return 0;
+    if (m->op->method != HTTP_GET || ms < 1 || ms > SPEC_CACHE_MS_MAX)
+        return spec_bad(m, "x-weir-cache is for get, and from 1 ms to 10 s", "");
+    m->op->cache_ms = (uint32_t)ms;
+    return spec_kind(m, spec_text(cache, "kind"), &m->op->cache_kind);
 }
 
 static int spec_make_param(const struct spec_maker *m, const json_t *node, struct op_param *ret)
@@ -226,6 +266,8 @@ static int spec_make_operation(struct spec *s, const char *path, unsigned method
                        path);
     s->count++; /* so that spec_free frees what it has */
     int r = spec_make_access(&maker);
+    if (r == 0)
+        r = spec_make_cache(&maker);
     if (r == 0)
         r = spec_make_params(&maker);
     if (r == 0)

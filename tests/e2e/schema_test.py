@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import unittest
 
+from api_user import creator
 from weir import ROOT, Weir
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -21,11 +22,7 @@ class Document(unittest.TestCase):
         cls.weir = Weir().start("control")
         cls.base = cls.weir.url("control")
         cls.admin = cls.weir.secret("admin")
-        who = {"email": "schema@example.org", "password": "a long password"}
-        answer = cls.weir.request("POST", cls.base + "/api/v1/auth/signup", who)
-        assert answer.status == 201, answer.body
-        cookies = dict(c.split(";")[0].split("=", 1) for c in answer.headers.get_all("set-cookie"))
-        cls.session = cookies["weir_session"]
+        cls.session = creator(cls.weir)
         video = {"title": "A film", "duration_ms": 1000, "height": 720, "audio": ["en"], "subtitles": []}
         for i in range(3):
             answer = cls.weir.request("PUT", f"{cls.base}/api/v1/admin/assets/film-{i}", video, {"Authorization": f"Bearer {cls.admin}"})
@@ -45,7 +42,7 @@ class Document(unittest.TestCase):
         config = self.weir.folder / f"{name}.toml"
         config.write_text(f'[auth.openapi.bearer]\nbearer = "{bearer}"\n[auth.openapi.session]\napi_key = "{self.session}"\n'
                           '[checks.negative_data_rejection]\n'
-                          'expected-statuses = ["400", "401", "403", "404", "405", "409", "412", "413", "415", "422", "428", "429", "431"]\n')
+                          'expected-statuses = ["400", "401", "403", "404", "405", "409", "410", "412", "413", "415", "422", "428", "429", "431"]\n')
         done = subprocess.run(
             [str(PROGRAM), "--config-file", str(config), "run", self.base + "/api/v1/openapi.json", "--tls-verify", self.weir.settings["ca_file"],
              "--max-time", str(SECONDS), "--max-examples", "40", "--suppress-health-check", "all", "--continue-on-failure",
@@ -70,7 +67,7 @@ class Document(unittest.TestCase):
                 if operation.get("x-weir-auth") not in ("user", "admin"):
                     continue
                 url = self.base + path.replace("{", "").replace("}", "")
-                for headers in ({}, {"Authorization": "Bearer " + "x" * 43}, {"Authorization": "Bearer a.b.c"}, {"Cookie": "weir_session=" + "x" * 43},
+                for headers in ({}, {"Authorization": "Bearer " + "x" * 43}, {"Authorization": "Bearer a.b.c"}, {"Cookie": "weir_access=" + "x" * 43},
                                 {"Authorization": "Basic YTpi"}):
                     answer = self.weir.request(method.upper(), url, "{", dict(headers, **{"Content-Type": "application/json"}))
                     self.assertEqual(answer.status, 401, (method, path, headers, answer.body[:200]))

@@ -682,6 +682,25 @@ class Frame(Base):
         self.assertEqual([(line["operation"], line["status"], line["code"]) for line in lines],
                          [("assets_put", 200, ""), ("assets_delete", 204, ""), ("assets_delete", 401, "CREDENTIAL_WRONG")])
 
+    def test_kept_answers(self):
+        """The second one comes from the loop's memory: the same in every way, conditions and packing included."""
+        path = "/api/v1/service?fields=name,version,rate_user"
+        seen = [self.call("GET", path) for _ in range(6)]
+        self.assertEqual({a.status for a in seen}, {200})
+        self.assertEqual(len({a.body for a in seen}), 1)
+        self.assertEqual(seen[0].json["rate_user"], 40)
+        etag = seen[0].headers["etag"]
+        for i in range(4):
+            self.assertEqual(self.call("GET", path, headers={"If-None-Match": etag}).status, 304)
+            self.assertEqual(self.call("GET", path, headers={"If-None-Match": '"other"'}).status, 200)
+            head = self.call("HEAD", path)
+            self.assertEqual((head.status, head.body, head.headers["content-length"]), (200, b"", str(len(seen[0].body))))
+            self.refused(self.call("GET", path + "&x=1"), 422, "PARAMETER_UNKNOWN")
+            names = [set(self.call("GET", "/api/v1/service?fields=" + f).json) for f in ("name", "version")]
+            self.assertEqual(names, [{"name"}, {"version"}])
+        self.assertEqual({h for a in seen for h in a.headers if h.startswith("ratelimit")},
+                         {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"})
+
     def test_forms(self):
         path = "/api/v1/videos?"
         for query, code in (("x=1", "PARAMETER_UNKNOWN"), ("limit=1&limit=2", "PARAMETER_INVALID"),

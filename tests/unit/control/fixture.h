@@ -12,6 +12,7 @@
 
 struct fixture {
     char folder[64];
+    char address[128]; /* of db */
     struct db *db;
 };
 
@@ -41,13 +42,12 @@ static inline void fixture_address(const struct fixture *f, char *out, size_t si
 static inline int fixture_set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    char path[128];
     struct err err = {""};
     if (f == NULL || str_copy(STR("/tmp/weir-control-XXXXXX"), f->folder, sizeof f->folder) < 0 ||
         mkdtemp(f->folder) == NULL)
         return -1;
-    fixture_address(f, path, sizeof path);
-    if (db_open(path, &model_schema, &err, &f->db) < 0) {
+    fixture_address(f, f->address, sizeof f->address);
+    if (db_open(f->address, &model_schema, &err, &f->db) < 0) {
         print_error("%s\n", err.text);
         return -1;
     }

@@ -18,6 +18,8 @@ static void test_password_hash(void **state)
     assert_string_not_equal(a, b); /* salted */
     assert_int_equal(password_check(STR("correct horse"), a, &matches), 0);
     assert_true(matches);
+    assert_int_equal(password_check(STR_NONE, a, &matches), 0);
+    assert_false(matches);
     assert_int_equal(password_check(STR("correct horsf"), a, &matches), 0);
     assert_false(matches);
     /* A published vector of the algorithm: an independent implementation made this hash. */

@@ -207,8 +207,8 @@ static void test_password_file(void **state)
     static const char *const forms[] = {
         "mongodb://u@127.0.0.1:1/named?passwordFile=%s&serverSelectionTimeoutMS=100",
         "mongodb://u@127.0.0.1:1/named?serverSelectionTimeoutMS=100&passwordFile=%s",
-        "mongodb://u@127.0.0.1:1/named?retryWrites=false&passwordFile=%s&"
-        "serverSelectionTimeoutMS=100",
+        ("mongodb://u@127.0.0.1:1/named?retryWrites=false&passwordFile=%s&"
+         "serverSelectionTimeoutMS=100"),
     };
     char file[96];
     struct db *db = NULL;

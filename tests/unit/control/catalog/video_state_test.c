@@ -20,15 +20,14 @@ static const char *const expected[VIDEO_STATES][VIDEO_STATES] = {
 static void test_arrows(void **state)
 {
     (void)state;
-    for (int from = 0; from < VIDEO_STATES; from++)
-        for (int to = 0; to < VIDEO_STATES; to++) {
+    for (unsigned from = 0; from < VIDEO_STATES; from++)
+        for (unsigned to = 0; to < VIDEO_STATES; to++) {
             struct str who = str_of(expected[from][to]);
             bool same = from == to;
             bool owner = memchr(who.data, 'o', who.size) != NULL;
             bool upload = memchr(who.data, 'u', who.size) != NULL;
             bool clock = memchr(who.data, 'c', who.size) != NULL;
-            print_message("%s -> %s\n", video_state_name((enum video_state)from),
-                          video_state_name((enum video_state)to));
+            print_message("%s -> %s\n", video_state_name(from), video_state_name(to));
             assert_int_equal(video_state_may(from, to, VIDEO_BY_OWNER), same || owner);
             assert_int_equal(video_state_may(from, to, VIDEO_BY_UPLOAD), same || upload);
             assert_int_equal(video_state_may(from, to, VIDEO_BY_CLOCK), same || clock);
@@ -38,7 +37,7 @@ static void test_arrows(void **state)
 static void test_names(void **state)
 {
     (void)state;
-    for (int i = 0; i < VIDEO_STATES; i++) {
+    for (unsigned i = 0; i < VIDEO_STATES; i++) {
         enum video_state found = VIDEO_FAILED;
         assert_int_equal(video_state_parse(str_of(video_state_name(i)), &found), 0);
         assert_int_equal(found, i);

@@ -103,7 +103,7 @@ static void test_visible(void **state)
     };
     unsigned counts[4] = {0};
     (void)state;
-    for (int s = 0; s < VIDEO_STATES; s++)
+    for (unsigned s = 0; s < VIDEO_STATES; s++)
         for (unsigned a = 0; a < ARRAY_LEN(allow); a++)
             for (unsigned g = 0; g < ARRAY_LEN(ages); g++)
                 for (unsigned v = 0; v < ARRAY_LEN(viewers); v++) {

@@ -60,14 +60,12 @@ static void test_lock(void **state)
 static void test_restart(void **state)
 {
     struct fixture *f = *state;
-    char path[128];
     struct err err = {""};
     unsigned wait_s = 0;
     for (unsigned i = 0; i < 5; i++)
         assert_int_equal(begin(f, "ada@x.org", T0, &wait_s), 0);
     f->db = db_close(f->db);
-    (void)snprintf(path, sizeof path, "%s/control.db", f->folder);
-    assert_int_equal(db_open(path, &model_schema, &err, &f->db), 0);
+    assert_int_equal(db_open(f->address, &model_schema, &err, &f->db), 0);
     assert_int_equal(begin(f, "ada@x.org", T0 + 1000, &wait_s), -EPROTO);
     assert_int_equal(wait_s, 29);
 }
