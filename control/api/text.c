@@ -63,6 +63,8 @@ int text_read_json(struct str body, size_t size_max, json_t **ret, struct fault 
                          size_max);
     if (body.size == 0)
         return fault_set(fault, 400, "JSON_INVALID", "the body is empty, JSON is needed");
+    if (!text_is_utf8(body)) /* the parser lets a zero byte behind a number pass */
+        return fault_set(fault, 400, "JSON_INVALID", "the body is not UTF-8, or has a zero byte");
     if (text_depth(body) > TEXT_JSON_DEPTH_MAX)
         return fault_set(fault, 400, "JSON_INVALID", "the body is nested deeper than %d levels",
                          TEXT_JSON_DEPTH_MAX);

@@ -46,10 +46,10 @@ static int attempts_step(struct db *db, const char *id, const json_t *old, int64
     if (old != NULL && attempts_int(old, "ends_ms") <= now_ms)
         count = 0;
     int64_t delay = attempts_delay_ms((unsigned)MIN(count + 1, INT64_C(1000)));
-    json_t *doc = json_pack("{s:s, s:I, s:I, s:I, s:I}", "id", id, "count", (json_int_t)count + 1,
-                            "until_ms", (json_int_t)(now_ms + delay), "ends_ms",
-                            (json_int_t)(now_ms + ATTEMPTS_MEMORY_MS), "version",
-                            (json_int_t)attempts_int(old, "version") + 1);
+    json_t *doc =
+        json_pack("{s:s, s:I, s:I, s:I, s:I}", "id", id, "count", (json_int_t)count + 1, "until_ms",
+                  (json_int_t)now_ms + delay, "ends_ms", (json_int_t)now_ms + ATTEMPTS_MEMORY_MS,
+                  "version", (json_int_t)attempts_int(old, "version") + 1);
     if (doc == NULL)
         return -ENOMEM;
     int r = old == NULL ? db_insert(db, MODEL_ATTEMPTS, doc)

@@ -94,7 +94,7 @@ int login_open(struct db *db, const struct login_start *start, int64_t now_ms,
         start->device.data != NULL ? start->device.data : "", start->device.size, "address",
         start->address.data != NULL ? start->address.data : "", start->address.size, "family",
         family_digest, "refresh", secret_digest, "created_ms", (json_int_t)now_ms, "seen_ms",
-        (json_int_t)now_ms, "expires_ms", (json_int_t)(now_ms + LOGIN_LIFE_MS));
+        (json_int_t)now_ms, "expires_ms", (json_int_t)now_ms + LOGIN_LIFE_MS);
     r = doc == NULL ? -ENOMEM : db_insert(db, MODEL_SESSIONS, doc);
     json_decref(doc);
     if (r == 0) {
@@ -136,7 +136,7 @@ static int login_swap(struct db *db, const struct login_token *token, struct str
     session_digest(str_of(secret), digest);
     json_t *where = json_pack("{s:s}", "refresh", token->refresh);
     json_t *set = json_pack("{s:s, s:I, s:I}", "refresh", digest, "seen_ms", (json_int_t)now_ms,
-                            "expires_ms", (json_int_t)(now_ms + LOGIN_LIFE_MS));
+                            "expires_ms", (json_int_t)now_ms + LOGIN_LIFE_MS);
     const struct db_update update = {.where = where, .set = set};
     int r = where == NULL || set == NULL ? -ENOMEM
                                          : db_update(db, MODEL_SESSIONS, token->id, &update, ret);

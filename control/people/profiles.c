@@ -26,8 +26,10 @@ bool profile_may_watch(const json_t *rating_max, int64_t rating)
 static int profile_set_pin(json_t *doc, const json_t *pin, struct fault *fault)
 {
     char hash[PASSWORD_HASH_SIZE];
-    if (json_is_null(pin))
-        return json_object_del(doc, "pin") < 0 ? 0 : 0; /* it may have had none */
+    if (json_is_null(pin)) {
+        (void)json_object_del(doc, "pin"); /* it may have had none */
+        return 0;
+    }
     const char *text = json_string_value(pin);
     size_t size = json_string_length(pin);
     if (text == NULL || size < PROFILE_PIN_MIN || size > PROFILE_PIN_MAX ||

@@ -30,7 +30,7 @@ int ticket_make(struct db *db, const char *kind, const char *about, const json_t
     session_digest(str_of(ticket), id);
     json_t *doc =
         json_pack("{s:s, s:s, s:s, s:I, s:I}", "id", id, "kind", kind, "about", about, "created_ms",
-                  (json_int_t)now_ms, "ends_ms", (json_int_t)(now_ms + life_ms));
+                  (json_int_t)now_ms, "ends_ms", (json_int_t)now_ms + life_ms);
     int r = doc == NULL ? -ENOMEM : 0;
     if (r == 0 && data != NULL && json_object_set(doc, "data", (json_t *)(uintptr_t)data) < 0)
         r = -ENOMEM;

@@ -101,7 +101,7 @@ class Attack(unittest.TestCase):
             if not schema:
                 continue
             good = self.example(schema)
-            raws = [b"{", b"[]", b'"x"', b"null", b"1", b"{'a':1}", b"\xff\xfe", b'{"a":"\xc3"}', b"\x00", json.dumps(good).encode() + b"x", DEEP,
+            raws = [b"{", b"[]", b'"x"', b"null", b"1", b"{'a':1}", b"\xff\xfe", b'{"a":"\xc3"}', b"\x00", b"[20\x00]", json.dumps(good).encode() + b"x", DEEP,
                     b"[" * 60000, b'{"\\u0000":1}', b'{"a":1e999}', b'{"a":123456789012345678901234567890}',
                     json.dumps(dict(good, unknown_member=1)).encode(), json.dumps({**good, "$where": "1"}).encode(),
                     json.dumps({**good, "__proto__": {}}).encode()]

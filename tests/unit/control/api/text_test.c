@@ -64,6 +64,10 @@ static void test_json(void **state)
         assert_int_equal(fault.status, 400);
         assert_string_equal(fault.code, "JSON_INVALID");
     }
+    json_t *value = NULL;
+    assert_int_equal(text_read_json((struct str){"[20\0]", 5}, 100, &value, &fault), -EPROTO);
+    assert_int_equal(fault.status, 400);
+    assert_null(value);
     assert_int_equal(read_json("[1,2,3]", 6, &fault), -EPROTO);
     assert_int_equal(fault.status, 413);
 }
