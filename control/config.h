@@ -15,9 +15,29 @@
 #define CONTROL_TOKEN_LIFETIME_S     (6 * 3600)
 #define CONTROL_TOKEN_LIFETIME_S_MIN 60
 #define CONTROL_TOKEN_LIFETIME_S_MAX (7 * 24 * 3600)
-#define CONTROL_STREAM_LIMIT         2
 
-enum control_leases_fail { CONTROL_LEASES_CLOSED, CONTROL_LEASES_OPEN };
+#define CONTROL_SWEEP_S 60
+
+/* While Redis is away: sessions are in the database, or nobody starts, or everybody does. */
+enum control_leases_fail { CONTROL_LEASES_DB, CONTROL_LEASES_CLOSED, CONTROL_LEASES_OPEN };
+
+struct control_position {
+    double latitude;
+    double longitude;
+};
+
+/* One of the edges that viewers may be sent to. */
+struct control_edge {
+    char *url;
+    char *status_url; /* its admin_listen; NULL: only whether url answers is looked at */
+    uint32_t weight;  /* 0: 1 */
+    uint32_t capacity_mbps;
+    struct control_position *position; /* NULL: not known */
+    char **countries;
+    unsigned countries_count;
+    char **continents;
+    unsigned continents_count;
+};
 
 struct control_config {
     struct http_listen_config listen;
@@ -32,7 +52,12 @@ struct control_config {
     char *history_folder;       /* of archived history; NULL: it stays in the database */
     uint32_t token_lifetime_s;  /* 0: CONTROL_TOKEN_LIFETIME_S */
     uint32_t workers;           /* 0: one per core */
-    uint32_t stream_limit;      /* 0: CONTROL_STREAM_LIMIT */
+    char *default_plan;         /* of users who have none; NULL: the lowest */
+    uint32_t stream_limit;      /* of those; 0: the plan's */
+    struct control_edge *edges; /* beside edge_url, which may be NULL then */
+    unsigned edges_count;
+    char *geo_file;             /* MaxMind DB; NULL: no place is known */
+    uint32_t sweep_s;           /* 0: CONTROL_SWEEP_S */
     struct bus_config bus;      /* NULL redis: leases are in this process's memory */
     unsigned leases_fail;       /* when Redis is away */
     char *edge_credential_file; /* edges that ask about leases here; NULL: none may */

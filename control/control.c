@@ -13,6 +13,7 @@
 #include "control/model.h"
 #include "control/people/people.h"
 #include "control/ops.h"
+#include "control/plans/open.h"
 #include "control/stream.h"
 
 #define CONTROL_DB_THREADS 4
@@ -92,24 +93,6 @@ static void control_on_rate_timer(void *arg)
     loop_timer_start(w->loop, &w->rate_timer, RATE_SHARE_MS, control_on_rate_timer, w);
 }
 
-static int control_worker_open(struct control_worker *w)
-{
-    struct control *c = w->control;
-    struct err err = {""};
-    int r = cache_new(gate_changes(c->gate), &w->cache);
-    if (r < 0)
-        return r;
-    if (c->config->bus.redis != NULL) {
-        const struct bus_redis_options options = bus_config_options(&c->config->bus);
-        r = bus_open_redis(&options, w->loop, &err, &w->bus);
-        if (r < 0)
-            log_error("%s", err.text);
-        return r < 0 ? r : leases_open_redis(w->bus, &w->leases);
-    }
-    r = bus_open_local(c->bus_hub, w->loop, &w->bus);
-    return r < 0 ? r : leases_open_local(c->lease_book, w->bus, &w->leases);
-}
-
 static void control_worker_stop(void *arg, void *worker)
 {
     struct control_worker *w = worker;
@@ -121,8 +104,7 @@ static void control_worker_stop(void *arg, void *worker)
     people_detach(w->control->people, w->loop);
     loop_timer_stop(&w->rate_timer);
     streams_leave(w);
-    leases_close(w->leases);
-    bus_close(w->bus);
+    plans_close(w);
     cache_free(w->cache);
     free(w);
 }
@@ -136,7 +118,9 @@ static void *control_worker_start(void *arg, struct loop *loop, unsigned index, 
     }
     w->control = arg;
     w->loop = loop;
-    int r = control_worker_open(w);
+    int r = cache_new(gate_changes(w->control->gate), &w->cache);
+    if (r == 0)
+        r = plans_open(w, index == 0);
     if (r == 0 && index == 0)
         r = people_attach(w->control->people, loop, w->bus);
     if (r < 0) {
@@ -167,6 +151,9 @@ static void control_make_metrics(struct control *c)
     c->playbacks_over =
         metrics_counter(c->metrics, "weir_control_playbacks_refused_total",
                         "Playbacks refused because the user plays as much as they may.", "");
+    c->playbacks_swept =
+        metrics_counter(c->metrics, "weir_control_playbacks_swept_total",
+                        "Playbacks ended because the user's limit became lower.", "");
     c->leases_away = metrics_counter(c->metrics, "weir_control_leases_unanswered_total",
                                      "Calls to which the leases' backend gave no answer.", "");
     c->work_seconds = metrics_latency(c->metrics, "weir_control_request_seconds",
@@ -276,6 +263,16 @@ int control_start(const struct control_config *config, struct err *err, struct c
         r = live_load(config, err, &c->live);
     if (r == 0)
         r = db_open(config->db, &model_schema, err, &c->db);
+    if (r == 0) {
+        r = plans_new(c->db, MODEL_PLANS, &c->plans);
+        if (r < 0)
+            (void)err_errno(err, r, "making the list of plans");
+    }
+    if (r == 0) {
+        r = edges_watch(c->live->edges, NULL);
+        if (r < 0)
+            (void)err_errno(err, r, "watching the edges");
+    }
     if (r == 0)
         r = control_make_people(c, config, err);
     if (r == 0)
@@ -307,6 +304,8 @@ int control_reload(struct control *c, const struct control_config *config, struc
         r = http_server_reload_tls(c->server, err);
     if (r == 0)
         r = http_server_reload_tls(c->admin, err);
+    if (r == 0 && edges_watch(fresh->edges, c->live->edges) < 0) /* live changes here alone */
+        r = err_set(err, -ENOMEM, "watching the edges: out of memory");
     if (r < 0) {
         live_unref(fresh);
         return r;
@@ -341,6 +340,7 @@ struct control *control_stop(struct control *c)
     http_server_free(c->server);
     http_server_free(c->admin);
     gate_free(c->gate);
+    plans_free(c->plans);
     upkeep_free(c->upkeep);
     lease_book_free(c->lease_book);
     bus_hub_free(c->bus_hub);

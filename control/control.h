@@ -13,6 +13,8 @@
 #include "base/pool.h"
 #include "control/fault.h"
 #include "control/live.h"
+#include "control/plans/lease_db.h"
+#include "control/plans/plans.h"
 #include "db/db.h"
 #include "http/http.h"
 #include "lease/lease.h"
@@ -39,10 +41,14 @@ struct control {
     struct metric *log_ins_failed;
     struct metric *playbacks;
     struct metric *playbacks_over;       /* refused: over the limit */
+    struct metric *playbacks_swept;      /* ended: over a limit that has become lower */
     struct metric *leases_away;          /* calls that the leases' backend did not answer */
     const struct control_config *config; /* while starting */
     struct bus_hub *bus_hub;             /* without a Redis */
-    struct lease_book *lease_book;
+    struct lease_book *lease_book;       /* with one: what this process has seen of it */
+    struct plans *plans;
+    atomic_bool sweep_wanted;           /* a limit has become lower: not only in a minute */
+    struct lease_db_state leases_in_db; /* Redis was away: lease_mend.h */
     struct metric *work_seconds;
     _Atomic bool db_fails; /* the last operation failed by the database's fault: not ready */
     _Atomic unsigned passwords_waiting;
@@ -55,6 +61,8 @@ struct control {
 };
 
 struct stream;
+struct sweep;
+struct lease_mend;
 
 /* One a worker thread; the first has the timers. */
 struct control_worker {
@@ -64,8 +72,10 @@ struct control_worker {
     struct loop_timer rate_timer;
     struct bus *bus;
     struct leases *leases;
-    struct cache *cache;    /* api/cache.h */
-    struct stream *streams; /* stream.h */
+    struct cache *cache;     /* api/cache.h */
+    struct stream *streams;  /* stream.h */
+    struct sweep *sweep;     /* the first worker's; so is mend */
+    struct lease_mend *mend; /* NULL without a Redis */
 };
 
 MUST_USE int control_start(const struct control_config *config, struct err *err,

@@ -32,6 +32,27 @@ static char *live_url(const char *url)
     return url != NULL ? str_dup(text) : NULL;
 }
 
+static int live_load_texts(struct live *l, const struct control_config *c, struct err *err)
+{
+    l->public_url = live_url(c->public_url);
+    l->default_plan = c->default_plan != NULL ? str_dup(str_of(c->default_plan)) : NULL;
+    l->issuer = str_dup(c->issuer != NULL ? str_of(c->issuer) : STR("weir-control"));
+    if (l->issuer == NULL || (c->public_url != NULL && l->public_url == NULL) ||
+        (c->default_plan != NULL && l->default_plan == NULL))
+        return err_set(err, -ENOMEM, "out of memory");
+    return 0;
+}
+
+static int live_load_web(struct live *l, const struct control_config *c, struct err *err)
+{
+    CLEAN_BUF struct buf origins = BUF_EMPTY;
+    edges_origins(l->edges, &origins);
+    if (buf_error(&origins) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    return web_load(c->web_folder, origins.data, str_starts(str_of(l->public_url), STR("https://")),
+                    err, &l->web);
+}
+
 int live_load(const struct control_config *c, struct err *err, struct live **ret)
 {
     struct live *l = calloc(1, sizeof *l);
@@ -39,15 +60,13 @@ int live_load(const struct control_config *c, struct err *err, struct live **ret
         return err_set(err, -ENOMEM, "out of memory");
     l->magic = LIVE_MAGIC;
     atomic_init(&l->refs, 1);
-    l->edge_url = live_url(c->edge_url);
-    l->public_url = live_url(c->public_url);
-    l->stream_limit = c->stream_limit != 0 ? c->stream_limit : CONTROL_STREAM_LIMIT;
-    l->leases_fail_open = c->leases_fail == CONTROL_LEASES_OPEN;
-    l->issuer = str_dup(c->issuer != NULL ? str_of(c->issuer) : STR("weir-control"));
-    int r = 0;
-    if (l->edge_url == NULL || l->issuer == NULL ||
-        (c->public_url != NULL && l->public_url == NULL))
-        r = err_set(err, -ENOMEM, "out of memory");
+    l->stream_limit = c->stream_limit;
+    l->leases_fail = c->leases_fail;
+    int r = live_load_texts(l, c, err);
+    if (r == 0)
+        r = edges_new(c, err, &l->edges);
+    if (r == 0 && c->geo_file != NULL)
+        r = geo_open(c->geo_file, &l->geo, err);
     if (r == 0)
         r = token_ring_load(c->token_ring_file, &l->ring, err);
     if (r == 0)
@@ -57,15 +76,14 @@ int live_load(const struct control_config *c, struct err *err, struct live **ret
     if (r == 0)
         r = outside_load(c->mail, c->oidc, c->oidc_count, l->public_url, err, &l->outside);
     if (r == 0)
-        r = web_load(c->web_folder, l->edge_url, str_starts(str_of(l->public_url), STR("https://")),
-                     err, &l->web);
+        r = live_load_web(l, c, err);
     if (r < 0) {
         live_unref(l);
         return r;
     }
     l->signer = (struct playback_signer){
         .ring = l->ring,
-        .edge_url = l->edge_url,
+        .edges = l->edges,
         .issuer = l->issuer,
         .lifetime_s = c->token_lifetime_s != 0 ? c->token_lifetime_s : CONTROL_TOKEN_LIFETIME_S,
     };
@@ -89,8 +107,10 @@ struct live *live_unref(struct live *l)
         token_ring_free(l->ring);
         web_free(l->web);
         secret_clear(&l->edge_secret);
+        edges_free(l->edges);
+        geo_free(l->geo);
+        free(l->default_plan);
         outside_free(l->outside);
-        free(l->edge_url);
         free(l->public_url);
         free(l->issuer);
         MAGIC_CLEAR(l);

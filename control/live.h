@@ -11,9 +11,11 @@
 #include <stdatomic.h>
 #include "base/secret.h"
 #include "control/config.h"
-#include "control/playback.h"
+#include "control/plans/edges.h"
+#include "control/plans/playback.h"
 #include "control/session.h"
 #include "control/web.h"
+#include "geo/geo.h"
 
 struct live {
     uint32_t magic;
@@ -22,11 +24,13 @@ struct live {
     struct token_ring *ring;
     struct web *web;
     struct playback_signer signer;
-    char *edge_url; /* without a slash at the end */
+    struct edges *edges;
+    struct geo *geo; /* NULL: no place is known */
     char *issuer;
     char *public_url;      /* NULL: none */
-    unsigned stream_limit; /* of users who have none of their own */
-    bool leases_fail_open;
+    char *default_plan;    /* NULL: the lowest */
+    unsigned stream_limit; /* of users who have no plan of their own; 0: the plan's */
+    unsigned leases_fail;  /* enum control_leases_fail */
     char admin_digest[SESSION_DIGEST_SIZE]; /* of the credential */
     struct outside *outside;                /* mail server and OpenID providers */
     struct secret edge_secret;              /* size 0: none, and no edge is let in */

@@ -77,6 +77,7 @@ static const struct db_collection model_collections[] = {
             .keys_count = 1,
         },
     CATALOG_MODEL_COLLECTIONS,
+    PLANS_MODEL_COLLECTIONS,
 };
 
 static int model_migrate(struct db *db, unsigned from, struct err *err)

@@ -17,9 +17,10 @@
  * links      people/oidc.h
  * audit      api/audit.h
  * idempotency api/idem.h
- * The catalogue's are in catalog/catalog_model.h. */
+ * The catalogue's are in catalog/catalog_model.h, those of plans in plans/plans_model.h. */
 #pragma once
 #include "control/catalog/catalog_model.h"
+#include "control/plans/plans_model.h"
 
 enum {
     MODEL_USERS,
@@ -33,6 +34,7 @@ enum {
     MODEL_AUDIT,
     MODEL_IDEMPOTENCY,
     CATALOG_MODEL_ENUM,
+    PLANS_MODEL_ENUM,
 };
 
 extern const struct db_schema model_schema;

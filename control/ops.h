@@ -14,6 +14,8 @@ extern const struct caller_ops people_callers;
 
 /* Each ends with an id of NULL. */
 extern const struct op_handler account_ops[];
+extern const struct op_handler broadcast_ops[];
+extern const struct op_handler plan_ops[];
 extern const struct op_handler admin_people_ops[];
 extern const struct op_handler factor_ops[];
 extern const struct op_handler oidc_ops[];

@@ -159,10 +159,8 @@ struct renewal {
 };
 
 static const char *const stream_states[] = {
-    [LEASE_UNSURE] = "unsure",
-    [LEASE_LIVE] = "live",
-    [LEASE_ENDED] = "ended",
-    [LEASE_FULL] = "full",
+    [LEASE_UNSURE] = "unsure", [LEASE_LIVE] = "live",  [LEASE_ENDED] = "ended",
+    [LEASE_FULL] = "full",     [LEASE_OVER] = "ended", /* edges treat both the same */
 };
 
 static void renewal_free(struct renewal *n)

@@ -152,6 +152,7 @@ static void hub_apply(struct lease_hub *h, struct lease_session *s, enum lease_s
         hub_set(s, SESSION_LIVE);
         break;
     case LEASE_ENDED:
+    case LEASE_OVER:
         hub_cut(h, s, SESSION_ENDED);
         break;
     case LEASE_FULL:

@@ -10,7 +10,7 @@
  * A request that is being answered goes on with the set it has begun with: nothing waits for it. */
 #pragma once
 #include <stdatomic.h>
-#include "edge/geo.h"
+#include "geo/geo.h"
 #include "edge/route.h"
 
 struct live {

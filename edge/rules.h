@@ -12,7 +12,7 @@
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/config.h"
-#include "edge/geo.h"
+#include "geo/geo.h"
 #include "http/http.h"
 
 #define RULES_LIST_MAX 1024 /* entries of one list */

@@ -66,7 +66,7 @@ struct spec_search {
     struct str segments[SPEC_SEGMENTS_MAX];
     unsigned count;
     struct str *values;
-    unsigned methods; /* of all templates that the path fits */
+    unsigned methods; /* of the template that the path fits */
     unsigned bit;
 };
 
@@ -83,7 +83,8 @@ static const struct operation *spec_route_walk(struct spec_search *s, const stru
             found = spec_route_walk(s, child, depth + 1, values);
             break;
         }
-    if (found != NULL || at->param == NULL || values == SPEC_PATH_MAX)
+    /* What is written out stands for itself, whatever its methods: "start" is no id then. */
+    if (found != NULL || s->methods != 0 || at->param == NULL || values == SPEC_PATH_MAX)
         return found;
     found = spec_route_walk(s, at->param, depth + 1, values + 1);
     if (found != NULL)

@@ -5,6 +5,7 @@
 #include "control/catalog/catalog.h"
 #include "control/catalog/member.h"
 #include "control/model.h"
+#include "control/plans/viewer.h"
 
 struct viewer catalog_viewer(const struct call *c)
 {
@@ -15,7 +16,7 @@ struct viewer catalog_viewer(const struct call *c)
         .is_creator = (c->caller.roles & CALLER_CREATOR) != 0,
         .age_max =
             c->caller.kind == CALLER_USER ? c->caller.rating_max : -1, /* a key has no profile */
-        .country = "",
+        .country = viewer_country(c),
     };
 }
 

@@ -66,6 +66,36 @@ int bus_swap(struct bus *b, struct str key, struct str expected, struct str fres
     return b->ops->swap(b, key, expected, fresh, life_ms, cb, arg);
 }
 
+int bus_stream_add(struct bus *b, struct str key, struct str text, uint64_t keep, bus_done *cb,
+                   void *arg)
+{
+    bus_check(b);
+    ASSERT(cb != NULL);
+    if (!bus_name_ok(key) || text.size > BUS_VALUE_MAX || keep == 0 || keep > BUS_STREAM_KEEP_MAX)
+        return -EINVAL;
+    return b->ops->stream_add(b, key, text, keep, cb, arg);
+}
+
+int bus_stream_read(struct bus *b, const struct bus_stream_read *read, bus_done *cb, void *arg)
+{
+    bus_check(b);
+    ASSERT(cb != NULL);
+    if (!bus_name_ok(read->key) || !bus_name_ok(read->group) || !bus_name_ok(read->reader) ||
+        read->count == 0 || read->count > BUS_STREAM_READ_MAX || read->idle_ms > INT64_MAX)
+        return -EINVAL;
+    return b->ops->stream_read(b, read, cb, arg);
+}
+
+int bus_stream_ack(struct bus *b, struct str key, struct str group, struct str id, bus_done *cb,
+                   void *arg)
+{
+    bus_check(b);
+    ASSERT(cb != NULL);
+    if (!bus_name_ok(key) || !bus_name_ok(group) || !bus_name_ok(id))
+        return -EINVAL;
+    return b->ops->stream_ack(b, key, group, id, cb, arg);
+}
+
 int bus_script(struct bus *b, const struct bus_script_call *call, bus_done *cb, void *arg)
 {
     bus_check(b);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bus: what the processes of an installation tell each other: messages on channels, counters that
- * expire, values that change only from what was expected, and scripts that run as one step. Behind
+/* bus: what the processes of an installation tell each other: messages on channels, streams whose
+ * messages wait until somebody has dealt with them, counters that expire, values that change only
+ * from what was expected, and scripts that run as one step. Behind
  * it is Redis, or this process's own memory where one process is all there is.
  *
  * Life:    bus_open_local or bus_open_redis -> calls -> bus_close.
@@ -24,6 +25,9 @@
 #define BUS_VALUE_MAX (1 << 20)
 #define BUS_CALLS_MAX 65536 /* that wait for their answers */
 #define BUS_ARGS_MAX  32    /* keys and arguments of a script */
+
+#define BUS_STREAM_KEEP_MAX 1000000 /* messages of a stream */
+#define BUS_STREAM_READ_MAX 1000    /* in one answer */
 
 struct bus;
 struct bus_hub;
@@ -93,6 +97,35 @@ MUST_USE int bus_get(struct bus *b, struct str key, bus_done *cb, void *arg);
  * no value, on either side. */
 MUST_USE int bus_swap(struct bus *b, struct str key, struct str expected, struct str fresh,
                       uint64_t life_ms, bus_done *cb, void *arg);
+
+/* --- streams ---------------------------------------------------------------------------------- */
+
+/* Puts a message at the stream's end; of more than keep (1 to BUS_STREAM_KEEP_MAX) the oldest go,
+ * dealt with or not. answer: its id, a text. Ids rise. */
+MUST_USE int bus_stream_add(struct bus *b, struct str key, struct str text, uint64_t keep,
+                            bus_done *cb, void *arg);
+
+/* Takes up to count messages for a reader of a group. Each goes to one reader of each group, and
+ * stays with it until it is acknowledged; one that was not for idle_ms is given to whoever reads
+ * next, so a message may be seen twice, and by another, but none is lost with its reader. A group
+ * begins with the oldest message that is there at its first reading. answer: a list of lists
+ * {id, text}, oldest first; empty: there is none now. Nothing waits for one: who wants to be woken
+ * has the writer publish on a channel. */
+struct bus_stream_read {
+    struct str key;
+    struct str group;
+    struct str reader;
+    unsigned count; /* 1 to BUS_STREAM_READ_MAX */
+    uint64_t idle_ms;
+};
+MUST_USE int bus_stream_read(struct bus *b, const struct bus_stream_read *read, bus_done *cb,
+                             void *arg);
+
+/* It is dealt with. answer: 1, or 0 where the group has no such message under way. */
+MUST_USE int bus_stream_ack(struct bus *b, struct str key, struct str group, struct str id,
+                            bus_done *cb, void *arg);
+
+/* --- scripts ---------------------------------------------------------------------------------- */
 
 /* A Lua script that Redis runs as one step. static_text outlives the bus: scripts are told apart by
  * its address. All keys must be of one hash slot ("{tag}"). */

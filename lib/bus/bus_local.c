@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "bus/bus_priv.h"
+#include "bus/hub_streams.h"
 
 #define HUB_BUCKETS  UINT32_C(16384) /* power of two */
 #define HUB_KEYS_MAX UINT32_C(1000000)
@@ -46,7 +47,8 @@ struct bus_hub {
     pthread_mutex_t lock;
     struct bus_local *buses;
     uint32_t keys_count;
-    uint32_t hand; /* the next bucket to rid of what has ended */
+    uint32_t hand;               /* the next bucket to rid of what has ended */
+    struct hub_streams *streams; /* NULL: none yet */
     struct hub_key *buckets[HUB_BUCKETS];
 };
 
@@ -343,6 +345,64 @@ static int local_swap(struct bus *b, struct str key, struct str expected, struct
     return 0;
 }
 
+/* Under the hub's lock. */
+static int hub_need_streams(struct bus_hub *h)
+{
+    return h->streams != NULL ? 0 : hub_streams_new(&h->streams);
+}
+
+static int local_stream_add(struct bus *b, struct str key, struct str text, uint64_t keep,
+                            bus_done *cb, void *arg)
+{
+    struct bus_local *l = (struct bus_local *)b;
+    struct local_call *c;
+    char id[HUB_STREAM_ID_SIZE];
+    int r = local_call_new(l, cb, arg, &c);
+    if (r < 0)
+        return r;
+    (void)pthread_mutex_lock(&l->hub->lock);
+    c->res = hub_need_streams(l->hub);
+    if (c->res == 0)
+        c->res = hub_streams_add(l->hub->streams, key, text, keep, id);
+    if (c->res == 0)
+        local_answer_text(c, str_of(id));
+    (void)pthread_mutex_unlock(&l->hub->lock);
+    return 0;
+}
+
+static int local_stream_read(struct bus *b, const struct bus_stream_read *read, bus_done *cb,
+                             void *arg)
+{
+    struct bus_local *l = (struct bus_local *)b;
+    struct local_call *c;
+    int r = local_call_new(l, cb, arg, &c);
+    if (r < 0)
+        return r;
+    (void)pthread_mutex_lock(&l->hub->lock);
+    c->res = hub_need_streams(l->hub);
+    if (c->res == 0)
+        c->res = hub_streams_read(l->hub->streams, read, clock_mono_ms(), &c->answer, &c->text);
+    (void)pthread_mutex_unlock(&l->hub->lock);
+    return 0;
+}
+
+static int local_stream_ack(struct bus *b, struct str key, struct str group, struct str id,
+                            bus_done *cb, void *arg)
+{
+    struct bus_local *l = (struct bus_local *)b;
+    struct local_call *c;
+    int r = local_call_new(l, cb, arg, &c);
+    if (r < 0)
+        return r;
+    bool was = false;
+    (void)pthread_mutex_lock(&l->hub->lock);
+    if (l->hub->streams != NULL)
+        c->res = hub_streams_ack(l->hub->streams, key, group, id, &was);
+    (void)pthread_mutex_unlock(&l->hub->lock);
+    c->answer = (struct bus_answer){.kind = BUS_NUMBER, .number = was ? 1 : 0};
+    return 0;
+}
+
 static int local_script(struct bus *b, const struct bus_script_call *call, bus_done *cb, void *arg)
 {
     (void)b, (void)call, (void)cb, (void)arg;
@@ -388,6 +448,7 @@ struct bus_hub *bus_hub_free(struct bus_hub *h)
     for (uint32_t i = 0; i < HUB_BUCKETS; i++)
         while (h->buckets[i] != NULL)
             hub_key_free(h, &h->buckets[i]);
+    hub_streams_free(h->streams);
     (void)pthread_mutex_destroy(&h->lock);
     MAGIC_CLEAR(h);
     free(h);
@@ -404,6 +465,9 @@ int bus_open_local(struct bus_hub *hub, struct loop *loop, struct bus **ret)
         .count = local_count,
         .get = local_get,
         .swap = local_swap,
+        .stream_add = local_stream_add,
+        .stream_read = local_stream_read,
+        .stream_ack = local_stream_ack,
         .script = local_script,
     };
     ASSERT(hub->magic == BUS_HUB_MAGIC);

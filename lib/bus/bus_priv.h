@@ -19,6 +19,11 @@ struct bus_ops {
     int (*get)(struct bus *b, struct str key, bus_done *cb, void *arg);
     int (*swap)(struct bus *b, struct str key, struct str expected, struct str fresh,
                 uint64_t life_ms, bus_done *cb, void *arg);
+    int (*stream_add)(struct bus *b, struct str key, struct str text, uint64_t keep, bus_done *cb,
+                      void *arg);
+    int (*stream_read)(struct bus *b, const struct bus_stream_read *read, bus_done *cb, void *arg);
+    int (*stream_ack)(struct bus *b, struct str key, struct str group, struct str id, bus_done *cb,
+                      void *arg);
     int (*script)(struct bus *b, const struct bus_script_call *call, bus_done *cb, void *arg);
 };
 

@@ -86,6 +86,38 @@ static const char redis_swap_script[] =
     "else redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5]) end\n"
     "return {1}\n";
 
+/* ARGV: text, keep. */
+static const char redis_stream_add_script[] =
+    "return redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[2], '*', 't', ARGV[1])\n";
+
+/* ARGV: group, reader, count, idle. Those whose reader has left them are taken over first: of the
+ * oldest that are under way as many are looked at as the group may have. One that was cut off the
+ * stream meanwhile is dealt with. */
+static const char redis_stream_read_script[] =
+    "local key, group, reader, count = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])\n"
+    "local made = redis.pcall('XGROUP', 'CREATE', key, group, '0', 'MKSTREAM')\n"
+    "if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end\n"
+    "local out = {}\n"
+    "local function put(messages)\n"
+    "  for _, m in ipairs(messages) do\n"
+    "    if m and m[2] and #out < count then out[#out + 1] = {m[1], m[2][2]} end\n"
+    "  end\n"
+    "end\n"
+    "for _, p in ipairs(redis.call('XPENDING', key, group, '-', '+', '1000')) do\n"
+    "  if #out >= count then break end\n"
+    "  if p[3] >= tonumber(ARGV[4]) then\n"
+    "    local before = #out\n"
+    "    put(redis.call('XCLAIM', key, group, reader, ARGV[4], p[1]))\n"
+    "    if #out == before then redis.call('XACK', key, group, p[1]) end\n"
+    "  end\n"
+    "end\n"
+    "if #out < count then\n"
+    "  local fresh = redis.call('XREADGROUP', 'GROUP', group, reader, 'COUNT', count - #out,\n"
+    "    'STREAMS', key, '>')\n"
+    "  if fresh then put(fresh[1][2]) end\n"
+    "end\n"
+    "return out\n";
+
 /* --- queues ----------------------------------------------------------------------------------- */
 
 static void calls_put(struct redis_calls *q, struct redis_call *c)
@@ -399,6 +431,35 @@ static int redis_swap(struct bus *bus, struct str key, struct str expected, stru
                       arg);
 }
 
+static int redis_stream_add(struct bus *bus, struct str key, struct str text, uint64_t keep,
+                            bus_done *cb, void *arg)
+{
+    char most[24];
+    (void)snprintf(most, sizeof most, "%" PRIu64, keep); /* sized to fit */
+    struct str args[] = {text, str_of(most)};
+    return redis_eval((struct bus_redis *)bus, CALL_PLAIN, redis_stream_add_script, &key, 1, args,
+                      2, cb, arg);
+}
+
+static int redis_stream_read(struct bus *bus, const struct bus_stream_read *read, bus_done *cb,
+                             void *arg)
+{
+    char count[16];
+    char idle[24];
+    (void)snprintf(count, sizeof count, "%u", read->count); /* both sized to fit */
+    (void)snprintf(idle, sizeof idle, "%" PRIu64, read->idle_ms);
+    struct str args[] = {read->group, read->reader, str_of(count), str_of(idle)};
+    return redis_eval((struct bus_redis *)bus, CALL_PLAIN, redis_stream_read_script, &read->key, 1,
+                      args, 4, cb, arg);
+}
+
+static int redis_stream_ack(struct bus *bus, struct str key, struct str group, struct str id,
+                            bus_done *cb, void *arg)
+{
+    struct str words[] = {STR("XACK"), key, group, id};
+    return redis_call_new((struct bus_redis *)bus, CALL_PLAIN, NULL, words, 4, cb, arg);
+}
+
 static int redis_script(struct bus *bus, const struct bus_script_call *call, bus_done *cb,
                         void *arg)
 {
@@ -441,6 +502,9 @@ int bus_open_redis(const struct bus_redis_options *options, struct loop *loop, s
         .count = redis_count,
         .get = redis_get,
         .swap = redis_swap,
+        .stream_add = redis_stream_add,
+        .stream_read = redis_stream_read,
+        .stream_ack = redis_stream_ack,
         .script = redis_script,
     };
     static const struct redis_link_ops link_ops = {redis_on_up, redis_on_answer, redis_on_down};

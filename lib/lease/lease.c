@@ -91,6 +91,17 @@ void lease__finish_renew(struct lease_op *op, int res)
     lease_op_free(op);
 }
 
+void lease__finish_crowd(struct lease_op *op, int res, const struct str *users, unsigned count,
+                         uint64_t next)
+{
+    ASSERT(op->magic == LEASE_OP_MAGIC);
+    bool is_dead = op->leases == NULL;
+    lease_op_unlink(op);
+    if (!is_dead)
+        op->crowd(op->arg, res, users, count, next);
+    lease_op_free(op);
+}
+
 /* --- life ------------------------------------------------------------------------------------- */
 
 void lease__init(struct leases *l, const struct lease_ops *ops, struct loop *loop)
@@ -116,8 +127,10 @@ struct leases *leases_close(struct leases *l)
         lease_op_unlink(op); /* dead: the backend frees it */
         if (op->done != NULL)
             op->done(op->arg, -ECANCELED, NULL, 0);
-        else
+        else if (op->renewed != NULL)
             op->renewed(op->arg, -ECANCELED, NULL, 0);
+        else
+            op->crowd(op->arg, -ECANCELED, NULL, 0, 0);
     }
     l->ops->close(l);
     return NULL;
@@ -183,6 +196,33 @@ int lease_renew(struct leases *l, const struct lease *leases, unsigned count, le
     if (op == NULL)
         return -ENOMEM;
     return lease_op_begun(op, l->ops->renew(l, leases, op));
+}
+
+int lease_trim(struct leases *l, struct str user, unsigned limit, lease_done *cb, void *arg)
+{
+    leases_check(l);
+    ASSERT(cb != NULL);
+    if (l->ops->trim == NULL)
+        return -EOPNOTSUPP;
+    if (!lease_text_ok(user, true) || limit == 0 || limit > LEASE_LIMIT_MAX)
+        return -EINVAL;
+    struct lease_op *op = lease_op_new(l, 0, cb, NULL, arg);
+    if (op == NULL)
+        return -ENOMEM;
+    return lease_op_begun(op, l->ops->trim(l, user, limit, op));
+}
+
+int lease_crowded(struct leases *l, uint64_t cursor, lease_crowd *cb, void *arg)
+{
+    leases_check(l);
+    ASSERT(cb != NULL);
+    if (l->ops->crowded == NULL)
+        return -EOPNOTSUPP;
+    struct lease_op *op = lease_op_new(l, 0, NULL, NULL, arg);
+    if (op == NULL)
+        return -ENOMEM;
+    op->crowd = cb;
+    return lease_op_begun(op, l->ops->crowded(l, cursor, op));
 }
 
 /* --- notices ---------------------------------------------------------------------------------- */

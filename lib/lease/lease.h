@@ -4,7 +4,8 @@
  *
  *   open -> live --renewed within LEASE_LIFE_MS--> live
  *            |---- not renewed --------> expired: renewing takes it up again if there is room
- *            `---- end (notice to all) -> ended: refused until its token has expired
+ *            |---- end (notice to all) -> ended: refused until its token has expired
+ *            `---- trim, when the limit has become lower -> the same, and told apart
  *
  * A backend that has lost its memory takes up what is renewed: nobody's film stops because a Redis
  * was restarted. What it then no longer knows is the limit (until the user's next opening) and what
@@ -27,7 +28,8 @@
 #define LEASE_TEXT_MAX     256    /* bytes */
 #define LEASE_LIMIT_MAX    1000
 #define LEASE_BATCH_MAX    1024
-#define LEASE_ENDED_MAX    64 /* of a user; of more the ones whose tokens expire first go */
+#define LEASE_CROWD_MAX    1000 /* of a page */
+#define LEASE_ENDED_MAX    64   /* of a user; of more the ones whose tokens expire first go */
 #define LEASE_CHANNEL      "weir:lease:ended" /* a session's id a message */
 
 struct leases;
@@ -40,18 +42,22 @@ struct lease {
     struct str asset;       /* what plays */
     struct str device;      /* an id that the player has made up */
     struct str device_name; /* for people */
-    int64_t started_ms;     /* answered */
-    int64_t expires_ms;     /* answered: of the lease */
-    int64_t until_ms;       /* given: when the token expires */
-    unsigned limit;         /* given to a renewal by who knows it; 0: as at the last opening */
+    int64_t started_ms; /* answered; given to a renewal that takes up what another backend had */
+    int64_t expires_ms; /* answered: of the lease */
+    int64_t until_ms;   /* given: when the token expires */
+    unsigned limit;     /* given to a renewal by who knows it; 0: as at the last opening */
 };
 
 /* active: of -EDQUOT and of lease_list, oldest first. */
 typedef void lease_done(void *arg, int res, const struct lease *active, unsigned count);
 
-/* LEASE_UNSURE: the backend did not say. */
-enum lease_state { LEASE_UNSURE, LEASE_LIVE, LEASE_ENDED, LEASE_FULL };
+/* LEASE_UNSURE: the backend did not say. LEASE_OVER: ended by lease_trim. */
+enum lease_state { LEASE_UNSURE, LEASE_LIVE, LEASE_ENDED, LEASE_FULL, LEASE_OVER };
 typedef void lease_renewed(void *arg, int res, const enum lease_state *states, unsigned count);
+
+/* next: where the next page begins; 0: that was all. */
+typedef void lease_crowd(void *arg, int res, const struct str *users, unsigned count,
+                         uint64_t next);
 
 /* --- backends --------------------------------------------------------------------------------- */
 
@@ -79,6 +85,16 @@ MUST_USE int lease_list(struct leases *l, struct str user, lease_done *cb, void 
 /* Ends the session and tells all who watch; -ENOENT: the user has none of that name. */
 MUST_USE int lease_end(struct leases *l, struct str user, struct str session, lease_done *cb,
                        void *arg);
+
+/* Ends the user's oldest sessions until no more than limit are left, which counts from now on, and
+ * tells all who watch. active: those that were ended, oldest first. -EOPNOTSUPP: not here. */
+MUST_USE int lease_trim(struct leases *l, struct str user, unsigned limit, lease_done *cb,
+                        void *arg);
+
+/* A page of the users who may be over a limit that has become lower: those who have had two live
+ * sessions or more at once; who has just come or gone may be missing or left. cursor 0: the first
+ * page. -EOPNOTSUPP: not here. */
+MUST_USE int lease_crowded(struct leases *l, uint64_t cursor, lease_crowd *cb, void *arg);
 
 /* Many at once: states[i] is what became of leases[i]. res < 0: no state is known. */
 MUST_USE int lease_renew(struct leases *l, const struct lease *leases, unsigned count,

@@ -17,8 +17,9 @@ struct lease_op {
 #define LEASE_OP_MAGIC UINT32_C(0x1ea5e0b0)
     struct leases *leases; /* NULL: dead */
     struct lease_op *next, *prev;
-    lease_done *done; /* NULL: renewed is it */
+    lease_done *done; /* one of the three is not NULL */
     lease_renewed *renewed;
+    lease_crowd *crowd;
     void *arg;
     enum lease_state *states; /* of a renewal: count of them, ours */
     unsigned count;
@@ -26,13 +27,16 @@ struct lease_op {
     int error;     /* for the backend: of a part */
 };
 
-/* Every call gets its op ready made; an error leaves it to the caller. */
+/* Every call gets its op ready made; an error leaves it to the caller. trim and crowded may be
+ * NULL: -EOPNOTSUPP. */
 struct lease_ops {
     void (*close)(struct leases *l);
     int (*open)(struct leases *l, const struct lease *lease, unsigned limit, struct lease_op *op);
     int (*list)(struct leases *l, struct str user, struct lease_op *op);
     int (*end)(struct leases *l, struct str user, struct str session, struct lease_op *op);
     int (*renew)(struct leases *l, const struct lease *leases, struct lease_op *op);
+    int (*trim)(struct leases *l, struct str user, unsigned limit, struct lease_op *op);
+    int (*crowded)(struct leases *l, uint64_t cursor, struct lease_op *op);
     /* w->is_fresh may be set again, then lease__gap. */
     int (*watch)(struct leases *l, struct lease_watch *w);
     void (*unwatch)(struct leases *l, struct lease_watch *w);
@@ -62,6 +66,8 @@ struct lease_watch {
 void lease__init(struct leases *l, const struct lease_ops *ops, struct loop *loop);
 void lease__finish(struct lease_op *op, int res, const struct lease *active, unsigned count);
 void lease__finish_renew(struct lease_op *op, int res); /* states are in op */
+void lease__finish_crowd(struct lease_op *op, int res, const struct str *users, unsigned count,
+                         uint64_t next);
 
 /* "weir:lease:ended" of a bus as a watch: for backends that have one. */
 MUST_USE int lease__watch_bus(struct bus *bus, struct lease_watch *w);

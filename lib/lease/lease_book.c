@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include "base/buf.h"
 #include "base/digest.h"
 
-#define BOOK_BUCKETS UINT32_C(65536) /* power of two */
+#define BOOK_BUCKETS       UINT32_C(65536) /* power of two */
+#define BOOK_CROWD_BUCKETS 4096            /* that one page looks at */
 
 struct book_lease {
     struct book_lease *next; /* oldest first */
@@ -20,6 +22,7 @@ struct book_lease {
 struct book_ended {
     struct book_ended *next;
     int64_t until_ms;
+    bool is_over;   /* by a lower limit */
     char session[]; /* zero-terminated */
 };
 
@@ -165,12 +168,13 @@ static int user_add_lease(struct book_user *u, const struct lease *lease, int64_
     char *at = l->bytes;
     *l = (struct book_lease){.lease = *lease};
     l->lease.user = STR_NONE;
-    l->lease.started_ms = now_ms;
+    l->lease.started_ms = lease->started_ms > 0 ? MIN(lease->started_ms, now_ms) : now_ms;
     l->lease.expires_ms = now_ms + life_ms;
     book_put_texts(&l->lease, &at);
     struct book_lease **last = &u->leases;
-    while (*last != NULL)
+    while (*last != NULL && (*last)->lease.started_ms <= l->lease.started_ms)
         last = &(*last)->next;
+    l->next = *last;
     *last = l;
     u->leases_count++;
     return 0;
@@ -214,15 +218,15 @@ static int user_copy(const struct book_user *u, struct str device, struct book_l
     return 0;
 }
 
-static bool user_has_ended(const struct book_user *u, struct str session)
+static const struct book_ended *user_find_ended(const struct book_user *u, struct str session)
 {
-    for (const struct book_ended *e = u->ended; e != NULL; e = e->next)
-        if (str_eq(str_of(e->session), session))
-            return true;
-    return false;
+    const struct book_ended *e = u->ended;
+    while (e != NULL && !str_eq(str_of(e->session), session))
+        e = e->next;
+    return e;
 }
 
-static int user_end(struct book_user *u, struct book_lease **at, int64_t now_ms)
+static int user_end(struct book_user *u, struct book_lease **at, int64_t now_ms, bool is_over)
 {
     int64_t until_ms = (*at)->lease.until_ms;
     struct str session = (*at)->lease.session;
@@ -232,6 +236,7 @@ static int user_end(struct book_user *u, struct book_lease **at, int64_t now_ms)
             return -ENOMEM;
         memcpy(e->session, session.data, session.size);
         e->until_ms = until_ms;
+        e->is_over = is_over;
         e->next = u->ended;
         u->ended = e;
         u->ended_count++;
@@ -254,7 +259,7 @@ static int user_end_device(struct book_user *u, struct str device, int64_t now_m
 {
     int r = user_copy(u, device, ret_ended);
     for (unsigned i = 0; r == 0 && i < ret_ended->count; i++)
-        r = user_end(u, user_lease(u, ret_ended->at[i].session), now_ms);
+        r = user_end(u, user_lease(u, ret_ended->at[i].session), now_ms, false);
     return r;
 }
 
@@ -300,9 +305,93 @@ int book__end(struct lease_book *b, struct str user, struct str session, int64_t
     (void)pthread_mutex_lock(&b->lock);
     struct book_user *u = *book_find(b, user, now_ms);
     struct book_lease **at = u == NULL ? NULL : user_lease(u, session);
-    int r = at == NULL || *at == NULL ? -ENOENT : user_end(u, at, now_ms);
+    int r = at == NULL || *at == NULL ? -ENOENT : user_end(u, at, now_ms, false);
     (void)pthread_mutex_unlock(&b->lock);
     return r;
+}
+
+static int user_trim(struct book_user *u, unsigned limit, int64_t now_ms,
+                     struct book_list *ret_over)
+{
+    struct book_list all = {0};
+    u->limit = limit;
+    if (u->leases_count <= limit)
+        return 0;
+    int r = user_copy(u, STR_NONE, &all);
+    if (r < 0)
+        return r;
+    all.count = u->leases_count - limit; /* the oldest come first */
+    for (unsigned i = 0; r == 0 && i < all.count; i++)
+        r = user_end(u, user_lease(u, all.at[i].session), now_ms, true);
+    if (r == 0)
+        *ret_over = all;
+    else
+        book__list_clear(&all);
+    return r;
+}
+
+int book__trim(struct lease_book *b, struct str user, unsigned limit, int64_t now_ms,
+               struct book_list *ret_over)
+{
+    (void)pthread_mutex_lock(&b->lock);
+    struct book_user *u = *book_find(b, user, now_ms);
+    int r = u == NULL ? 0 : user_trim(u, limit, now_ms, ret_over);
+    (void)pthread_mutex_unlock(&b->lock);
+    return r;
+}
+
+/* A page ends with the bucket that fills it, or after so many that others wait for the lock. */
+static int book_crowded(struct lease_book *b, uint64_t cursor, int64_t now_ms,
+                        struct book_crowd *ret)
+{
+    CLEAN_BUF struct buf texts = BUF_EMPTY;
+    struct buf users = BUF_EMPTY;
+    uint64_t end = MIN(cursor + BOOK_CROWD_BUCKETS, (uint64_t)BOOK_BUCKETS);
+    unsigned count = 0;
+    uint64_t at = cursor;
+    for (; at < end && count < LEASE_CROWD_MAX; at++) {
+        book_sweep(b, (uint32_t)at, now_ms);
+        for (const struct book_user *u = b->buckets[at]; u != NULL; u = u->next) {
+            if (u->leases_count < 2)
+                continue;
+            struct str name = {NULL, strlen(u->name)}; /* texts may still move */
+            buf_put(&users, &name, sizeof name);
+            buf_put(&texts, u->name, name.size);
+            count++;
+        }
+    }
+    struct str *list = count == 0 ? NULL : (struct str *)(void *)buf_take(&users);
+    buf_free(&users);
+    char *text = count == 0 ? NULL : buf_take(&texts);
+    if (count > 0 && (list == NULL || text == NULL)) {
+        free(list);
+        free(text);
+        return -ENOMEM;
+    }
+    char *name = text;
+    for (unsigned i = 0; i < count; i++) {
+        list[i].data = name;
+        name += list[i].size;
+    }
+    *ret = (struct book_crowd){list, count, text, at < BOOK_BUCKETS ? at : 0};
+    return 0;
+}
+
+int book__crowded(struct lease_book *b, uint64_t cursor, int64_t now_ms, struct book_crowd *ret)
+{
+    if (cursor >= BOOK_BUCKETS)
+        return -EINVAL;
+    (void)pthread_mutex_lock(&b->lock);
+    int r = book_crowded(b, cursor, now_ms, ret);
+    (void)pthread_mutex_unlock(&b->lock);
+    return r;
+}
+
+void book__crowd_clear(struct book_crowd *c)
+{
+    free(c->users);
+    free(c->texts);
+    *c = (struct book_crowd){0};
 }
 
 static enum lease_state book_renew(struct lease_book *b, const struct lease *lease, int64_t now_ms,
@@ -310,8 +399,9 @@ static enum lease_state book_renew(struct lease_book *b, const struct lease *lea
 {
     struct book_user **at = book_find(b, lease->user, now_ms);
     struct book_user *u = *at;
-    if (u != NULL && user_has_ended(u, lease->session))
-        return LEASE_ENDED;
+    const struct book_ended *e = u == NULL ? NULL : user_find_ended(u, lease->session);
+    if (e != NULL)
+        return e->is_over ? LEASE_OVER : LEASE_ENDED;
     struct book_lease *l = u == NULL ? NULL : *user_lease(u, lease->session);
     if (l != NULL) {
         l->lease.expires_ms = now_ms + life_ms;

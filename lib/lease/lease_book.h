@@ -25,6 +25,20 @@ MUST_USE int book__open(struct lease_book *b, const struct lease *lease, unsigne
                         struct book_list *ret_ended);
 MUST_USE int book__list(struct lease_book *b, struct str user, int64_t now_ms,
                         struct book_list *ret);
+/* ret_over: those that were ended; empty before the call. */
+MUST_USE int book__trim(struct lease_book *b, struct str user, unsigned limit, int64_t now_ms,
+                        struct book_list *ret_over);
+
+/* Names of users with two live leases or more; book__crowd_clear frees. */
+struct book_crowd {
+    struct str *users;
+    unsigned count;
+    char *texts;
+    uint64_t next;
+};
+MUST_USE int book__crowded(struct lease_book *b, uint64_t cursor, int64_t now_ms,
+                           struct book_crowd *ret);
+void book__crowd_clear(struct book_crowd *c);
 MUST_USE int book__end(struct lease_book *b, struct str user, struct str session, int64_t now_ms);
 enum lease_state book__renew(struct lease_book *b, const struct lease *lease, int64_t now_ms,
                              uint32_t life_ms);

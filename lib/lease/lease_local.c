@@ -12,6 +12,7 @@ struct local_turn {
     struct lease_op *op;
     int res;
     struct book_list list;
+    struct book_crowd crowd;
 };
 
 struct lease_local {
@@ -36,9 +37,12 @@ static void local_on_turn(void *arg)
     struct lease_local *l = t->of;
     if (t->op->done != NULL)
         lease__finish(t->op, t->res, t->list.at, t->list.count);
-    else
+    else if (t->op->renewed != NULL)
         lease__finish_renew(t->op, t->res);
+    else
+        lease__finish_crowd(t->op, t->res, t->crowd.users, t->crowd.count, t->crowd.next);
     book__list_clear(&t->list);
+    book__crowd_clear(&t->crowd);
     free(t);
     l->turns--;
     local_free_if_done(l);
@@ -111,6 +115,30 @@ static int local_end(struct leases *l, struct str user, struct str session, stru
     return 0;
 }
 
+static int local_trim(struct leases *l, struct str user, unsigned limit, struct lease_op *op)
+{
+    struct local_turn *t;
+    int r = local_begin(l, op, &t);
+    if (r < 0)
+        return r;
+    t->res = book__trim(t->of->book, user, limit, clock_real_ms(), &t->list);
+    for (unsigned i = 0; i < t->list.count; i++) {
+        r = local_tell(t->of, t->list.at[i].session);
+        if (r < 0 && t->res == 0)
+            t->res = r;
+    }
+    return 0;
+}
+
+static int local_crowded(struct leases *l, uint64_t cursor, struct lease_op *op)
+{
+    struct local_turn *t;
+    int r = local_begin(l, op, &t);
+    if (r == 0)
+        t->res = book__crowded(t->of->book, cursor, clock_real_ms(), &t->crowd);
+    return r;
+}
+
 static int local_renew(struct leases *l, const struct lease *leases, struct lease_op *op)
 {
     struct local_turn *t;
@@ -149,6 +177,8 @@ int leases_open_local(struct lease_book *book, struct bus *bus, struct leases **
         .list = local_list,
         .end = local_end,
         .renew = local_renew,
+        .trim = local_trim,
+        .crowded = local_crowded,
         .watch = local_watch,
         .unwatch = local_unwatch,
     };

@@ -2,8 +2,12 @@
 /* One hash a user, so that one key tells all and a script about it runs in one slot of a cluster:
  *
  *   "l:SESSION" -> EXPIRES US UNTIL US STARTED US DEVICE US DEVICE_NAME US ASSET   (US: 0x1f)
- *   "e:SESSION" -> UNTIL: it was ended
+ *   "e:SESSION" -> UNTIL, or UNTIL US "o": it was ended, or ended for being over the limit
  *   "limit"     -> as the user's last opening gave it
+ *
+ * and one sorted set of all users that have had two sessions at once, by when the tokens of those
+ * expire: "weir:lease:crowd". It is written behind the hash and apart from it (they need not be on
+ * one node): whoever was missed is found with their next opening.
  *
  * The hash lives as long as what it holds. Times are Redis's own, so that hosts need not agree. */
 #include <errno.h>
@@ -11,9 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/buf.h"
+#include "base/log.h"
 #include "lease/lease_backend.h"
 
-#define UNIT "\x1f"
+#define UNIT        "\x1f"
+#define LEASE_CROWD "weir:lease:crowd"
 
 /* clang-format off */
 /* What the scripts share: `now`; keep(ms): the hash lives that long at least; read(): drops what
@@ -39,11 +45,11 @@
     "  end\n" \
     "  return live, ended\n" \
     "end\n" \
-    "local function finish(id, record, ended, most)\n" \
+    "local function finish(id, record, ended, most, mark)\n" \
     "  local until_ms = tonumber(string.match(record, '^%d+\\031(%d+)')) or 0\n" \
     "  redis.call('HDEL', key, 'l:' .. id)\n" \
     "  if until_ms > now then\n" \
-    "    redis.call('HSET', key, 'e:' .. id, text(until_ms))\n" \
+    "    redis.call('HSET', key, 'e:' .. id, text(until_ms) .. (mark or ''))\n" \
     "    ended[#ended + 1] = {id, until_ms}\n" \
     "    keep(until_ms - now)\n" \
     "  end\n" \
@@ -60,7 +66,7 @@
     "end\n"
 
 /* ARGV: session, limit, life, until, the rest of the record, device, how many ended ones are kept.
- * Answers {1} or {0, session, record, ...}. */
+ * Answers {1}, {2} where the user has two or more now, or {0, session, record, ...}. */
 static const char lease_lua_open[] = LUA_COMMON
     "local live, ended = read()\n"
     "local count = 0\n"
@@ -76,7 +82,7 @@ static const char lease_lua_open[] = LUA_COMMON
     "  text(now + ARGV[3]) .. '\\031' .. ARGV[4] .. '\\031' .. text(now) .. '\\031' .. ARGV[5],\n"
     "  'limit', ARGV[2])\n"
     "keep(math.max(tonumber(ARGV[3]), ARGV[4] - now))\n"
-    "return {1}\n";
+    "return {count > 0 and 2 or 1}\n";
 
 static const char lease_lua_list[] = LUA_COMMON
     "return flat(1, (read()))\n";
@@ -89,24 +95,64 @@ static const char lease_lua_end[] = LUA_COMMON
     "finish(ARGV[1], record, ended, tonumber(ARGV[2]))\n"
     "return 1\n";
 
-/* ARGV: session, life, until, the rest of the record of one that is not known, limit. Answers an
- * enum lease_state. */
+/* ARGV: limit, how many ended ones are kept. Answers {how many are left, session, record, ...} of
+ * those that were ended. */
+static const char lease_lua_trim[] = LUA_COMMON
+    "local live, ended = read()\n"
+    "local function started(l)\n"
+    "  return tonumber(string.match(l[2], '^%d+\\031%d+\\031(%d+)')) or 0\n"
+    "end\n"
+    "table.sort(live, function(a, b) return started(a) < started(b) end)\n"
+    "local over = {}\n"
+    "for i = 1, #live - tonumber(ARGV[1]) do\n"
+    "  finish(live[i][1], live[i][2], ended, tonumber(ARGV[2]), '\\031o')\n"
+    "  over[i] = live[i]\n"
+    "end\n"
+    "if #live > 0 then redis.call('HSET', key, 'limit', ARGV[1]) end\n"
+    "return flat(#live - #over, over)\n";
+
+/* KEYS: the crowd. ARGV: until, user. */
+static const char lease_lua_crowd_add[] =
+    "local until_ms = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[2]) or '') or 0\n"
+    "if until_ms < tonumber(ARGV[1]) then redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2]) end\n"
+    "return 1\n";
+
+/* KEYS: the crowd. ARGV: the first, the last. Answers users. */
+static const char lease_lua_crowd_list[] =
+    "local time = redis.call('TIME')\n"
+    "local now = string.format('%.0f', time[1] * 1000)\n"
+    "if ARGV[1] == '0' then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now) end\n"
+    "return redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[2])\n";
+
+static const char lease_lua_crowd_remove[] = "return redis.call('ZREM', KEYS[1], ARGV[1])\n";
+
+/* ARGV: session, life, until, the rest of the record of one that is not known, limit, when that one
+ * has started (0: now). Answers an
+ * enum lease_state; LEASE_CROWDED more where one was taken up beside others. */
+#define LEASE_CROWDED 16
 static const char lease_lua_renew[] = LUA_COMMON
-    "local gone = tonumber(redis.call('HGET', key, 'e:' .. ARGV[1]) or '')\n"
-    "if gone and gone > now then return 2 end\n"
+    "local gone = redis.call('HGET', key, 'e:' .. ARGV[1]) or ''\n"
+    "local mark\n"
+    "gone, mark = string.match(gone, '^(%d+)(.*)$')\n"
+    "if gone and tonumber(gone) > now then return mark == '' and 2 or 4 end\n"
+    "local crowded = 0\n"
     "local record = redis.call('HGET', key, 'l:' .. ARGV[1]) or ''\n"
     "local ends, until_ms, rest = string.match(record, '^(%d+)\\031(%d+)\\031(.*)$')\n"
     "if not ends or tonumber(ends) <= now then\n"
     "  if ARGV[5] ~= '0' then redis.call('HSET', key, 'limit', ARGV[5]) end\n"
     "  local limit = tonumber(redis.call('HGET', key, 'limit') or '')\n"
-    "  if limit and #(read()) >= limit then return 3 end\n"
+    "  local others = #(read())\n"
+    "  if limit and others >= limit then return 3 end\n"
+    "  if others > 0 then crowded = 16 end\n"
     "end\n"
     "until_ms = math.max(tonumber(until_ms or 0), tonumber(ARGV[3]))\n"
-    "rest = rest or (text(now) .. '\\031' .. ARGV[4])\n"
+    "local started = tonumber(ARGV[6])\n"
+    "if started == 0 or started > now then started = now end\n"
+    "rest = rest or (text(started) .. '\\031' .. ARGV[4])\n"
     "redis.call('HSET', key, 'l:' .. ARGV[1],\n"
     "  text(now + ARGV[2]) .. '\\031' .. text(until_ms) .. '\\031' .. rest)\n"
     "keep(math.max(tonumber(ARGV[2]), until_ms - now))\n"
-    "return 1\n";
+    "return 1 + crowded\n";
 /* clang-format on */
 
 struct lease_redis {
@@ -138,6 +184,54 @@ static void lease_put_rest(const struct lease *l, struct buf *out)
     buf_put_str(out, l->device_name);
     buf_puts(out, UNIT);
     buf_put_str(out, l->asset);
+}
+
+/* --- the crowd: nothing waits for it ---------------------------------------------------------- */
+
+static void lease_on_noted(void *arg, int res, const struct bus_answer *answer)
+{
+    (void)arg, (void)res, (void)answer; /* noted with the user's next opening then */
+}
+
+static void lease_crowd_note(struct leases *l, struct str user, int64_t until_ms)
+{
+    struct lease_text text;
+    struct str key = STR(LEASE_CROWD);
+    struct str args[] = {lease_number(until_ms, &text), user};
+    struct bus_script_call call = {lease_lua_crowd_add, &key, 1, args, 2};
+    if (bus_script(((struct lease_redis *)l)->bus, &call, lease_on_noted, NULL) < 0)
+        log_debug("the list of users with several leases was not written");
+}
+
+static void lease_crowd_forget(struct leases *l, struct str user)
+{
+    struct str key = STR(LEASE_CROWD);
+    struct bus_script_call call = {lease_lua_crowd_remove, &key, 1, &user, 1};
+    if (bus_script(((struct lease_redis *)l)->bus, &call, lease_on_noted, NULL) < 0)
+        log_debug("the list of users with several leases was not written");
+}
+
+/* What a call still needs when its answer comes. */
+struct lease_call {
+    struct lease_op *op;
+    int64_t until_ms;
+    size_t user_size;
+    char user[];
+};
+
+static struct lease_call *lease_call_new(struct lease_op *op, struct str user, int64_t until_ms)
+{
+    struct lease_call *c = malloc(sizeof *c + user.size);
+    if (c == NULL)
+        return NULL;
+    *c = (struct lease_call){op, until_ms, user.size};
+    memcpy(c->user, user.data, user.size);
+    return c;
+}
+
+static struct str lease_call_user(const struct lease_call *c)
+{
+    return (struct str){c->user, c->user_size};
 }
 
 static int lease_run(struct leases *l, const char *script, struct str user, const struct str *args,
@@ -188,8 +282,8 @@ static int lease_by_start(const void *a, const void *b)
     return (x->started_ms > y->started_ms) - (x->started_ms < y->started_ms);
 }
 
-/* {flag, session, record, session, record, ...} */
-static int lease_parse_list(const struct bus_answer *answer, bool *ret_good, struct lease **ret,
+/* {number, session, record, session, record, ...} */
+static int lease_parse_list(const struct bus_answer *answer, int64_t *ret_first, struct lease **ret,
                             unsigned *ret_count)
 {
     const struct bus_answer *items = answer->items;
@@ -210,7 +304,7 @@ static int lease_parse_list(const struct bus_answer *answer, bool *ret_good, str
         }
     }
     qsort(list, count, sizeof *list, lease_by_start);
-    *ret_good = items[0].number == 1;
+    *ret_first = items[0].number;
     *ret = list;
     *ret_count = count;
     return 0;
@@ -218,15 +312,61 @@ static int lease_parse_list(const struct bus_answer *answer, bool *ret_good, str
 
 static void lease_on_list(void *arg, int res, const struct bus_answer *answer)
 {
-    bool good = false;
+    int64_t first = 0;
     struct lease *list = NULL;
     unsigned count = 0;
     if (res == 0)
-        res = lease_parse_list(answer, &good, &list, &count);
-    if (res == 0 && !good)
-        res = -EDQUOT;
+        res = lease_parse_list(answer, &first, &list, &count);
     lease__finish(arg, res, list, count);
     free(list);
+}
+
+static void lease_on_open(void *arg, int res, const struct bus_answer *answer)
+{
+    struct lease_call *c = arg;
+    int64_t first = 0;
+    struct lease *list = NULL;
+    unsigned count = 0;
+    if (res == 0)
+        res = lease_parse_list(answer, &first, &list, &count);
+    if (res == 0 && first == 0)
+        res = -EDQUOT;
+    if (res == 0 && first > 1 && c->op->leases != NULL)
+        lease_crowd_note(c->op->leases, lease_call_user(c), c->until_ms);
+    lease__finish(c->op, res, list, count);
+    free(list);
+    free(c);
+}
+
+static void lease_on_trim(void *arg, int res, const struct bus_answer *answer)
+{
+    struct lease_call *c = arg;
+    int64_t left = 1;
+    struct lease *list = NULL;
+    unsigned count = 0;
+    if (res == 0)
+        res = lease_parse_list(answer, &left, &list, &count);
+    if (res == 0 && left == 0 && c->op->leases != NULL)
+        lease_crowd_forget(c->op->leases, lease_call_user(c));
+    lease__finish(c->op, res, list, count);
+    free(list);
+    free(c);
+}
+
+static void lease_on_crowd(void *arg, int res, const struct bus_answer *answer)
+{
+    struct lease_call *c = arg;
+    struct str users[LEASE_CROWD_MAX];
+    unsigned count = 0;
+    if (res == 0 && (answer->kind != BUS_LIST || answer->count > LEASE_CROWD_MAX))
+        res = -EBADMSG;
+    for (unsigned i = 0; res == 0 && i < answer->count; i++)
+        if (answer->items[i].kind == BUS_TEXT)
+            users[count++] = answer->items[i].text;
+    bool is_last = res < 0 || answer->count < LEASE_CROWD_MAX;
+    lease__finish_crowd(c->op, res, users, count,
+                        is_last ? 0 : (uint64_t)c->until_ms + LEASE_CROWD_MAX);
+    free(c);
 }
 
 static void lease_on_end(void *arg, int res, const struct bus_answer *answer)
@@ -253,7 +393,45 @@ static int lease_redis_open(struct leases *l, const struct lease *lease, unsigne
                          buf_str(&rest),
                          lease->device,
                          lease_number(LEASE_ENDED_MAX, &texts[3])};
-    return lease_run(l, lease_lua_open, lease->user, args, ARRAY_LEN(args), lease_on_list, op);
+    struct lease_call *c = lease_call_new(op, lease->user, lease->until_ms);
+    if (c == NULL)
+        return -ENOMEM;
+    int r = lease_run(l, lease_lua_open, lease->user, args, ARRAY_LEN(args), lease_on_open, c);
+    if (r < 0)
+        free(c);
+    return r;
+}
+
+static int lease_redis_trim(struct leases *l, struct str user, unsigned limit, struct lease_op *op)
+{
+    struct lease_text texts[2];
+    struct str args[] = {lease_number(limit, &texts[0]), lease_number(LEASE_ENDED_MAX, &texts[1])};
+    struct lease_call *c = lease_call_new(op, user, 0);
+    if (c == NULL)
+        return -ENOMEM;
+    int r = lease_run(l, lease_lua_trim, user, args, ARRAY_LEN(args), lease_on_trim, c);
+    if (r < 0)
+        free(c);
+    return r;
+}
+
+static int lease_redis_crowded(struct leases *l, uint64_t cursor, struct lease_op *op)
+{
+    struct lease_text texts[2];
+    if (cursor > INT32_MAX)
+        return -EINVAL;
+    int64_t first = (int64_t)cursor;
+    struct str key = STR(LEASE_CROWD);
+    struct str args[] = {lease_number(first, &texts[0]),
+                         lease_number(first + LEASE_CROWD_MAX - 1, &texts[1])};
+    struct bus_script_call call = {lease_lua_crowd_list, &key, 1, args, 2};
+    struct lease_call *c = lease_call_new(op, STR(""), first);
+    if (c == NULL)
+        return -ENOMEM;
+    int r = bus_script(((struct lease_redis *)l)->bus, &call, lease_on_crowd, c);
+    if (r < 0)
+        free(c);
+    return r;
 }
 
 static int lease_redis_list(struct leases *l, struct str user, struct lease_op *op)
@@ -274,6 +452,8 @@ struct lease_part {
     struct lease_op *op;
     struct lease_part *all;
     unsigned index;
+    struct str user; /* behind the array */
+    int64_t until_ms;
 };
 
 static void lease_part_done(const struct lease_part *p, int error)
@@ -295,24 +475,30 @@ static void lease_part_done(const struct lease_part *p, int error)
 static void lease_on_renew(void *arg, int res, const struct bus_answer *answer)
 {
     const struct lease_part *p = arg;
-    if (res == 0 &&
-        (answer->kind != BUS_NUMBER || answer->number < LEASE_LIVE || answer->number > LEASE_FULL))
+    int64_t n = answer->kind == BUS_NUMBER ? answer->number : 0;
+    int64_t state = n % LEASE_CROWDED;
+    if (res == 0 && (n < 0 || n >= 2 * LEASE_CROWDED || state < LEASE_LIVE || state > LEASE_OVER))
         res = -EBADMSG;
     if (res == 0)
-        p->op->states[p->index] = (enum lease_state)answer->number;
+        p->op->states[p->index] = (enum lease_state)state;
+    if (res == 0 && n > LEASE_CROWDED && p->op->leases != NULL)
+        lease_crowd_note(p->op->leases, p->user, p->until_ms);
     lease_part_done(p, res);
 }
 
 static int lease_renew_one(struct leases *l, const struct lease *lease, struct lease_part *p)
 {
-    struct lease_text texts[3];
+    struct lease_text texts[4];
     CLEAN_BUF struct buf rest = BUF_EMPTY;
     lease_put_rest(lease, &rest);
     if (buf_error(&rest) < 0)
         return buf_error(&rest);
-    struct str args[] = {lease->session, lease_number(l->life_ms, &texts[0]),
-                         lease_number(lease->until_ms, &texts[1]), buf_str(&rest),
-                         lease_number(lease->limit, &texts[2])};
+    struct str args[] = {lease->session,
+                         lease_number(l->life_ms, &texts[0]),
+                         lease_number(lease->until_ms, &texts[1]),
+                         buf_str(&rest),
+                         lease_number(lease->limit, &texts[2]),
+                         lease_number(MAX(lease->started_ms, 0), &texts[3])};
     return lease_run(l, lease_lua_renew, lease->user, args, ARRAY_LEN(args), lease_on_renew, p);
 }
 
@@ -320,12 +506,19 @@ static int lease_renew_one(struct leases *l, const struct lease *lease, struct l
  * one slot. */
 static int lease_redis_renew(struct leases *l, const struct lease *leases, struct lease_op *op)
 {
-    struct lease_part *parts = calloc(op->count, sizeof *parts);
+    size_t users_size = 0;
+    for (unsigned i = 0; i < op->count; i++)
+        users_size += leases[i].user.size;
+    struct lease_part *parts = malloc(op->count * sizeof *parts + users_size);
     if (parts == NULL)
         return -ENOMEM;
+    char *at = (char *)(parts + op->count);
     op->left = op->count;
     for (unsigned i = 0; i < op->count; i++) {
-        parts[i] = (struct lease_part){op, parts, i};
+        struct str user = {at, leases[i].user.size};
+        memcpy(at, leases[i].user.data, user.size);
+        at += user.size;
+        parts[i] = (struct lease_part){op, parts, i, user, leases[i].until_ms};
         int r = lease_renew_one(l, &leases[i], &parts[i]);
         if (r == 0)
             continue;
@@ -367,6 +560,8 @@ int leases_open_redis(struct bus *bus, struct leases **ret)
         .list = lease_redis_list,
         .end = lease_redis_end,
         .renew = lease_redis_renew,
+        .trim = lease_redis_trim,
+        .crowded = lease_redis_crowded,
         .watch = lease_redis_watch,
         .unwatch = lease_redis_unwatch,
     };

@@ -60,7 +60,7 @@ class Upstream(http.server.BaseHTTPRequestHandler):
 class Installation(Weir):
     """Control and two edges, "edge" (fail: open) and "edge2" (fail: closed), in front of an HTTP upstream."""
 
-    def __init__(self, with_redis):
+    def __init__(self, with_redis, leases_fail="closed"):
         super().__init__()
         self.redis = Redis(self.folder) if with_redis else None
         config = self.folder / "config"
@@ -68,7 +68,7 @@ class Installation(Weir):
         if with_redis:
             edge = re.sub(r"(?m)^lease:\n(  .*\n)+", f"redis: redis://127.0.0.1:{self.redis.port}\nlease:\n  backend: redis\n", edge)
             control = config / "control.yaml"
-            control.write_text(control.read_text() + f"redis: redis://127.0.0.1:{self.redis.port}\n")
+            control.write_text(control.read_text() + f"redis: redis://127.0.0.1:{self.redis.port}\nleases_fail: {leases_fail}\n")
             self.redis.start()
         edge = edge.replace("lease:\n", "lease:\n  renew_s: 1\n")
         self.upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)

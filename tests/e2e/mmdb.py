@@ -32,6 +32,8 @@ def control(kind, size):
 
 
 def encode(value):
+    if isinstance(value, float):
+        return control(3, 8) + struct.pack(">d", value)
     if isinstance(value, str):
         data = value.encode()
         return control(2, len(data)) + data
@@ -104,8 +106,10 @@ def write(path, networks):
         f.write(pack(networks))
 
 
-def place(country, continent=None, registered=None):
+def place(country, continent=None, registered=None, position=None):
     made = {}
+    if position:
+        made["location"] = {"latitude": float(position[0]), "longitude": float(position[1])}
     if continent:
         made["continent"] = {"code": continent}
     if country:
@@ -117,7 +121,9 @@ def place(country, continent=None, registered=None):
 
 UNIT_TEST = {
     "192.0.2.0/24": place("DE", "EU"),
-    "192.0.2.128/25": place("FR", "EU"),
+    "192.0.2.128/25": place("FR", "EU", position=(48.85, 2.35)),
+    "192.88.99.0/24": place(None, position=(-33.9, 151.2)),
+    "192.88.100.0/24": place("AU", "OC", position=(91, 151.2)),
     "198.51.100.0/24": place(None, "NA", "US"),
     "203.0.113.0/24": place(None),
     "2001:db8::/32": place("JP", "AS"),

@@ -13,6 +13,8 @@ static const struct {
     {"assets", ctl_assets, "list what the origin has"},
     {"remove", ctl_remove, "take an asset off the origin and out of the catalogue"},
     {"sign", ctl_sign, "print a signed URL of an asset"},
+    {"plan", ctl_plan, "list and change plans, and who has which"},
+    {"session", ctl_session, "list and end what a user plays"},
     {"purge", ctl_purge, "make edges forget by URL, asset or tag"},
     {"user", ctl_user, "see to accounts: roles, disabling, new passwords"},
     {"key", ctl_key, "the keys that sign access tokens, and a new one"},

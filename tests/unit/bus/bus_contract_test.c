@@ -397,6 +397,215 @@ static void messages_cross_threads(void **state)
     }
 }
 
+/* --- streams ---------------------------------------------------------------------------------- */
+
+#define READ_MAX 64
+
+struct taken {
+    unsigned calls;
+    int res;
+    unsigned count;
+    char ids[READ_MAX][32];
+    char texts[READ_MAX][32];
+};
+
+static void on_taken(void *arg, int res, const struct bus_answer *answer)
+{
+    struct taken *t = arg;
+    t->calls++;
+    t->res = res;
+    t->count = 0;
+    if (res < 0)
+        return;
+    assert_int_equal(answer->kind, BUS_LIST);
+    assert_true(answer->count <= READ_MAX);
+    for (unsigned i = 0; i < answer->count; i++) {
+        const struct bus_answer *pair = &answer->items[i];
+        assert_true(pair->kind == BUS_LIST && pair->count == 2);
+        assert_int_equal(str_copy(pair->items[0].text, t->ids[i], sizeof t->ids[i]), 0);
+        assert_int_equal(str_copy(pair->items[1].text, t->texts[i], sizeof t->texts[i]), 0);
+        t->count++;
+    }
+}
+
+static struct taken take(struct fixture *f, const char *key, const char *group, const char *reader,
+                         unsigned count, uint64_t idle_ms)
+{
+    struct taken t = {0};
+    const struct bus_stream_read read = {str_of(key), str_of(group), str_of(reader), count,
+                                         idle_ms};
+    assert_int_equal(bus_stream_read(f->bus, &read, on_taken, &t), 0);
+    assert_int_equal(t.calls, 0);
+    run_until(f->loop, &t.calls, 1);
+    assert_int_equal(t.res, 0);
+    return t;
+}
+
+static struct outcome add(struct fixture *f, const char *key, const char *text, uint64_t keep)
+{
+    struct outcome o = {0};
+    return finish(f->loop, bus_stream_add(f->bus, str_of(key), str_of(text), keep, on_done, &o),
+                  &o);
+}
+
+static struct outcome ack(struct fixture *f, const char *key, const char *group, const char *id)
+{
+    struct outcome o = {0};
+    return finish(f->loop,
+                  bus_stream_ack(f->bus, str_of(key), str_of(group), str_of(id), on_done, &o), &o);
+}
+
+static void each_group_gets_each_message_once(void **state)
+{
+    struct fixture *f = *state;
+    char before[64] = "";
+    assert_int_equal(take(f, "st1", "g", "r1", 10, 60000).count, 0); /* nothing is there yet */
+    for (unsigned i = 0; i < 5; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "m%u", i);
+        struct outcome o = add(f, "st1", text, 1000);
+        assert_int_equal(o.res, 0);
+        assert_true(o.is_text && strcmp(o.text, before) != 0);
+        assert_int_equal(str_copy(str_of(o.text), before, sizeof before), 0);
+    }
+    struct taken a = take(f, "st1", "g", "r1", 2, 60000);
+    struct taken b = take(f, "st1", "g", "r2", 10, 60000);
+    struct taken late = take(f, "st1", "other", "r1", 10, 60000);
+    assert_true(a.count == 2 && b.count == 3 && late.count == 5);
+    assert_string_equal(a.texts[0], "m0");
+    assert_string_equal(b.texts[0], "m2");
+    assert_string_equal(b.texts[2], "m4");
+    assert_string_equal(late.texts[4], "m4");
+    assert_string_equal(b.ids[2], before);
+    assert_int_equal(take(f, "st1", "g", "r3", 10, 60000).count, 0);
+    assert_int_equal(ack(f, "st1", "g", a.ids[0]).number, 1);
+    assert_int_equal(ack(f, "st1", "g", a.ids[0]).number, 0); /* once */
+    assert_int_equal(ack(f, "st1", "nobody", a.ids[1]).number, 0);
+    assert_int_equal(ack(f, "none", "g", a.ids[1]).number, 0);
+    assert_int_equal(ack(f, "st1", "g", "no id").res, -EPROTO);
+}
+
+static void what_a_reader_has_left_goes_to_another(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(add(f, "st2", i == 0 ? "a" : i == 1 ? "b" : "c", 1000).res, 0);
+    struct taken first = take(f, "st2", "g", "r1", 2, 60000);
+    assert_int_equal(first.count, 2);
+    assert_int_equal(ack(f, "st2", "g", first.ids[0]).number, 1);
+    struct taken second = take(f, "st2", "g", "r2", 10, 0); /* however short it was */
+    assert_int_equal(second.count, 2);
+    assert_string_equal(second.texts[0], "b");
+    assert_string_equal(second.ids[0], first.ids[1]);
+    assert_string_equal(second.texts[1], "c");
+    assert_int_equal(take(f, "st2", "g", "r1", 10, 60000).count, 0); /* r2 has only just got it */
+    assert_int_equal(ack(f, "st2", "g", second.ids[0]).number, 1);
+    assert_int_equal(ack(f, "st2", "g", second.ids[1]).number, 1);
+    assert_int_equal(take(f, "st2", "g", "r1", 10, 0).count, 0);
+}
+
+static void the_oldest_go_beyond_what_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned i = 0; i < 10; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "m%u", i);
+        assert_int_equal(add(f, "st3", text, 4).res, 0);
+        if (i == 6) /* m3 to m6 are under way */
+            assert_int_equal(take(f, "st3", "g", "r1", 10, 60000).count, 4);
+    }
+    struct taken t = take(f, "st3", "g", "r2", 10, 0); /* m6 is left of them; m7 to m9 are new */
+    assert_int_equal(t.count, 4);
+    assert_string_equal(t.texts[0], "m6");
+    assert_string_equal(t.texts[3], "m9");
+    assert_int_equal(add(f, "st3", "x", 1).res, 0);
+    t = take(f, "st3", "g", "r1", 10, 0);
+    assert_int_equal(t.count, 1);
+    assert_string_equal(t.texts[0], "x");
+}
+
+#define STREAM_READERS 4
+#define STREAM_TEXTS   200
+
+struct stream_reader {
+    struct bus_hub *hub;
+    pthread_t thread;
+    unsigned index;
+    unsigned got[STREAM_TEXTS];
+};
+
+static void *stream_reader_main(void *arg)
+{
+    struct stream_reader *r = arg;
+    struct fixture f = {.hub = r->hub};
+    char name[16];
+    (void)snprintf(name, sizeof name, "r%u", r->index);
+    assert_int_equal(loop_new(&f.loop), 0);
+    f.bus = open_bus(f.hub, f.loop);
+    for (;;) {
+        struct taken t = take(&f, "st race", "g", name, 3, 60000);
+        bool is_end = false;
+        for (unsigned i = 0; i < t.count; i++) {
+            uint64_t n;
+            assert_int_equal(str_to_u64(str_of(t.texts[i]), &n), 0);
+            assert_true(n < STREAM_TEXTS);
+            r->got[n]++;
+            is_end = is_end || n == STREAM_TEXTS - 1;
+            assert_int_equal(ack(&f, "st race", "g", t.ids[i]).number, 1);
+        }
+        if (is_end || get(f.loop, f.bus, "st race over").res == 0)
+            break;
+    }
+    (void)swap(f.loop, f.bus, "st race over", NULL, "1", 0); /* another may have said so */
+    bus_close(f.bus);
+    loop_free(f.loop);
+    return NULL;
+}
+
+static void readers_share_a_stream(void **state)
+{
+    struct fixture *f = *state;
+    static struct stream_reader readers[STREAM_READERS];
+    for (unsigned i = 0; i < STREAM_READERS; i++) {
+        readers[i] = (struct stream_reader){.hub = f->hub, .index = i};
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, stream_reader_main, &readers[i]),
+                         0);
+    }
+    for (unsigned i = 0; i < STREAM_TEXTS; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "%u", i);
+        assert_int_equal(add(f, "st race", text, 1000).res, 0);
+    }
+    for (unsigned i = 0; i < STREAM_READERS; i++)
+        assert_int_equal(pthread_join(readers[i].thread, NULL), 0);
+    for (unsigned n = 0; n < STREAM_TEXTS; n++) {
+        unsigned sum = 0;
+        for (unsigned i = 0; i < STREAM_READERS; i++)
+            sum += readers[i].got[n];
+        assert_int_equal(sum, 1);
+    }
+}
+
+static void bad_stream_calls_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome o = {0};
+    struct taken t = {0};
+    struct bus_stream_read read = {STR("k"), STR("g"), STR("r"), 1, 0};
+    assert_int_equal(bus_stream_add(f->bus, STR(""), STR("x"), 1, on_done, &o), -EINVAL);
+    assert_int_equal(bus_stream_add(f->bus, STR("k"), STR("x"), 0, on_done, &o), -EINVAL);
+    assert_int_equal(
+        bus_stream_add(f->bus, STR("k"), STR("x"), BUS_STREAM_KEEP_MAX + 1, on_done, &o), -EINVAL);
+    assert_int_equal(bus_stream_ack(f->bus, STR("k"), STR("g"), STR(""), on_done, &o), -EINVAL);
+    read.count = 0;
+    assert_int_equal(bus_stream_read(f->bus, &read, on_taken, &t), -EINVAL);
+    read.count = BUS_STREAM_READ_MAX + 1;
+    assert_int_equal(bus_stream_read(f->bus, &read, on_taken, &t), -EINVAL);
+    read.count = 1;
+    read.group = STR_NONE;
+    assert_int_equal(bus_stream_read(f->bus, &read, on_taken, &t), -EINVAL);
+}
+
 static void scripts_are_for_redis(void **state)
 {
     struct fixture *f = *state;
@@ -427,6 +636,11 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(messages_reach_all_in_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_callback_may_unsubscribe, set_up, tear_down),
         cmocka_unit_test_setup_teardown(messages_cross_threads, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_group_gets_each_message_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_a_reader_has_left_goes_to_another, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_oldest_go_beyond_what_is_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(readers_share_a_stream, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bad_stream_calls_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(scripts_are_for_redis, set_up, tear_down),
     };
     on_redis = argc > 1 && strcmp(argv[1], "redis") == 0;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Over the limit: what plays elsewhere, and a button to end each.
+// Over the limit: what plays elsewhere, a button to end each, and the plans that allow more.
 import * as api from '../api.js';
 import { announce, h, icon } from '../dom.js';
 
 /** error: of POST /playback, 429. again(): tries to play once more. */
 export function limitNotice(error, again) {
-  const message = h('p', {}, error.message, '. End one of them to watch here.');
+  const message = h('p', {}, sentence(error.message), ' End one of them to watch here.');
   const list = h('ul', { class: 'limit-list', 'data-testid': 'limit-list' });
   const actions = error.details?.actions ?? [];
 
@@ -34,6 +34,31 @@ export function limitNotice(error, again) {
     button ?? null));
   }
   return h('div', { class: 'notice', role: 'alert', 'data-testid': 'watch-limit' }, icon('warn'),
-    h('h1', {}, 'You are watching elsewhere'), message, list,
+    h('h1', {}, 'You are watching elsewhere'), message, list, upgrades(error),
     h('a', { href: '#/' }, 'All titles'));
+}
+
+/** The plan allows less than before: this session was the oldest. again(): tries to play once more. */
+export function overNotice(error, again) {
+  return h('div', { class: 'notice', role: 'alert', 'data-testid': 'watch-over' }, icon('warn'),
+    h('h1', {}, 'Your plan allows fewer streams now'), h('p', {}, sentence(error.message)), upgrades(error),
+    h('button', { type: 'button', class: 'primary', onclick: again }, 'Watch here'),
+    h('a', { href: '#/' }, 'All titles'));
+}
+
+/** The title is not in the viewer's plan. */
+export function planNotice(error) {
+  return h('div', { class: 'notice', role: 'alert', 'data-testid': 'watch-plan' }, icon('warn'),
+    h('h1', {}, 'Not in your plan'), h('p', {}, sentence(error.message)), upgrades(error),
+    h('a', { class: 'primary', href: '#/' }, 'All titles'));
+}
+
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+/** What a higher plan would allow; nothing where there is none. */
+function upgrades(error) {
+  const actions = (error.details?.actions ?? []).filter((a) => a.action === 'upgrade');
+  if (actions.length === 0) return null;
+  return h('ul', { class: 'limit-list', 'data-testid': 'limit-upgrades' },
+    ...actions.map((a) => h('li', { 'data-testid': 'limit-upgrade', 'data-plan': a.plan_id }, h('div', {}, h('strong', {}, a.label)))));
 }

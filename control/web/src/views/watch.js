@@ -4,7 +4,7 @@ import { h, icon } from '../dom.js';
 import { Playing } from '../playing.js';
 import { sessionEnded } from '../session.js';
 import { Player } from '../player/player.js';
-import { limitNotice } from './limit.js';
+import { limitNotice, overNotice, planNotice } from './limit.js';
 
 export function showWatch(main, asset, engine) {
   let player = null;
@@ -32,6 +32,10 @@ export function showWatch(main, asset, engine) {
     playing.close();
     if (error.status === 401) return sessionEnded();
     if (error.code === 'CONCURRENT_LIMIT_EXCEEDED') return main.replaceChildren(limitNotice(error, again));
+    if (error.code === 'PLAN_NEEDED') return main.replaceChildren(planNotice(error));
+    if (error.code === 'SESSION_TERMINATED' && error.details?.reason === 'PLAN_LIMIT') {
+      return main.replaceChildren(overNotice(error, again));
+    }
     if (error.code === 'SESSION_TERMINATED') {
       return main.replaceChildren(h('div', { class: 'notice', role: 'alert', 'data-testid': 'watch-ended' }, icon('warn'),
         h('h1', {}, 'Ended on another device'),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "edge/geo.h"
+#include "geo/geo.h"
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include "base/file.h"
 #include "../unit.h"
@@ -36,6 +37,51 @@ static void geo_test_find(void **state)
         assert_string_equal(place.continent, r < 0 ? "" : cases[i].continent);
     }
     assert_null(geo_free(g));
+}
+
+static void geo_test_position(void **state)
+{
+    (void)state;
+    struct geo *g = NULL;
+    struct addr a;
+    struct geo_place place;
+    assert_int_equal(geo_open(geo_test_path, &g, NULL), 0);
+    assert_int_equal(addr_parse(STR("192.0.2.200"), &a), 0);
+    assert_int_equal(geo_find(g, &a, &place), 0);
+    assert_true(place.has_position);
+    assert_true(fabs(place.latitude - 48.85) < 1e-9 && fabs(place.longitude - 2.35) < 1e-9);
+    assert_int_equal(addr_parse(STR("192.88.99.7"), &a), 0); /* a place without a country */
+    assert_int_equal(geo_find(g, &a, &place), 0);
+    assert_true(place.has_position && place.country[0] == 0);
+    assert_int_equal(addr_parse(STR("192.88.100.7"), &a), 0); /* beyond the pole */
+    assert_int_equal(geo_find(g, &a, &place), 0);
+    assert_false(place.has_position);
+    assert_int_equal(addr_parse(STR("192.0.2.1"), &a), 0);
+    assert_int_equal(geo_find(g, &a, &place), 0);
+    assert_false(place.has_position);
+    geo_free(g);
+}
+
+static void geo_test_distance(void **state)
+{
+    (void)state;
+    static const struct {
+        double from[2], to[2], km;
+    } cases[] = {
+        {{0, 0}, {0, 0}, 0},
+        {{52.52, 13.40}, {48.85, 2.35}, 878},      /* Berlin, Paris */
+        {{-33.87, 151.21}, {51.51, -0.13}, 16994}, /* Sydney, London */
+        {{0, 179.5}, {0, -179.5}, 111},            /* over the date line */
+        {{90, 0}, {-90, 100}, 20015},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        double km =
+            geo_distance_km(cases[i].from[0], cases[i].from[1], cases[i].to[0], cases[i].to[1]);
+        double back =
+            geo_distance_km(cases[i].to[0], cases[i].to[1], cases[i].from[0], cases[i].from[1]);
+        if (fabs(km - cases[i].km) > 5 || fabs(km - back) > 1e-6)
+            fail_msg("case %zu: %.1f km", i, km);
+    }
 }
 
 /* Cut short and with bytes turned over: refused or harmless, never a crash. What is behind the mark
@@ -86,6 +132,8 @@ int main(int argc, char **argv)
     geo_test_path = argv[1];
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(geo_test_find),
+        cmocka_unit_test(geo_test_position),
+        cmocka_unit_test(geo_test_distance),
         cmocka_unit_test(geo_test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "control/playback.h"
+#include "control/plans/playback.h"
 #include <errno.h>
 #include <string.h>
-#include "fixture.h"
+#include "control/config.h"
+#include "../fixture.h"
 
 static struct token_ring *load_ring(struct fixture *f, const char *secret)
 {
@@ -26,7 +27,12 @@ static void test_signed(void **state)
     struct fixture *f = *state;
     CLEAN(token_ring_free)
     struct token_ring *ring = load_ring(f, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
-    const struct playback_signer signer = {ring, "https://edge.example:8443", "weir-control", 3600};
+    const struct control_config config = {.edge_url =
+                                              (char *)(uintptr_t) "https://edge.example:8443/"};
+    struct edges *edges = NULL;
+    struct err err;
+    assert_int_equal(edges_new(&config, &err, &edges), 0);
+    const struct playback_signer signer = {ring, edges, "weir-control", 3600};
     CLEAN_BUF struct buf url = BUF_EMPTY;
     CLEAN_BUF struct buf path = BUF_EMPTY;
     struct str token;
@@ -50,8 +56,24 @@ static void test_signed(void **state)
                      0);
     assert_int_equal(token_covers(&claims, STR("https://edge.example:8443/v/film-2/master.m3u8")),
                      -EACCES);
+    assert_int_equal(claims.height_max, 0);
     token_claims_clear(&claims);
     assert_int_equal(token_verify(ring, token, expires + 1, NULL, &claims), -ETIME);
+    const struct playback_claims capped = {.asset = "film-1",
+                                           .user = "u1",
+                                           .edge = "http://e",
+                                           .height_max = 480,
+                                           .expires_s = expires};
+    buf_clear(&url);
+    buf_clear(&path);
+    assert_int_equal(playback_sign_for(&signer, &capped, &url), 0);
+    assert_int_equal(
+        token_extract(str_skip(buf_str(&url), strlen("http://e")), STR_NONE, &token, &path), 0);
+    assert_int_equal(token_verify(ring, token, 1700000001, NULL, &claims), 0);
+    assert_int_equal(claims.height_max, 480);
+    assert_null(claims.session);
+    token_claims_clear(&claims);
+    edges_free(edges);
 }
 
 /* A poster's URL stays the same for the hour, so that the browser's cache has a use. */

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "edge/geo.h"
+#include "geo/geo.h"
 #include <errno.h>
+#include <math.h>
 #include <maxminddb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+
+#define GEO_EARTH_KM 6371.0
 
 struct geo {
     uint32_t magic;
@@ -72,6 +75,33 @@ static int geo_get_code(MMDB_lookup_result_s *at, const char *map, const char *k
     return 0;
 }
 
+static bool geo_get_degrees(MMDB_lookup_result_s *at, const char *key, double most, double *ret)
+{
+    MMDB_entry_data_s data;
+    int e = MMDB_get_value(&at->entry, &data, "location", key, NULL);
+    if (e != MMDB_SUCCESS || !data.has_data || data.type != MMDB_DATA_TYPE_DOUBLE)
+        return false;
+    *ret = data.double_value;
+    return *ret >= -most && *ret <= most; /* no number is neither */
+}
+
+/* Files of countries have none; those of cities do. */
+static void geo_get_position(MMDB_lookup_result_s *at, struct geo_place *place)
+{
+    place->has_position = geo_get_degrees(at, "latitude", 90, &place->latitude) &&
+                          geo_get_degrees(at, "longitude", 180, &place->longitude);
+}
+
+double geo_distance_km(double latitude_a, double longitude_a, double latitude_b, double longitude_b)
+{
+    const double radians = 3.14159265358979323846 / 180;
+    double sin_lat = sin((latitude_b - latitude_a) * radians / 2);
+    double sin_lon = sin((longitude_b - longitude_a) * radians / 2);
+    double h = sin_lat * sin_lat +
+               cos(latitude_a * radians) * cos(latitude_b * radians) * sin_lon * sin_lon;
+    return 2 * GEO_EARTH_KM * asin(sqrt(fmin(h, 1)));
+}
+
 int geo_find(const struct geo *g, const struct addr *a, struct geo_place *ret)
 {
     ASSERT(g->magic == GEO_MAGIC);
@@ -84,12 +114,13 @@ int geo_find(const struct geo *g, const struct addr *a, struct geo_place *ret)
     if (!at.found_entry)
         return -ENOENT;
     struct geo_place place = {.country = ""};
+    geo_get_position(&at, &place);
     int r = geo_get_code(&at, "country", "iso_code", place.country);
     if (r == 0 && place.country[0] == 0)
         r = geo_get_code(&at, "registered_country", "iso_code", place.country);
     if (r == 0)
         r = geo_get_code(&at, "continent", "code", place.continent);
-    if (r == 0 && place.country[0] == 0 && place.continent[0] == 0)
+    if (r == 0 && place.country[0] == 0 && place.continent[0] == 0 && !place.has_position)
         r = -ENOENT;
     if (r == 0)
         *ret = place;

@@ -9,16 +9,30 @@
  * Units:   seconds since 1970. */
 #pragma once
 #include "base/buf.h"
+#include "control/plans/edges.h"
 #include "token/token.h"
 
 struct playback_signer {
     const struct token_ring *ring;
-    const char *edge_url; /* no slash at the end */
+    struct edges *edges;
     const char *issuer;
     int64_t lifetime_s;
 };
 
-/* Appends the URL's part before the view: "https://edge/;URISigningPackage=.../v/film/".
+struct playback_claims {
+    const char *asset;
+    const char *user;
+    const char *session; /* NULL: none */
+    const char *edge;    /* its URL, no slash at the end */
+    uint32_t height_max; /* 0: no cap */
+    int64_t expires_s;
+};
+
+/* Appends the URL's part before the view: "https://edge/;URISigningPackage=.../v/film/". */
+MUST_USE int playback_sign_for(const struct playback_signer *signer,
+                               const struct playback_claims *claims, struct buf *out);
+
+/* The same for pictures: without a cap, on an edge that is chosen by the asset.
  * session: the playback's id; NULL: none. */
 MUST_USE int playback_sign(const struct playback_signer *signer, const char *asset,
                            const char *user_id, const char *session, int64_t expires_s,

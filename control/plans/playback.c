@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/plans/playback.h"
+#include <errno.h>
+
+#define PLAYBACK_ROUND_S 3600
+
+/* token_sign only reads, but its struct is also what token_verify fills, so its texts are not
+ * const. */
+static char *playback_text(const char *text)
+{
+    return (char *)(uintptr_t)text;
+}
+
+int playback_sign_for(const struct playback_signer *signer, const struct playback_claims *c,
+                      struct buf *out)
+{
+    CLEAN_BUF struct buf container = BUF_EMPTY;
+    token_asset_container(str_of(c->asset), &container);
+    if (buf_error(&container) < 0)
+        return buf_error(&container);
+    const struct token_claims claims = {
+        .issuer = playback_text(signer->issuer),
+        .subject = playback_text(c->user),
+        .container = container.data,
+        .asset = playback_text(c->asset),
+        .session = playback_text(c->session),
+        .height_max = c->height_max,
+        .expires_s = c->expires_s,
+    };
+    buf_printf(out, "%s/;URISigningPackage=", c->edge);
+    int r = token_sign(signer->ring, &claims, out);
+    if (r < 0)
+        return r;
+    buf_printf(out, "/v/%s/", c->asset); /* an asset's characters need no percent-coding */
+    return buf_error(out);
+}
+
+int playback_sign(const struct playback_signer *signer, const char *asset, const char *user_id,
+                  const char *session, int64_t expires_s, struct buf *out)
+{
+    const struct edge_viewer nowhere = {0};
+    const struct playback_claims claims = {
+        .asset = asset,
+        .user = user_id,
+        .session = session,
+        .edge = edges_pick(signer->edges, &nowhere, str_of(asset)),
+        .expires_s = expires_s,
+    };
+    return playback_sign_for(signer, &claims, out);
+}
+
+int64_t playback_expires(const struct playback_signer *signer, int64_t now_s)
+{
+    return now_s + signer->lifetime_s;
+}
+
+int64_t playback_expires_rounded(const struct playback_signer *signer, int64_t now_s)
+{
+    int64_t next = (now_s / PLAYBACK_ROUND_S + 1) * PLAYBACK_ROUND_S;
+    return next + signer->lifetime_s;
+}
