@@ -236,12 +236,14 @@ static int gate_read(struct gate *g, struct call *c, const struct str values[SPE
         if (r < 0)
             return r;
     }
-    if (c->op->cache_ms > 0) {
+    r = call__read_headers(c);
+    if (r == 0 && c->op->cache_ms > 0) {
         r = gate_from_cache(g, c);
         if (r < 0 || c->rendered)
             return r;
     }
-    r = call__read(c, values);
+    if (r == 0)
+        r = call__read(c, values);
     if (r == -EPROTO && !c->caller_known) {
         c->held = r;
         return 0;

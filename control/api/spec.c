@@ -149,7 +149,8 @@ static int spec_make_params(const struct spec_maker *m)
     size_t i;
     json_t *each;
     op->query_params = calloc(json_array_size(list) + 1, sizeof *op->query_params);
-    if (op->query_params == NULL)
+    op->header_params = calloc(json_array_size(list) + 1, sizeof *op->header_params);
+    if (op->query_params == NULL || op->header_params == NULL)
         return -ENOMEM;
     json_array_foreach(list, i, each)
     {
@@ -158,13 +159,13 @@ static int spec_make_params(const struct spec_maker *m)
         const char *in = spec_text(node, "in");
         if (in == NULL)
             return spec_bad(m, "a parameter without \"in\"", "");
-        if (strcmp(in, "header") == 0)
-            continue; /* those that there are, are the frame's own */
         int r = spec_make_param(m, node, &param);
         if (r < 0)
             return r;
         if (strcmp(in, "query") == 0)
             op->query_params[op->query_params_count++] = param;
+        else if (strcmp(in, "header") == 0 && param.is_text)
+            op->header_params[op->header_params_count++] = param;
         else if (strcmp(in, "path") == 0 && op->path_params_count < SPEC_PATH_MAX)
             op->path_params[op->path_params_count++] = param;
         else
@@ -360,6 +361,7 @@ struct spec *spec_free(struct spec *s)
     ASSERT(s->magic == SPEC_MAGIC);
     for (unsigned i = 0; i < s->count; i++) {
         free(s->ops[i].query_params);
+        free(s->ops[i].header_params);
         free(s->ops[i].responses);
     }
     free(s->ops);

@@ -72,6 +72,8 @@ struct operation {
     unsigned path_params_count;
     struct op_param *query_params;
     unsigned query_params_count;
+    struct op_param *header_params; /* names as the document writes them, of any case */
+    unsigned header_params_count;
     struct op_response *responses;
     unsigned responses_count;
     unsigned status; /* of a good answer: the first 2xx or 3xx */

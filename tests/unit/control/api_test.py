@@ -594,9 +594,11 @@ class Frame(Base):
         self.assertEqual(len(playing), 1)
         self.refused(self.d.call("POST", path, {"asset": "idem-2"}, session=session, headers=dict(key)),
                      422, "IDEMPOTENCY_MISMATCH")
-        for bad in ("", "x" * 256, "\u00e4"):
+        for bad in ("", "x" * 256, "a\tb"):
             self.refused(self.d.call("POST", path, body, session=session, headers={"Idempotency-Key": bad}),
                          422, "IDEMPOTENCY_INVALID")
+        self.refused(self.d.call("POST", path, body, session=session, headers={"Idempotency-Key": "a\u00e4"}),
+                     400, "HEADER_INVALID")
         # Another user's key is another key, and so is another call's.
         self.assertEqual(self.d.call("POST", path, body, session=self.session, headers=dict(key)).headers["idempotency-replayed"], None)
         stop = f"{path}/{first.json['session_id']}/terminate"
