@@ -374,8 +374,8 @@ static int auth_reset(struct call *c)
         return fault_set(&c->fault, 409, "LETTERS_OFF",
                          "this installation sends no letters, ask who looks after it");
     int r = account_wish_reset(c->db, call_str(c, "email"), c->now_ms, &letter, &c->fault);
-    if (r == 0 && letter.is_known)
-        r = auth_write(c, LETTER_RESET, &letter);
+    if (r == 0)
+        r = auth_write(c, letter.is_known ? LETTER_RESET : LETTER_NONE, &letter);
     if (r < 0)
         return r;
     return call_answer(c, json_pack("{s:s}", "status", "letter_sent"));
