@@ -239,7 +239,7 @@ int playback_begin(struct call *c, struct playback_state **ret)
 int playback_admit(struct call *c, struct playback_state *state, json_t *video, const char *asset)
 {
     state->video = video;
-    id_text(state->session);
+    playback_session_make(c->caller.user, state->session);
     if (str_copy(str_of(asset), state->asset, sizeof state->asset) < 0)
         return -EBADMSG;
     return viewer_may(c, state->viewer, video, &state->verdict);
@@ -339,12 +339,18 @@ void playback_end_of(struct call *c, const char *user, const char *session)
 
 static void playback_end(struct call *c)
 {
+    if (!playback_session_is_of(call_path(c, "session"), c->caller.user)) {
+        call_finish(c, playback_no_session(c));
+        return;
+    }
     playback_end_of(c, c->caller.user, call_path(c, "session"));
 }
 
 static int playback_work_beat(struct call *c)
 {
     struct playback_state *state = NULL;
+    if (!playback_session_is_of(call_path(c, "session"), c->caller.user))
+        return playback_no_session(c);
     return playback_begin(c, &state);
 }
 

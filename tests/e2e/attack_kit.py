@@ -63,7 +63,10 @@ class Document:
         if "oneOf" in schema or "anyOf" in schema:
             return self.example(schema.get("oneOf", schema.get("anyOf"))[0])
         if kind == "object":
-            return {name: self.example(schema["properties"][name]) for name in schema.get("required", [])}
+            names = schema.get("required", [])
+            more = [name for name in schema.get("properties", {}) if name not in names]
+            names = names + more[:max(0, schema.get("minProperties", 0) - len(names))]
+            return {name: self.example(schema["properties"][name]) for name in names}
         if kind == "array":
             return [self.example(schema["items"]) for _ in range(schema.get("minItems", 0))]
         if kind in ("integer", "number"):
