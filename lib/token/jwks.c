@@ -66,7 +66,7 @@ static EVP_PKEY *jwks_from_params(const char *type, OSSL_PARAM_BLD *build)
 }
 
 /* Keys of a faulty maker of smart cards: modulo each small prime the modulus is a power of 65537,
- * and who knows that can factor it (CVE-2017-15361). Of other keys fewer than one in 2^100 is so. */
+ * and who knows that can factor it (CVE-2017-15361). Of others fewer than one in 2^100 is so. */
 static bool jwks_is_guessable(const BIGNUM *n)
 {
     static const uint8_t primes[] = {

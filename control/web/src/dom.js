@@ -76,7 +76,7 @@ export function sentence(text) {
 
 const FIELDS = { email: 'This', password: 'The password', code: 'The code', pin: 'The PIN', token: 'The link', ticket: 'The log-in' };
 
-/** What the API refused something for, in words of the page: '"email" is empty' -> "The address is empty." */
+/** What the API refused something for, in words of the page: '"code" is empty' -> "The code is empty." */
 export function explain(error) {
   const name = FIELDS[error.details?.field];
   return sentence(name ? error.message.replace(`"${error.details.field}"`, name) : error.message);

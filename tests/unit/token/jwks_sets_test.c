@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sets of keys that are no good: Wycheproof's vectors for JSON Web Keys. Public keys go to jwks, the
- * secrets of groups that have nothing else to the ring of URI tokens. Wycheproof's other vectors of
- * this family (json_web_encryption, json_web_crypto, x25519_jwk, x448_jwk) are of encryption and key
- * agreement, which nothing here speaks. */
+/* Sets of keys that are no good: Wycheproof's vectors for JSON Web Keys. Public keys go to jwks,
+ * the secrets of groups that have nothing else to the ring of URI tokens. Wycheproof's other
+ * vectors of this family (json_web_encryption, json_web_crypto, x25519_jwk, x448_jwk) are of
+ * encryption and key agreement, which nothing here speaks. */
 #include <errno.h>
 #include <stdlib.h>
 #include "base/file.h"

@@ -69,7 +69,7 @@ static void test_routes(void **state)
         {"/api/v1/videos/x%20y", HTTP_GET, "c", HTTP_GET | HTTP_DELETE, {"x%20y"}},
         {"/api/v1/videos/x", HTTP_DELETE, "e", HTTP_GET | HTTP_DELETE, {"x"}},
         {"/api/v1/videos/x", HTTP_OPTIONS, NULL, HTTP_GET | HTTP_DELETE, {0}},
-        /* A path that is written out has its own methods alone, and takes none of the template's. */
+        /* A path that is written out has its own methods alone, and none of the template's. */
         {"/api/v1/videos/search", HTTP_DELETE, NULL, HTTP_GET, {0}},
         {"/api/v1/videos/search", HTTP_OPTIONS, NULL, HTTP_GET, {0}},
         {"/api/v1/videos/x/part", HTTP_PUT, "d", HTTP_PUT, {"videos", "x"}},
