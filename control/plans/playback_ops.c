@@ -48,7 +48,7 @@ static int playback_result(struct call *c, int res)
 
 static int playback_no_session(struct call *c)
 {
-    return fault_set(&c->fault, 404, "SESSION_NOT_FOUND", "you have no such session");
+    return fault_set(&c->fault, 404, "SESSION_NOT_FOUND", "there is no such session");
 }
 
 /* --- lists ------------------------------------------------------------------------------------ */

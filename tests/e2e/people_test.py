@@ -10,6 +10,7 @@ import tempfile
 import time
 import unittest
 
+from daemon import program
 from people import Person, b64, bearer, claims, start_control, totp, unb64
 
 
@@ -352,6 +353,7 @@ class Operator(Base):
         self.weirctl("user", "enable", "op@example.org")
         self.assertEqual(ada.log_in("op@example.org").status, 200)
         link = self.weirctl("user", "password-reset", "op@example.org").strip().splitlines()[-1]
+        self.assertTrue(link.startswith(self.weir.url("control") + "/#/reset/"), link)
         token = link.rsplit("/", 1)[1]
         self.refused(ada.api("POST", "auth/reset/confirm", {"token": token, "password": "short"}), 422, "PASSWORD_TOO_SHORT")
         self.assertEqual(ada.api("POST", "auth/reset/confirm", {"token": token, "password": "password2"}).status, 204)
@@ -363,6 +365,19 @@ class Operator(Base):
         self.assertIn("no such user", self.weirctl("user", "show", "nobody@example.org", code=1))
         self.weirctl("user", "verify", "op@example.org")
         self.assertIn('"event":"role changed"', self.weir.log("control"))
+
+    def test_few_settings(self):
+        """A host that has control alone: weirctl asks for no more than a command needs."""
+        folder = self.weir.folder / "only"
+        folder.mkdir()
+        few = {name: self.weir.settings[name] for name in ("control_url", "admin_credential_file", "ca_file")}
+        (folder / "weirctl.json").write_text(json.dumps(few))
+        ask = lambda *args: subprocess.run([program("weirctl"), *args, "--state", folder], capture_output=True, text=True)  # noqa: E731
+        for args in (("user", "list"), ("key", "list"), ("plan", "list")):
+            self.assertEqual(ask(*args).returncode, 0, args)
+        for args, name in ((("assets",), "origin_url"), (("sign", "x"), "edge_url"), (("edge", "stat"), "edge_admin_url")):
+            done = ask(*args)
+            self.assertEqual((done.returncode, f'"{name}" is missing' in done.stderr), (1, True), (args, done.stderr))
 
     def test_pages(self):
         for i in range(5):

@@ -10,7 +10,7 @@
 
 int admin_open(const char *state, struct admin *a, struct err *err)
 {
-    int r = ctl_settings_load(state, &a->settings, err);
+    int r = ctl_settings_load(state, CTL_CONTROL | CTL_ADMIN, &a->settings, err);
     if (r == 0)
         r = secret_load(a->settings.admin_credential_file, &a->credential, err);
     if (r < 0)

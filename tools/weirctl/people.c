@@ -41,7 +41,7 @@ struct people_ctl {
 
 static int people_open(const char *state, struct people_ctl *p, struct err *err)
 {
-    int r = ctl_settings_load(state, &p->settings, err);
+    int r = ctl_settings_load(state, CTL_CONTROL | CTL_ADMIN, &p->settings, err);
     if (r == 0)
         r = secret_load(p->settings.admin_credential_file, &p->admin, err);
     if (r < 0)
@@ -201,8 +201,9 @@ static int user_do(struct people_ctl *p, const struct user_action *a, const char
         body = json_object();
     bool answers = strcmp(a->method, "DELETE") != 0;
     int r = people_ask(p, a->method, path.data, body, answers ? &answer : NULL, err);
-    if (r == 0 && json_object_get(answer, "link") != NULL)
-        printf("%s\n", people_text(answer, "link"));
+    const char *link = json_string_value(json_object_get(answer, "link"));
+    if (r == 0 && link != NULL) /* control knows its own address only where it has a public_url */
+        printf("%s%s\n", link[0] == '/' ? p->settings.control_url : "", link);
     else if (r == 0 && answers)
         user_show(json_object_get(answer, "user"));
     json_decref(answer);
