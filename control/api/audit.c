@@ -92,7 +92,7 @@ void audit_end(struct call *c)
 
 void audit_refused(const struct call *c)
 {
-    if (c->op->audited)
+    if (c->op->audited || c->op->auth == OP_AUTH_ADMIN)
         audit_log(c, c->fault.status, c->fault.code);
 }
 

@@ -16,7 +16,8 @@
 MUST_USE int audit_begin(struct call *c);
 void audit_end(struct call *c);
 
-/* Somebody who may not: a line of the log. */
+/* Somebody who may not: a line of the log, also of what administrators only read: whoever guesses
+ * at the admin credential need change nothing to find out. */
 void audit_refused(const struct call *c);
 
 extern const struct op_handler audit_ops[];

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is somebody else's: two users with one of everything, and every operation of the document asked by the one with the ids
 of the other; by users without the role, and by keys without the scope. It is refused, nothing changes, and nothing is told."""
+import base64
 import json
 import re
 import unittest
@@ -165,7 +166,7 @@ class Owners(ApiCase):
                 self.assertEqual((answer.status, answer.code), (422, "BODY_INVALID"), (method, path, body))
 
     def test_roles(self):
-        """Each act of an administrator by somebody who is none: 403, nothing done, and one line that says who tried."""
+        """What is an administrator's by somebody who is none: 403, nothing done, and one line that says who tried; so for guesses."""
         audited = 0
         for path, method, operation in self.document.operations():
             if operation["x-weir-auth"] != "admin":
@@ -175,12 +176,18 @@ class Owners(ApiCase):
                 answer = self.send(path, method, operation, self.good(operation), token=self.bob.token, values={"user": self.ada.id})
                 self.assertEqual((answer.status, answer.code), (403, "ROLE_MISSING"), operation["operationId"])
             lines = [line for line in self.weir.log("control")[before:].splitlines() if f'"operation":"{operation["operationId"]}"' in line]
-            self.assertEqual(len(lines), 0 if method == "get" else 1, (operation["operationId"], lines))
+            self.assertEqual(len(lines), 1, (operation["operationId"], lines))
             for line in lines:
                 said = json.loads(line)
                 self.assertEqual((said["actor"], said["status"], said["code"]), (self.bob.id, 403, "ROLE_MISSING"))
                 audited += 1
-        self.assertGreater(audited, 10)
+            before = len(self.weir.log("control"))
+            answer = self.send(path, method, operation, self.good(operation), token="a guess at the credential")
+            self.assertEqual((answer.status, answer.code), (401, "CREDENTIAL_WRONG"), operation["operationId"])
+            lines = [json.loads(line) for line in self.weir.log("control")[before:].splitlines() if '"msg":"audit"' in line]
+            self.assertEqual([(s["operation"], s["actor_kind"], s["code"]) for s in lines], [(operation["operationId"], "nobody", "CREDENTIAL_WRONG")])
+        self.assertGreater(audited, 20)
+        self.assertNotIn("a guess at the credential", self.weir.log("control"))
 
     def test_scopes(self):
         """A key may what its scope says, and its owner's secrets never."""
@@ -193,6 +200,60 @@ class Owners(ApiCase):
                 self.assertIn(answer.code, ("SCOPE_MISSING", "ROLE_MISSING"), operation["operationId"])
         answer = self.weir.request("GET", f"{self.base}/api/v1/streams", None, {"Authorization": f"Bearer {self.ada.key}"})
         self.assertEqual(answer.status, 200)
+
+    def test_cursors(self):
+        """A cursor is the client's to send back, and to change: it leads nowhere else, whatever is put into it."""
+        self.ada.ask("PUT", f"users/me/history/{self.bobs['video'][1]}", {"position_ms": 1})
+        for i in range(2):
+            self.ada.ask("POST", "playlists", {"title": f"ada's list {i}"})
+            self.ada.ask("POST", f"videos/{self.adas['video'][1]}/comments", {"text": f"ada says {i}"})
+        hers, mended = {one for pair in self.adas.values() for one in pair if one}, 0
+        for path, method, operation, names in self.of_users():
+            if method != "get" or "cursor" not in {p["name"] for p in self.document.parameters(operation, "query")}:
+                continue
+            query = f"?limit=1{'&q=ada' if 'q' in {p['name'] for p in self.document.parameters(operation, 'query')} else ''}"
+            ask = lambda more, who, path=path, operation=operation, names=names, query=query: self.send(  # noqa: E731
+                path, "get", operation, query=query + more, values=self.ids(names, 1), token=who.token)
+            answer = ask("", self.ada)
+            cursor = answer.json().get("next") if answer.status == 200 else None
+            for bad in ("", "A", "%00", "x" * 3000, "AAAA", "e30", "W10", "bnVsbA"):
+                self.refused(ask(f"&cursor={bad}", self.ada), (path, bad), 400, 422)
+            if cursor is None:
+                continue
+            if "/me/" in path or path.endswith("/playlists"):  # of Bob's own, whatever Ada's cursor says
+                told = ask(f"&cursor={cursor}", self.bob).body.decode()
+                self.assertEqual([one for one in hers if one in told], [], path)
+            for text in self.bent(cursor):
+                answer = ask(f"&cursor={text}", self.ada)
+                self.assertIn(answer.status, (200, 422), (path, text, answer.body))
+                mended += 1
+        self.assertGreater(mended, 100)
+
+    @staticmethod
+    def bent(cursor):
+        """The cursor with each of its parts replaced by what it is not."""
+        def code(data):
+            return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+        plain, around = base64.urlsafe_b64decode(cursor + "==="), code
+        if plain[:1] == b"h":  # the history's, which goes on in months
+            yield from (code(text) for text in (b"h", b"w", b"h[]", b"wx", b"w2026-13", b"w2026-02", b"w" + b"9" * 60, b"w\x00", b"x"))
+            plain, around = base64.urlsafe_b64decode(plain[1:] + b"==="), lambda data: code(b"h" + code(data).encode())
+        whole = json.loads(plain)
+
+        def inside(node):
+            for value in (None, True, -1, 1 << 62, 1.5, "", "x", "x" * 500, "\u0000", [], {}, {"$gt": ""}, ["$where", "1"], [[[]]]):
+                yield value
+            if isinstance(node, (list, dict)):
+                for at in range(len(node)) if isinstance(node, list) else list(node):
+                    for value in inside(node[at]):
+                        copy = list(node) if isinstance(node, list) else dict(node)
+                        copy[at] = value
+                        yield copy
+                yield node + node[-1:] if isinstance(node, list) else {**node, "more": 1}
+
+        for one in inside(whole):
+            yield around(json.dumps(one).encode())
 
     def test_nothing_else_is_told(self):
         """The refusal of what is hers says the same as that of what never was."""
