@@ -71,6 +71,8 @@ static int spec_make_access(const struct spec_maker *m)
                 m, "x-weir-roles: of a user's operation, and known:", name == NULL ? "" : name);
         m->op->roles |= role;
     }
+    m->op->manages = json_is_true(json_object_get(m->node, "x-weir-manages")) ||
+                     m->op->roles != 0 || m->op->auth == OP_AUTH_ADMIN;
     const char *match = spec_text(m->node, "x-weir-if-match");
     m->op->needs_match = match != NULL && strcmp(match, "required") == 0;
     m->op->select = spec_text(m->node, "x-weir-fields");

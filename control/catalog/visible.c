@@ -17,8 +17,8 @@ bool visible_is_owner(const json_t *doc, const struct viewer *viewer)
 
 enum visible visible_video(const json_t *video, const struct viewer *viewer)
 {
-    if (visible_is_owner(video, viewer))
-        return VISIBLE_YES;
+    if (viewer->age_max < 0 && visible_is_owner(video, viewer))
+        return VISIBLE_YES; /* a child at the owner's account is no owner */
     if (!visible_equals(video, "state", video_state_name(VIDEO_PUBLISHED)))
         return VISIBLE_NO;
     /* Age first: a child is told nothing of where the film may be seen. */

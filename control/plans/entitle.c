@@ -111,7 +111,7 @@ struct entitle_verdict entitle(const struct entitle_ask *ask)
     struct entitle_verdict v = entitle_viewer(ask);
     const struct plan *p = v.plan;
     bool is_owner = entitle_is_same(ask->user, ask->owner);
-    if (ask->is_admin || is_owner) {
+    if (ask->age_max < 0 && (ask->is_admin || is_owner)) {
         v.ads = false;
         v.until_ms = 0;
         return entitle_allow(v, ask->is_admin ? ENTITLE_BY_ADMIN : ENTITLE_BY_OWNER, 0);

@@ -9,7 +9,8 @@
  * Units:   milliseconds since 1970, years of age, lines of video.
  *
  * Rules, in this order; the first that answers decides:
- *  1. An administrator, and the owner of the title, may watch it as it is (full height).
+ *  1. An administrator, and the owner of the title, may watch it as it is (full height), but not by
+ *     a profile with an age limit.
  *  2. A title that is not published is not there for anybody else.
  *  3. A title beyond the profile's age limit is refused; one without an age counts as 18.
  *  4. A country that the title is blocked in, or that is not among those it is allowed in, refuses;

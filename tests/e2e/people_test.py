@@ -316,6 +316,33 @@ class Profiles(Base):
             self.refused(choose(parent, pin="0000"), 403, "PIN_WRONG")
         self.refused(choose(parent, pin="2468"), 429, "TOO_MANY_ATTEMPTS")
 
+    def test_powers(self):
+        """Under a limit nobody manages the account, publishes or administers, whatever the account may; watching goes on."""
+        ada, other = self.person("powers@example.org"), self.person()
+        self.assertEqual(other.log_in("powers@example.org").status, 200)
+        self.assertEqual(self.operator("PATCH", f"users/{ada.user['id']}", {"role": "admin"}).status, 200)
+        self.assertEqual(ada.log_in("powers@example.org").status, 200)
+        draft = ada.api("POST", "videos", {"asset": "powers", "title": "Mine", "age": 18})
+        self.assertEqual(draft.status, 201, draft.body)
+        parent = ada.api("POST", "users/me/profiles", {"name": "Ada", "pin": "2468"}).json()
+        child = ada.api("POST", "users/me/profiles", {"name": "Byron", "rating_max": 12}).json()
+        devices = ada.api("GET", "users/me/devices").json()["devices"]
+        self.assertEqual(ada.api("POST", f"users/me/profiles/{child['id']}/choose", {}).status, 200)
+        for method, path, body in (("PATCH", "users/me", {"name": "x"}), ("DELETE", "users/me/devices", None), ("DELETE", f"users/me/devices/{devices[1]['id']}", None),
+                                   ("POST", "users/me/password", {"password": "password1", "new_password": "password2"}),
+                                   ("POST", "users/me/keys", {"name": "k", "scopes": ["playback"], "password": "password1"}),
+                                   ("POST", "auth/otp/enrol", {"password": "password1"}), ("POST", "videos", {"title": "x"}), ("PATCH", "videos/powers", {"age": 0}),
+                                   ("DELETE", "videos/powers", None), ("DELETE", f"users/me/profiles/{parent['id']}", None), ("POST", "streams/start", {"title": "x"})):
+            self.refused(ada.api(method, path, body), 403, "PROFILE_RESTRICTED")
+        for method, path, body in (("GET", "admin/users", None), ("PUT", "admin/plans", {"plans": [], "rev": 0}), ("GET", "admin/audit", None)):
+            self.refused(ada.api(method, path, body), 403, "ROLE_MISSING")
+        self.refused(ada.api("GET", "videos/powers"), 404, "VIDEO_NOT_FOUND")
+        self.refused(ada.api("POST", "playback", {"asset": "powers"}), 404, "VIDEO_NOT_FOUND")
+        self.assertEqual(ada.api("GET", "videos").status, 200)
+        self.assertEqual(ada.api("POST", f"users/me/profiles/{parent['id']}/choose", {"pin": "2468"}).status, 200)
+        self.assertEqual(ada.api("GET", "admin/users").status, 200)
+        self.assertEqual(ada.api("GET", "videos/powers").status, 200)
+
     def test_limits(self):
         ada, bob = self.person("limits@example.org"), self.person("limits2@example.org")
         made = [ada.api("POST", "users/me/profiles", {"name": f"p{i}"}).json() for i in range(8)]
