@@ -125,9 +125,14 @@ class Sessions(Base):
         """After five failures only time helps, for known and unknown alike; whoever is logged in stays so."""
         ada = self.person("lock@example.org")
         for email in ("lock@example.org", "nobody-lock@example.org"):
+            before = len(self.weir.log("control"))
             for _ in range(5):
                 self.refused(self.person().log_in(email, "wrong password"), 401, "LOGIN_FAILED")
             answer = self.person().log_in(email)
+            events = [json.loads(line) for line in self.weir.log("control")[before:].splitlines() if '"event"' in line]
+            self.assertEqual([e["event"] for e in events], ["log-in failed"] * 5 + ["log-in locked"])
+            self.assertEqual({e["peer"] for e in events}, {"127.0.0.1"})
+            self.assertNotIn(email, json.dumps(events))
             self.refused(answer, 429, "TOO_MANY_ATTEMPTS")
             self.assertTrue(0 < int(answer.headers["retry-after"]) <= 30)
         self.assertEqual(ada.api("GET", "users/me").status, 200)
