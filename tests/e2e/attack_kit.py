@@ -113,12 +113,17 @@ class ApiCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.weir = Weir()
-        cls.addClassCleanup(cls.weir.close)
+        cls.configure()
+        cls.addClassCleanup(cls.weir.close)  # before what configure has started ends
         cls.weir.start("control")
         cls.base = cls.weir.url("control")
         cls.admin = cls.weir.secret("admin")
         cls.session = creator(cls.weir)
         cls.document = Document(cls.weir.get(cls.base + "/api/v1/openapi.json").json())
+
+    @classmethod
+    def configure(cls):
+        """Before control starts: for those who want another database."""
 
     def fill(self, path, operation, values=None):
         """The path with a value for each parameter: what is given, or one of the form that belongs to nothing."""
