@@ -191,6 +191,8 @@ def finish_operation(document, path, method, operation, item_parameters):
     auth = operation["x-weir-auth"]
     if auth not in AUTH:
         fail(f"{name}: x-weir-auth {auth} is not known")
+    if "x-weir-manages" in operation and auth != "user":
+        fail(f"{name}: x-weir-manages is for what a user does")
     operation["security"] = AUTH[auth] or []
     parameters = item_parameters + operation.get("parameters", [])
     responses = {str(status): dict(value) for status, value in operation["responses"].items()}
