@@ -397,48 +397,60 @@ static void urls(void **state)
 {
     static const struct {
         const char *url;
-        const char *host; /* NULL: refused */
-        uint16_t port;
+        const char *hosts; /* NULL: refused */
         uint32_t db;
         const char *user;
         bool is_tls;
     } rows[] = {
-        {"redis://localhost", "localhost", 6379, 0, "", false},
-        {"redis://localhost/", "localhost", 6379, 0, "", false},
-        {"rediss://cache.example.org:7000/12", "cache.example.org", 7000, 12, "", true},
-        {"redis://weir@[::1]:6380/1", "::1", 6380, 1, "weir", false},
-        {"redis://[::1]", "::1", 6379, 0, "", false},
-        {"redis://a@b@host", "host", 6379, 0, "a@b", false},
-        {"http://localhost", NULL, 0, 0, NULL, false},
-        {"redis:", NULL, 0, 0, NULL, false},
-        {"redis://", NULL, 0, 0, NULL, false},
-        {"redis:///3", NULL, 0, 0, NULL, false},
-        {"redis://host:0", NULL, 0, 0, NULL, false},
-        {"redis://host:65536", NULL, 0, 0, NULL, false},
-        {"redis://host:x", NULL, 0, 0, NULL, false},
-        {"redis://host/x", NULL, 0, 0, NULL, false},
-        {"redis://host/1/2", NULL, 0, 0, NULL, false},
-        {"redis://host/99999", NULL, 0, 0, NULL, false},
-        {"redis://[::1", NULL, 0, 0, NULL, false},
-        {"redis://[::1]6379", NULL, 0, 0, NULL, false},
-        {"redis://:secret@host", NULL, 0, 0, NULL, false},
-        {"redis://ho st", NULL, 0, 0, NULL, false},
+        {"redis://localhost", "localhost 6379 ", 0, "", false},
+        {"redis://localhost/", "localhost 6379 ", 0, "", false},
+        {"rediss://cache.example.org:7000/12", "cache.example.org 7000 ", 12, "", true},
+        {"redis://weir@[::1]:6380/1", "::1 6380 ", 1, "weir", false},
+        {"redis://[::1]", "::1 6379 ", 0, "", false},
+        {"redis://a@b@host", "host 6379 ", 0, "a@b", false},
+        {"redis://weir@a:7000,[::2]:7001,c/3", "a 7000 ::2 7001 c 6379 ", 3, "weir", false},
+        {"rediss://1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,g",
+         "1 6379 2 6379 3 6379 4 6379 5 6379 6 6379 7 6379 8 6379 9 6379 a 6379 b 6379 c 6379 "
+         "d 6379 e 6379 f 6379 g 6379 ",
+         0, "", true},
+        {"redis://1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,g,h", NULL, 0, NULL, false},
+        {"redis://a,", NULL, 0, NULL, false},
+        {"redis://,a", NULL, 0, NULL, false},
+        {"redis://a,,b", NULL, 0, NULL, false},
+        {"redis://a,b:x", NULL, 0, NULL, false},
+        {"http://localhost", NULL, 0, NULL, false},
+        {"redis:", NULL, 0, NULL, false},
+        {"redis://", NULL, 0, NULL, false},
+        {"redis:///3", NULL, 0, NULL, false},
+        {"redis://host:0", NULL, 0, NULL, false},
+        {"redis://host:65536", NULL, 0, NULL, false},
+        {"redis://host:x", NULL, 0, NULL, false},
+        {"redis://host/x", NULL, 0, NULL, false},
+        {"redis://host/1/2", NULL, 0, NULL, false},
+        {"redis://host/99999", NULL, 0, NULL, false},
+        {"redis://[::1", NULL, 0, NULL, false},
+        {"redis://[::1]6379", NULL, 0, NULL, false},
+        {"redis://:secret@host", NULL, 0, NULL, false},
+        {"redis://ho st", NULL, 0, NULL, false},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct redis_target t;
         struct err err = {""};
         int r = redis_url_parse(str_of(rows[i].url), &t, &err);
-        if (rows[i].host == NULL) {
+        if (rows[i].hosts == NULL) {
             assert_int_equal(r, -EINVAL);
             assert_memory_equal(err.text, "redis: ", 7);
             assert_null(strstr(err.text, "secret"));
             continue;
         }
         assert_int_equal(r, 0);
-        assert_string_equal(t.host, rows[i].host);
+        char hosts[512] = "";
+        for (unsigned k = 0, n = 0; k < t.seeds_count; k++)
+            n += (unsigned)snprintf(hosts + n, sizeof hosts - n, "%s %u ", t.seeds[k].host,
+                                    t.seeds[k].port);
+        assert_string_equal(hosts, rows[i].hosts);
         assert_string_equal(t.user, rows[i].user);
-        assert_int_equal(t.port, rows[i].port);
         assert_int_equal(t.db, rows[i].db);
         assert_int_equal(t.is_tls, rows[i].is_tls);
     }
