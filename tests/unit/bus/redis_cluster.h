@@ -14,7 +14,7 @@
 
 #define REDIS_CLUSTER_PRIMARIES 3
 #define REDIS_CLUSTER_MAX       4
-#define REDIS_CLUSTER_TRIES     4000
+#define REDIS_CLUSTER_TRIES     1500
 #define REDIS_CLUSTER_WAIT_US   10000
 #define REDIS_CLUSTER_TIMEOUT   "1500" /* ms until a node counts as failed */
 
