@@ -15,7 +15,8 @@
  * Errors:  -EINVAL (a key or channel that is empty or larger than BUS_NAME_MAX, a value larger than
  *          BUS_VALUE_MAX), -ENOBUFS (BUS_CALLS_MAX wait), -ENOMEM, -EOPNOTSUPP (scripts in memory).
  *          Callbacks: -EHOSTDOWN (no connection, or a cluster without that part: not done),
- *          -ETIMEDOUT, -ECONNRESET (broke off: it may or may not have been done), -EBADMSG (not the protocol), -EPROTO (Redis refused it).
+ *          -ETIMEDOUT and -ECONNRESET (broke off: it may or may not have been done), -EBADMSG (not
+ *          the protocol), -EPROTO (Redis refused it). Calls made while it closes: -ECANCELED.
  * Units:   milliseconds, bytes.
  * Source:  RESP 2, https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 #pragma once

@@ -81,7 +81,7 @@ static const char redis_stream_read_script[] =
     "end\n"
     "return out\n";
 
-/* --- calls -------------------------------------------------------------------------------------- */
+/* --- calls ----------------------------------------------------------------------------------- */
 
 static void redis_finish(struct bus_redis *b, struct redis_call *c, int res,
                          const struct bus_answer *answer)
@@ -95,7 +95,8 @@ static void redis_finish(struct bus_redis *b, struct redis_call *c, int res,
 
 struct redis_words {
     const struct redis_script *script; /* the first two words are left to it */
-    struct str key;                    /* whose slot it is about */
+    struct str key;                    /* whose slot it is about, or that spreads the load */
+    bool is_any;                       /* that it is not about */
     const struct str *at;
     unsigned count;
 };
@@ -119,6 +120,7 @@ static int redis_call_new(struct bus_redis *b, enum redis_kind kind, const struc
         .arg = arg,
         .kind = kind,
         .slot = redis_slot_of(w->key),
+        .is_any = w->is_any,
         .script = w->script,
         .words_count = w->count,
     };
@@ -137,7 +139,7 @@ static int redis_call_new(struct bus_redis *b, enum redis_kind kind, const struc
 static int redis_plain(struct bus_redis *b, enum redis_kind kind, const struct str *words,
                        unsigned count, bus_done *cb, void *arg)
 {
-    const struct redis_words w = {NULL, words[1], words, count};
+    const struct redis_words w = {.key = words[1], .at = words, .count = count};
     return redis_call_new(b, kind, &w, cb, arg);
 }
 
@@ -255,7 +257,8 @@ static int redis_publish(struct bus *bus, struct str channel, struct str text, b
                          void *arg)
 {
     struct str words[] = {STR("PUBLISH"), channel, text};
-    return redis_plain((struct bus_redis *)bus, CALL_PLAIN, words, 3, cb, arg);
+    const struct redis_words w = {.key = channel, .is_any = true, .at = words, .count = 3};
+    return redis_call_new((struct bus_redis *)bus, CALL_PLAIN, &w, cb, arg);
 }
 
 static int redis_subscribe(struct bus *bus, struct bus_sub *s)

@@ -29,6 +29,7 @@ struct redis_call {
     int res; /* of one that has ended without an answer, or that waits to be tried again */
     enum redis_kind kind;
     uint16_t slot;
+    bool is_any;    /* it has no key: of a cluster any node will do */
     bool is_asking; /* ASKING goes before it */
     uint8_t skips;  /* answers that come before its own */
     unsigned tries; /* how often it has been refused or sent on */

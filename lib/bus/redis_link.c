@@ -289,8 +289,9 @@ static int link_convert(const redisReply *reply, unsigned depth, struct bus_answ
 static int link_on_greeting(struct redis_link *l, const redisReply *reply)
 {
     if (reply->type == REDIS_REPLY_ERROR) {
-        log_debug("redis %s port %u refuses: %s", l->address.host, l->address.port, reply->str);
         bool is_loading = strncmp(reply->str, "LOADING", strlen("LOADING")) == 0;
+        if (l->failures == 0 && !is_loading) /* a wrong password: nobody else would say so */
+            log_warn("redis %s port %u refuses: %s", l->address.host, l->address.port, reply->str);
         return is_loading ? -EAGAIN : -EACCES;
     }
     if (--l->greetings_left > 0)

@@ -220,12 +220,24 @@ static void server_send(struct redis_route *r, struct route_server *s, struct re
 
 static void route_ask_soon(struct redis_route *r);
 
+static struct route_server *route_find(const struct redis_route *r, const struct redis_call *c)
+{
+    struct route_server *found = r->slots[c->slot];
+    if (!c->is_any || (found != NULL && redis_node_is_up(found->node)))
+        return found;
+    for (struct route_server *s = r->servers; s != NULL; s = s->next)
+        if (s->is_in_map && redis_node_is_up(s->node))
+            return s;
+    return found;
+}
+
 static void route_send(struct redis_route *r, struct redis_call *c)
 {
+    struct route_server *s = r->mode == ROUTE_CLUSTER ? route_find(r, c) : NULL;
     if (r->mode == ROUTE_SINGLE) {
         server_send(r, &r->home, c);
-    } else if (r->mode == ROUTE_CLUSTER && r->slots[c->slot] != NULL) {
-        server_send(r, r->slots[c->slot], c);
+    } else if (s != NULL) {
+        server_send(r, s, c);
     } else if (r->mode == ROUTE_CLUSTER) {
         route_ask_soon(r);
         route_again(r, c, -EHOSTDOWN);

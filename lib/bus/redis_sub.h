@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* redis_sub: the connection that messages come by. It is asked for a sign of life, so that one that
- * has died silently is noticed. In a cluster any node will do, because they pass messages on to each
- * other; one that is no part of it any more is left.
+ * has died silently is noticed. In a cluster any node will do, because they pass messages on to
+ * each other; one that is no part of it any more is left.
  *
  * Life:    redis_sub_new with the first subscription -> redis_sub_add, redis_sub_remove ->
  *          redis_sub_free with the bus.

@@ -16,14 +16,16 @@
 #define REDIS_CLUSTER_MAX       4
 #define REDIS_CLUSTER_TRIES     1500
 #define REDIS_CLUSTER_WAIT_US   10000
-#define REDIS_CLUSTER_TIMEOUT   "1500" /* ms until a node counts as failed */
 
 struct redis_cluster {
-    struct redis_server
-        servers[REDIS_CLUSTER_MAX]; /* the primaries, then the replicas of the first */
+    /* The primaries, then the replicas of the first. */
+    struct redis_server servers[REDIS_CLUSTER_MAX];
     unsigned count;
     const char *cert; /* and key: all of it over TLS; NULL: without */
     const char *key;
+    /* ms until a node counts as failed; a link that is slow for half of it is made anew, which
+     * loses messages. NULL: long. */
+    const char *timeout;
     char bus_ports[REDIS_CLUSTER_MAX][8];
     char url[256]; /* of all of them */
 };
@@ -101,7 +103,7 @@ static inline void redis_cluster_options(struct redis_cluster *c, unsigned i)
                            "--cluster-port",
                            c->bus_ports[i],
                            "--cluster-node-timeout",
-                           REDIS_CLUSTER_TIMEOUT,
+                           c->timeout != NULL ? c->timeout : "15000",
                            "--cluster-replica-validity-factor",
                            "0",
                            "--repl-diskless-sync-delay",
