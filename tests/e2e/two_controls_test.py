@@ -20,12 +20,6 @@ SLACK = 20  # requests that come before the others' counts do, and that the fadi
 BOTH = ("control", "control2")
 
 
-class OneRedis(lease_test.Redis):
-    @property
-    def url(self):
-        return f"redis://127.0.0.1:{self.port}"
-
-
 class TwoControls(Weir):
     def __init__(self, redis, rates=(1000000, 1000000)):
         super().__init__()
@@ -99,7 +93,7 @@ def rest_of_minute(seconds):
 
 class Case(unittest.TestCase):
     rates = (1000000, 1000000)
-    redis = OneRedis
+    redis = lease_test.Redis
 
     @classmethod
     def setUpClass(cls):

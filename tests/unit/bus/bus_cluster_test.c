@@ -419,6 +419,33 @@ static void what_is_down_is_away(void **state)
     count_until_good(f);
 }
 
+/* One that takes calls and answers none: they end in time, and it is asked again when it is back. */
+static void a_hanging_node_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture g;
+    struct outcome o[64] = {0};
+    unsigned late = 0;
+    fixture_open(&g, &(struct bus_redis_options){.url = cluster.url, .answer_ms = 300});
+    count_until_good(&g);
+    assert_int_equal(kill(cluster.servers[2].pid, SIGSTOP), 0);
+    for (unsigned i = 0; i < ARRAY_LEN(o); i++)
+        assert_int_equal(any_call(&g, i, &o[i]), 0);
+    for (unsigned i = 0; i < ARRAY_LEN(o); i++) {
+        run_until(g.loop, &o[i].calls, 1);
+        assert_true(any_result(o[i].res));
+        late += o[i].res == -ETIMEDOUT;
+    }
+    assert_true(late > 0);
+    assert_int_equal(kill(cluster.servers[2].pid, SIGCONT), 0);
+    count_until_good(&g);
+    for (unsigned i = 0; i < ARRAY_LEN(o); i++)
+        assert_int_equal(o[i].calls, 1);
+    fixture_close(&g);
+    redis_cluster_await_ok(&cluster);
+    count_until_good(f);
+}
+
 /* CLUSTERDOWN that passes within a call's time is not even noticed. */
 static void a_short_lapse_is_waited_for(void **state)
 {
@@ -670,6 +697,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(slots_are_those_of_redis, set_up, tear_down_keep),
         cmocka_unit_test_setup_teardown(a_slot_that_moves_loses_nothing, set_up, tear_down_keep),
         cmocka_unit_test_setup_teardown(a_short_lapse_is_waited_for, set_up, tear_down_keep),
+        cmocka_unit_test_setup_teardown(a_hanging_node_is_given_up, set_up, tear_down_keep),
         cmocka_unit_test_setup_teardown(what_is_down_is_away, set_up, tear_down_keep),
         cmocka_unit_test_setup_teardown(all_are_killed_and_restarted, set_up, tear_down_keep),
         cmocka_unit_test_setup_teardown(closing_while_it_waits, set_up, tear_down),
