@@ -419,7 +419,7 @@ static void what_is_down_is_away(void **state)
     count_until_good(f);
 }
 
-/* One that takes calls and answers none: they end in time, and it is asked again when it is back. */
+/* One that takes calls and answers none: they end in time, and it is asked when it is back. */
 static void a_hanging_node_is_given_up(void **state)
 {
     struct fixture *f = *state;
