@@ -115,6 +115,9 @@ MUST_USE int call_header(struct call *c, const char *name, const char *format, .
 MUST_USE int call_cookie(struct call *c, const char *name, const char *value, const char *path,
                          int64_t life_s);
 
+/* r, with Retry-After where it is the refusal of one guess too many (people/attempts.h). */
+MUST_USE int call_wait(struct call *c, int r, unsigned wait_s);
+
 /* --- pages of a list -------------------------------------------------------------------------- */
 
 /* limit and cursor, of the parameters of these names. */

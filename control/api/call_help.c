@@ -6,6 +6,14 @@
 #include <stdlib.h>
 #include "control/api/call.h"
 
+int call_wait(struct call *c, int r, unsigned wait_s)
+{
+    if (r != -EPROTO || c->fault.status != 429)
+        return r;
+    int noted = call_header(c, "retry-after", "%u", wait_s);
+    return noted < 0 ? noted : r;
+}
+
 /* --- pages ------------------------------------------------------------------------------------ */
 
 void call_list(const struct call *c, struct db_list *list)

@@ -79,6 +79,7 @@ static int spec_make_access(const struct spec_maker *m)
                      (m->op->auth == OP_AUTH_ADMIN && m->op->method != HTTP_GET);
     const char *pool = spec_text(m->node, "x-weir-pool");
     m->op->hashes = pool != NULL && strcmp(pool, "passwords") == 0;
+    m->op->hashes_with = spec_text(m->node, "x-weir-pool-with");
     return pool != NULL && !m->op->hashes ? spec_bad(m, "no such x-weir-pool:", pool) : 0;
 }
 

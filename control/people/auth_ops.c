@@ -45,14 +45,6 @@ void ops__audit(const struct call *c, const char *what, const char *user)
     log_fields(LOG_INFO, buf_error(&fields) < 0 ? STR_NONE : buf_str(&fields), "%s", what);
 }
 
-int ops__wait(struct call *c, int r, unsigned wait_s)
-{
-    if (r != -EPROTO || c->fault.status != 429)
-        return r;
-    int noted = call_header(c, "retry-after", "%u", wait_s);
-    return noted < 0 ? noted : r;
-}
-
 int ops__me(struct call *c, json_t **ret)
 {
     if (c->caller.document != NULL) {
@@ -77,7 +69,7 @@ int ops__confirm(struct call *c, const json_t *user)
     else if (otp_is_on(user))
         r = fault_set(&c->fault, 403, "OTP_WRONG",
                       "a code of the second factor is needed for that");
-    return ops__wait(c, r, wait_s);
+    return call_wait(c, r, wait_s);
 }
 
 /* --- what a log-in is answered with ----------------------------------------------------------- */
@@ -266,7 +258,7 @@ static int auth_log_in(struct call *c)
     if (r == 0)
         r = ops__log_in(c, user);
     json_decref(user);
-    return ops__wait(c, r, wait_s);
+    return call_wait(c, r, wait_s);
 }
 
 static int auth_otp(struct call *c)
@@ -301,7 +293,7 @@ static int auth_otp(struct call *c)
     if (r == 0)
         r = ops__log_in_now(c, user);
     json_decref(user);
-    return ops__wait(c, r, wait_s);
+    return call_wait(c, r, wait_s);
 }
 
 /* --- staying, and going ----------------------------------------------------------------------- */

@@ -32,7 +32,7 @@ static int factor_confirm(struct call *c)
     if (r == 0)
         ops__audit(c, "second factor on", c->caller.user);
     json_decref(user);
-    return r < 0 ? ops__wait(c, r, wait_s)
+    return r < 0 ? call_wait(c, r, wait_s)
                  : call_answer(c, json_pack("{s:o}", "recovery_codes", codes));
 }
 

@@ -32,9 +32,6 @@ MUST_USE int ops__ticket(struct call *c, const json_t *user, char ret_ticket[TIC
 /* The document of the user who asks; caller decrefs. */
 MUST_USE int ops__me(struct call *c, json_t **ret);
 
-/* r, with Retry-After where it is a wait. */
-int ops__wait(struct call *c, int r, unsigned wait_s);
-
 /* One line for who looks after the installation: what, whom it is about (NULL: nobody known). */
 void ops__audit(const struct call *c, const char *what, const char *user);
 

@@ -75,7 +75,7 @@ static int self_password(struct call *c)
         ops__audit(c, "password changed", c->caller.user);
     }
     json_decref(user);
-    return ops__wait(c, r, wait_s);
+    return call_wait(c, r, wait_s);
 }
 
 /* --- devices ---------------------------------------------------------------------------------- */
@@ -173,7 +173,7 @@ static int self_profiles(struct call *c)
 
 static int self_may_manage(struct call *c)
 {
-    if (c->caller.rating_max < 0)
+    if (profile_may_manage(c->caller.rating_max))
         return 0;
     return fault_set(&c->fault, 403, "PROFILE_RESTRICTED",
                      "this profile may not change profiles; choose one without a limit");
@@ -260,7 +260,7 @@ static int self_profile_choose(struct call *c)
         r = call_answer(c, profile_public(doc));
     }
     json_decref(doc);
-    return ops__wait(c, self_no_profile(c, r), wait_s);
+    return call_wait(c, self_no_profile(c, r), wait_s);
 }
 
 /* --- API keys --------------------------------------------------------------------------------- */

@@ -278,6 +278,58 @@ class Plans(Case):
         self.assertEqual(self.admin("POST", "/admin/streams/authorize", beat).code, "STREAM_ENDED")
         self.assertEqual(ask(viewer, "GET", manifest).code, "STREAM_NOT_LIVE")
 
+    def test_profiles(self):
+        """What is beyond a profile's limit takes the PIN of somebody who may watch it."""
+        me = self.weir.url("control") + "/api/v1/users/me/profiles"
+        user, other = self.weir.user(), self.weir.user()
+        for asset, age in (("for-6", 6), ("for-12", 12), ("for-16", 16), ("for-nobody", None)):
+            self.title(asset, age=age)
+
+        def make(who=user, **body):
+            answer = self.weir.request("POST", me, body, {"Cookie": who})
+            self.assertEqual(answer.status, 201, answer.body)
+            return answer.json()["id"]
+
+        def play(asset, code=None, **body):
+            answer = self.weir.api(user, "POST", "", {"asset": asset, **body})
+            self.assertEqual((answer.status == 200, answer.code if code else None), (code is None, code), answer.body)
+            if code is None:
+                self.weir.api(user, "DELETE", "/" + answer.json()["session_id"])
+            return answer
+
+        child = make(name="Child", rating_max=6)
+        play("for-16")  # as the account
+        play("for-16", "PROFILE_NOT_FOUND", profile=make(other, name="Other"))
+        play("for-6", profile=child)
+        error = play("for-12", "AGE_RESTRICTED", profile=child).json()["error"]
+        self.assertEqual(error["details"], {"age": 12, "rating_max": 6, "pin_helps": False})
+        play("for-12", "AGE_RESTRICTED", profile=child, pin="1616")  # nobody has a PIN
+        youth, parent = make(name="Youth", rating_max=12, pin="1212"), make(name="Parent", pin="4711")
+        play("for-6", "PIN_NEEDED", profile=parent)
+        play("for-6", "PIN_WRONG", profile=parent, pin="1212")
+        play("for-16", profile=parent, pin="4711")
+        play("for-16", "PIN_WRONG", profile=youth, pin="1212")  # it opens the profile, not what is beyond its limit
+        answer = self.weir.request("POST", f"{me}/{child}/choose", {}, {"Cookie": user})
+        self.assertEqual(answer.status, 200, answer.body)
+        play("for-6")
+        error = play("for-12", "AGE_RESTRICTED").json()["error"]
+        self.assertEqual(error["details"], {"age": 12, "rating_max": 6, "pin_helps": True})
+        error = play("for-nobody", "AGE_RESTRICTED").json()["error"]
+        self.assertEqual(error["details"], {"age": None, "rating_max": 6, "pin_helps": True})
+        play("for-12", pin="1212")
+        play("for-12", pin="4711")
+        play("for-nobody", pin="4711")
+        play("for-nobody", "PIN_WRONG", pin="1212")
+        shown = self.weir.request("GET", self.weir.url("control") + "/api/v1/videos/for-12", headers={"Cookie": user})
+        self.assertEqual(shown.code, "AGE_RESTRICTED")  # once was once
+        listed = self.weir.request("GET", self.weir.url("control") + "/api/v1/videos?limit=500", headers={"Cookie": user})
+        self.assertEqual({v["id"] for v in listed.json()["videos"]} & {"for-6", "for-12", "for-16", "for-nobody"}, {"for-6"})
+        for _ in range(4):
+            play("for-16", "PIN_WRONG", pin="0000")
+        answer = play("for-16", "TOO_MANY_ATTEMPTS", pin="4711")
+        self.assertGreater(int(answer.headers["Retry-After"]), 0)
+        play("for-6")
+
     def test_streams(self):
         """A key that is none, a stream that is none, callers who may not."""
         base, user = self.weir.url("control") + "/api/v1", self.weir.user()
@@ -289,6 +341,35 @@ class Plans(Case):
         for path in ("/streams/" + "0" * 32, "/streams/" + "0" * 32 + "/manifest", "/streams/zz"):
             answer = self.weir.request("GET", base + path, headers={"Cookie": user})
             self.assertEqual((answer.status, answer.code), (404, "STREAM_NOT_FOUND"), path)
+
+
+class Nowhere(Case):
+    """An installation that has no file of countries: nobody's is known."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.begin(lease_test.Installation(False))
+
+    def test_countries(self):
+        """Such a viewer is in no list, wherever it is asked: fit for what is blocked somewhere, not for what is allowed somewhere."""
+        user = self.weir.user()
+        titles = {"anywhere": ({}, 200), "fr-only": ({"countries_allow": ["FR"]}, 451), "not-fr": ({"countries_deny": ["FR"]}, 200),
+                  "some": ({"countries_allow": ["FR", "DE"], "countries_deny": ["FR"]}, 451)}
+        for asset, (change, status) in titles.items():
+            self.title(asset, title=f"wherever {asset}", **change)
+            answer = self.weir.api(user, "POST", "", {"asset": asset})
+            self.assertEqual(answer.status, status, answer.body)
+            if status == 200:
+                self.weir.api(user, "DELETE", "/" + answer.json()["session_id"])
+
+        def get(path):
+            return self.weir.request("GET", self.weir.url("control") + "/api/v1/videos" + path, headers={"Cookie": user})
+        for asset, (_, status) in titles.items():
+            self.assertEqual(get("/" + asset).status, status)
+        seen = {asset for asset, (_, status) in titles.items() if status == 200}
+        for path in ("?limit=500", "/search?q=wherever"):
+            self.assertEqual({v["id"] for v in get(path).json()["videos"]} & set(titles), seen, path)
+        self.assertEqual(set(get("/suggest?q=wherever").json()["suggestions"]), {f"wherever {a}" for a in seen})
 
 
 class Edges(Case):
