@@ -130,7 +130,7 @@ static void *control_worker_start(void *arg, struct loop *loop, unsigned index, 
     }
     if (index == 0) {
         loop_timer_start(loop, &w->timer, 0, control_on_timer, w);
-        upkeep_attach(w->control->upkeep, loop);
+        upkeep_attach(w->control->upkeep, loop, w->leases);
     }
     if (index == 0 && w->control->config->bus.redis != NULL)
         loop_timer_start(loop, &w->rate_timer, RATE_SHARE_MS, control_on_rate_timer, w);

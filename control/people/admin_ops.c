@@ -9,6 +9,7 @@
 #include "control/people/ops_priv.h"
 #include "control/people/otp.h"
 #include "control/people/attempts.h"
+#include "control/plans/leave.h"
 #include "token/jwks.h"
 
 static const char *admin_text(const json_t *doc, const char *name)
@@ -188,6 +189,47 @@ static int admin_log_out(struct call *c)
     return admin_not_found(c, r);
 }
 
+/* --- deleting --------------------------------------------------------------------------------- */
+
+int ops__delete(struct call *c, const char *user, enum gone_kind kind)
+{
+    c->data = call_keep(c, str_of(user));
+    int r = c->data == NULL ? -ENOMEM : gone_put(c->db, kind, user, c->now_ms);
+    if (r < 0)
+        return r;
+    people_forget(c->control->people, user);
+    ops__audit(c, "account deleted", user);
+    return 0;
+}
+
+/* The account is gone whatever becomes of this: the sweep does it again. */
+static void admin_on_left(void *arg, int res)
+{
+    (void)res;
+    call_finish(arg, 0);
+}
+
+void ops__leave(struct call *c)
+{
+    const struct control_worker *w = http_req_worker(c->req);
+    if (leave_all(w->leases, c->data, admin_on_left, c) < 0)
+        call_finish(c, 0);
+}
+
+static int admin_delete(struct call *c)
+{
+    json_t *user = NULL;
+    const char *videos = call_query_text(c, "videos");
+    bool keeps = videos != NULL && strcmp(videos, "keep") == 0;
+    int r = account_of_text(c->db, call_path(c, "user"), &user);
+    if (r == 0)
+        r = ops__delete(c, admin_text(user, "id"), keeps ? GONE_USER_KEPT : GONE_USER);
+    json_decref(user);
+    return admin_not_found(c, r);
+}
+
+/* --- signing keys ----------------------------------------------------------------------------- */
+
 static int admin_keys(struct call *c)
 {
     char kid[JWK_KID_SIZE];
@@ -218,6 +260,7 @@ const struct op_handler admin_people_ops[] = {
     {"admin_users", admin_users, NULL},
     {"admin_user", admin_user, NULL},
     {"admin_user_change", admin_change, NULL},
+    {"admin_user_delete", admin_delete, ops__leave},
     {"admin_user_reset", admin_reset, NULL},
     {"admin_user_log_out", admin_log_out, NULL},
     {"admin_sign_keys", admin_keys, NULL},

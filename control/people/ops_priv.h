@@ -11,6 +11,8 @@
 #include "control/people/accounts.h"
 #include "control/people/people.h"
 
+#include "control/catalog/gone.h"
+
 #define OPS_ACCESS_COOKIE  "weir_access"
 #define OPS_REFRESH_COOKIE "weir_refresh"
 #define OPS_REFRESH_PATH   "/api/v1/auth"
@@ -31,6 +33,11 @@ MUST_USE int ops__ticket(struct call *c, const json_t *user, char ret_ticket[TIC
 
 /* The document of the user who asks; caller decrefs. */
 MUST_USE int ops__me(struct call *c, json_t **ret);
+
+/* Deletes an account with all that hangs on it: what of it is not gone at once goes with the sweep
+ * (gone.h). -ENOENT. Behind it comes ops__leave on the loop, which ends what it plays. */
+MUST_USE int ops__delete(struct call *c, const char *user, enum gone_kind kind);
+void ops__leave(struct call *c);
 
 /* One line for who looks after the installation: what, whom it is about (NULL: nobody known). */
 void ops__audit(const struct call *c, const char *what, const char *user);

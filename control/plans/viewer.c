@@ -130,7 +130,8 @@ static const char *viewer_text(const json_t *video, const char *name)
 }
 
 /* The catalogue keeps where a title may be seen as the countries in which it may, and "?" where a
- * viewer may whose country is not known; "*": everywhere (country.h). A title without such a list is as old as the catalogue's first form: everywhere. */
+ * viewer may whose country is not known; "*": everywhere (country.h). A title without such a list
+ * is as old as the catalogue's first form: everywhere. */
 static void viewer_fill_title(const json_t *video, struct entitle_ask *ask,
                               const char *countries[VIEWER_COUNTRIES_MAX])
 {

@@ -36,9 +36,9 @@ struct viewer_of *viewer_free(struct viewer_of *v); /* takes NULL, returns NULL 
 MUST_USE int viewer_as(struct call *c, struct viewer_of *v, const char *profile, const char *pin);
 
 /* May they watch this title (a document of the catalogue)? pin (or NULL): of a profile that may,
- * where theirs may not. *ret on 0; else the fault: 404 VIDEO_NOT_FOUND, 403 AGE_RESTRICTED (details:
- * {"age", "rating_max", "pin_helps"}), PIN_WRONG, 429, 451 UNAVAILABLE_IN_COUNTRY, 403 PLAN_NEEDED (details: the
- * plans that would do). */
+ * where theirs may not. *ret on 0; else the fault: 404 VIDEO_NOT_FOUND, 403 AGE_RESTRICTED
+ * (details: {"age", "rating_max", "pin_helps"}), PIN_WRONG, 429, 451 UNAVAILABLE_IN_COUNTRY, 403
+ * PLAN_NEEDED (details: the plans that would do). */
 MUST_USE int viewer_may(struct call *c, const struct viewer_of *v, const json_t *video,
                         const char *pin, struct entitle_verdict *ret);
 

@@ -6,10 +6,13 @@ import hmac
 import json
 import os
 import subprocess
+import sqlite3
 import tempfile
+import threading
 import time
 import unittest
 
+from daemon import until
 from people import Person, b64, bearer, claims, start_control, totp, unb64
 
 
@@ -375,6 +378,146 @@ class Operator(Base):
         self.assertEqual(len(seen), len(set(seen)))
         self.assertLessEqual({f"page{i}@example.org" for i in range(5)}, set(seen))
         self.refused(self.operator("GET", "users?cursor=AAAA"), 422, "CURSOR_INVALID")
+
+
+class Deletion(Base):
+    """An account goes with all that is in it, whatever happens meanwhile."""
+    def stored(self, user):
+        """{collection: how many documents name the user}, in the database as it is."""
+        db = sqlite3.connect(f"file:{self.weir.folder}/control/weir.db?mode=ro", uri=True, timeout=30)
+        try:
+            tables = [name for name, in db.execute("select name from sqlite_master where type='table' and name like 'c_%'")]
+            tables = tables or [name for name, in db.execute("select name from sqlite_master where type='table'")]
+            found = {}
+            for name in tables:
+                if name in ("audit", "idempotency") or name.endswith(("_audit", "_idempotency")):
+                    continue
+                for row in db.execute(f'select * from "{name}"'):
+                    if any(user in (v.decode(errors="replace") if isinstance(v, bytes) else str(v)) for v in row):
+                        found[name] = found.get(name, 0) + 1
+            return found
+        finally:
+            db.close()
+
+    def film(self, asset):
+        film = {"title": asset, "duration_ms": 1000, "height": 1080, "audio": [], "subtitles": []}
+        self.assertEqual(self.operator("PUT", f"assets/{asset}", film).status, 200)
+
+    def fill(self, ada, films):
+        """Leaves something of every kind."""
+        self.operator("PATCH", f"users/{ada.user['id']}", {"role": "creator"})
+        ask = lambda method, path, body=None: self.assertIn(ada.api(method, path, body).status, (200, 201, 204), path)  # noqa: E731
+        for film in films:
+            ask("PUT", f"users/me/favourites/{film}", {})
+            ask("PUT", f"users/me/history/{film}", {"position_ms": 5})
+            ask("PUT", f"videos/{film}/stars", {"stars": 4})
+            ask("POST", f"videos/{film}/comments", {"text": "good"})
+        ask("POST", "users/me/profiles", {"name": "Child", "rating_max": 6})
+        ask("POST", "users/me/keys", {"name": "k", "scopes": ["account:read"], "password": "password1"})
+        ask("POST", "playlists", {"title": "Later"})
+        channel = ada.api("POST", "channels", {"title": "Ada", "handle": "h" + ada.user["id"][:12]}).json()["id"]
+        ask("PUT", f"subscriptions/{channel}", {})
+        ask("POST", "series", {"title": "Nights", "channel": channel})
+        ask("POST", "videos", {"asset": f"own-{ada.user['id'][:12]}", "title": "Own", "channel": channel})
+        ask("POST", "streams/start", {"title": "Talk"})
+        self.operator("PUT", f"users/{ada.user['id']}/plan", {"plan_id": "premium"})
+        return channel
+
+    def gone(self, user):
+        """All but the note, which stays for half a minute in case a request of the account's is still under way."""
+        until(lambda: not [c for c in self.stored(user) if not c.endswith("gone")], 60, lambda: self.stored(user))
+
+    def test_oneself(self):
+        self.film("one")
+        ada, bob = self.person("gone@example.org"), self.person("stays@example.org")
+        channel = self.fill(ada, ["one"])
+        again = self.person()
+        again.log_in("gone@example.org")
+        key = ada.api("POST", "users/me/keys", {"name": "k", "scopes": ["account:read"], "password": "password1"}).json()["key"]
+        comment = ada.api("POST", "videos/one/comments", {"text": "what a film"}).json()["id"]
+        self.assertEqual(bob.api("POST", "videos/one/comments", {"text": "indeed", "parent": comment}).status, 201)
+        self.assertEqual(ada.api("POST", "playback", {"asset": "one"}).status, 200)
+        self.refused(ada.api("DELETE", "users/me", {}), 403, "PASSWORD_WRONG")
+        self.refused(ada.api("DELETE", "users/me", {"password": "wrong"}), 403, "PASSWORD_WRONG")
+        self.refused(self.person().call("DELETE", "/api/v1/users/me", {"password": "password1"}, bearer(key)), 403, "SCOPE_MISSING")
+        self.refused(ada.api("DELETE", "users/me", {"password": "password1"}, Origin="https://evil.example"), 403, "ORIGIN_REFUSED")
+        child = ada.api("GET", "users/me/profiles").json()["profiles"][0]["id"]
+        self.assertEqual(again.api("POST", f"users/me/profiles/{child}/choose").status, 200)
+        self.refused(again.api("DELETE", "users/me", {"password": "password1"}), 403, "PROFILE_RESTRICTED")
+        sessions = f"users/{ada.user['id']}/sessions"
+        self.assertEqual(ada.api("DELETE", "users/me", {"password": "password1"}).status, 204)
+        self.assertIsNone(ada.cookie("weir_access"))
+        for who in (ada, again):  # at once
+            self.refused(who.api("GET", "users/me"), 401, "NOT_LOGGED_IN")
+            self.refused(who.api("POST", "auth/refresh"), 401, "REFRESH_INVALID")
+        self.refused(self.person().call("GET", "/api/v1/users/me", None, bearer(key)), 401, "NOT_LOGGED_IN")
+        self.refused(ada.log_in("gone@example.org"), 401, "LOGIN_FAILED")
+        self.refused(self.operator("GET", f"users/{ada.user['id']}"), 404, "USER_NOT_FOUND")
+        self.refused(self.operator("GET", sessions), 404, "USER_NOT_FOUND")
+        self.assertIn('"event":"account deleted"', self.weir.log("control"))
+        self.gone(ada.user["id"])
+        self.assertEqual(bob.api("GET", f"channels/{channel}").status, 404)
+        comments = bob.api("GET", "videos/one/comments").json()["comments"]
+        self.assertEqual([(c["id"], c["user"], c["name"], c["text"], c["deleted"]) for c in comments], [(comment, None, None, None, True)])
+        self.assertEqual(bob.api("GET", f"videos/one/comments/{comment}/replies").json()["comments"][0]["text"], "indeed")
+        new = self.person("gone@example.org")  # the address is free, and nothing of the old account is the new one's
+        self.assertNotEqual(new.user["id"], ada.user["id"])
+        self.assertEqual(new.api("GET", "users/me/favourites").json()["favourites"], [])
+        self.assertEqual(new.api("GET", "playback").json()["sessions"], [])
+
+    def test_second_factor(self):
+        """A code does as well; a wrong one does not."""
+        ada = self.person("gone-otp@example.org")
+        secret = ada.api("POST", "auth/otp/enrol", {"password": "password1"}).json()["secret"]
+        codes = ada.api("POST", "auth/otp/confirm", {"code": totp(secret)}).json()["recovery_codes"]
+        self.refused(ada.api("DELETE", "users/me", {"code": "000000"}), 403, "OTP_WRONG")
+        self.assertEqual(ada.api("DELETE", "users/me", {"code": codes[0]}).status, 204)
+        self.gone(ada.user["id"])
+
+    def test_operator(self):
+        """weirctl user delete: with the videos, or without them."""
+        self.film("two")
+        other = self.person("op-stays@example.org")
+        for option in ((), ("--keep-videos",)):
+            ada = self.person("op-gone@example.org")
+            channel = self.fill(ada, ["two"])
+            result = self.weir.run("user", "delete", "op-gone@example.org", *option)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.refused(ada.api("GET", "users/me"), 401, "NOT_LOGGED_IN")
+            self.gone(ada.user["id"])
+            kept = {v["id"] for v in self.operator("GET", "videos?limit=500").json()["videos"]}
+            self.assertEqual(f"own-{ada.user['id'][:12]}" in kept, bool(option))
+            self.assertEqual(other.api("GET", f"channels/{channel}").status, 200 if option else 404)
+        self.assertNotEqual(self.weir.run("user", "delete", "op-gone@example.org").returncode, 0)
+        acts = self.operator("GET", "audit?limit=100").json()["acts"]
+        self.assertIn(("admin_user_delete", "done", 204), [(a["operation"], a["outcome"], a["status"]) for a in acts])
+
+    def test_killed(self):
+        """kill -9 at any moment of it: the next start carries it to its end."""
+        films = [f"k{i}" for i in range(12)]
+        for film in films:
+            self.film(film)
+        for wait in (0, 0.005, 0.02, 0.05):
+            ada = self.person("killed@example.org")
+            self.fill(ada, films)
+            asked = threading.Thread(target=self.answered_or_not, args=(ada,))
+            asked.start()
+            until(lambda u=ada.user["id"]: self.noted(u), 20)
+            time.sleep(wait)  # where in it does not matter: it may be anywhere
+            self.weir.kill("control")
+            asked.join()
+            self.weir.start("control")
+            self.gone(ada.user["id"])
+            self.refused(ada.log_in("killed@example.org"), 401, "LOGIN_FAILED")
+
+    def noted(self, user):
+        return any(name.endswith("gone") for name in self.stored(user))
+
+    def answered_or_not(self, ada):
+        try:
+            ada.api("DELETE", "users/me", {"password": "password1"})
+        except OSError:
+            pass  # killed before it could answer
 
 
 class Attacks(Base):

@@ -131,6 +131,23 @@ class Plans(Case):
         answer = self.beat(user, plays[2]["session_id"])
         self.assertEqual(answer.json()["error"]["details"]["reason"], "ENDED")
 
+    def test_deleted(self):
+        """An account that is deleted plays nowhere any more; also where its control was killed in the middle of it."""
+        w = self.weir
+        for kill in (False, True):
+            user = w.user()
+            self.give(user, "ultimate")
+            plays = [self.play(user) for _ in range(3)]
+            self.assertEqual([w.ask("edge", p["hls_url"]) for p in plays], ["ok"] * 3)
+            self.assertEqual(self.admin("DELETE", f"/admin/users/{self.user_id(user)}").status, 204)
+            if kill:
+                w.kill("control")
+                w.start("control")
+            for play in plays:
+                for edge in ("edge", "edge2"):
+                    self.until("SESSION_TERMINATED", lambda e=edge, p=play: w.ask(e, p["hls_url"]), WAIT_S if kill else 2)
+            self.assertEqual(w.api(user, "GET").status, 401)
+
     def test_runs_out(self):
         """A plan that ends takes its streams with it: by the sweep, and by the token's own end."""
         user = self.weir.user()

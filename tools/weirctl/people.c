@@ -17,6 +17,7 @@ static const char user_usage[] =
     "usage: weirctl user list\n"
     "       weirctl user show|disable|enable|verify|log-out|password-reset|otp-off USER\n"
     "       weirctl user role USER free|premium|creator|admin\n"
+    "       weirctl user delete USER [--keep-videos]\n"
     "                    [--state FOLDER]\n"
     "\n"
     "USER is an e-mail address or an id. disable ends all log-ins of the account and lets it log\n"
@@ -24,7 +25,9 @@ static const char user_usage[] =
     "account\n"
     "that was signed up for, or tells that an account's address is its owner's. password-reset\n"
     "prints a link to choose a new password, good for an hour, and unlocks the account. otp-off\n"
-    "takes the second factor away from who has lost it.\n";
+    "takes the second factor away from who has lost it. delete takes the account away with all "
+    "that\n"
+    "is in it, its videos too unless they are to stay as nobody's.\n";
 
 static const char key_usage[] =
     "usage: weirctl key list|rotate [--state FOLDER]\n"
@@ -171,6 +174,7 @@ static const struct user_action {
     {"otp-off", "PATCH", "", "second_factor_off", true},
     {"role", "PATCH", "", NULL, false},
     {"log-out", "DELETE", "/devices", NULL, false},
+    {"delete", "DELETE", "", NULL, false},
     {"password-reset", "POST", "/password-reset", NULL, false},
 };
 
@@ -183,7 +187,7 @@ static const struct user_action *user_find(const char *name)
 }
 
 static int user_do(struct people_ctl *p, const struct user_action *a, const char *user,
-                   const char *role, struct err *err)
+                   const char *role, bool keeps, struct err *err)
 {
     CLEAN_BUF struct buf path = BUF_EMPTY;
     json_t *body = NULL;
@@ -191,6 +195,8 @@ static int user_do(struct people_ctl *p, const struct user_action *a, const char
     buf_puts(&path, "users/");
     enc_percent(str_of(user), &path);
     buf_puts(&path, a->behind);
+    if (keeps)
+        buf_puts(&path, "?videos=keep");
     if (buf_error(&path) < 0)
         return err_errno(err, buf_error(&path), "asking control");
     if (a->member != NULL)
@@ -216,20 +222,23 @@ int ctl_user(int argc, char **argv)
     const char *words[3] = {NULL};
     const char *state = NULL;
     size_t count = 0;
-    const struct ctl_option options[] = {{"--state", &state, NULL}};
+    bool keeps = false;
+    const struct ctl_option options[] = {{"--state", &state, NULL},
+                                         {"--keep-videos", NULL, &keeps}};
     int r = ctl_parse(argc, argv, user_usage, options, ARRAY_LEN(options), words, 3, &count);
     if (r != 0)
         return r == 3 ? 0 : r;
     const struct user_action *a = count > 0 ? user_find(words[0]) : NULL;
     bool list = count == 1 && strcmp(words[0], "list") == 0;
     bool is_role = a != NULL && strcmp(a->name, "role") == 0;
-    if (!list && (a == NULL || count != (is_role ? 3u : 2u))) {
+    if ((!list && (a == NULL || count != (is_role ? 3u : 2u))) ||
+        (keeps && (a == NULL || strcmp(a->name, "delete") != 0))) {
         (void)fputs(user_usage, stderr);
         return 2;
     }
     r = people_open(state, &p, &err);
     if (r == 0)
-        r = list ? user_list(&p, &err) : user_do(&p, a, words[1], words[2], &err);
+        r = list ? user_list(&p, &err) : user_do(&p, a, words[1], words[2], keeps, &err);
     people_close(&p);
     return r < 0 ? ctl_fail(&err) : 0;
 }
