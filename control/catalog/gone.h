@@ -24,8 +24,8 @@ enum gone_kind {
     GONE_KINDS,
 };
 
-/* The note of an account stays for as long: what its last requests wrote behind the first sweep goes
- * with a later one, and each control forgets it and ends what it plays (upkeep.h). */
+/* The note of an account stays for as long: what its last requests wrote behind the first sweep
+ * goes with a later one, and each control forgets it and ends what it plays (upkeep.h). */
 #define GONE_USER_MS (30 * 1000)
 
 MUST_USE int gone_put(struct db *db, enum gone_kind kind, const char *id, int64_t now_ms);
