@@ -49,8 +49,8 @@ MUST_USE int profile_check_pin(struct db *db, const json_t *profile, const char 
                                int64_t now_ms, struct fault *fault, unsigned *ret_wait_s);
 
 /* Whether the PIN is one of a profile of the account that may watch what is rated so: by it a
- * parent lets a child watch this one thing. pin NULL: only asks whether there is such a profile: -EACCES,
- * there is. -ENOENT: there is none, so no PIN helps; 403 PIN_WRONG, 429. */
+ * parent lets a child watch this one thing. pin NULL: only asks whether there is such a profile:
+ * -EACCES, there is. -ENOENT: there is none, so no PIN helps; 403 PIN_WRONG, 429. */
 MUST_USE int profile_check_over(struct db *db, const char *user, int rating, const char *pin,
                                 int64_t now_ms, struct fault *fault, unsigned *ret_wait_s);
 
