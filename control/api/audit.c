@@ -130,19 +130,7 @@ static int audit_list(struct call *c)
     call_list(c, &list);
     int r = db_list(c->db, MODEL_AUDIT, &list, &docs, &next);
     json_decref(equal);
-    if (r < 0)
-        return r == -EINVAL ? call_bad_cursor(c) : r;
-    json_t *acts = json_array();
-    for (size_t i = 0; acts != NULL && i < json_array_size(docs); i++)
-        if (json_array_append_new(acts, audit_public(json_array_get(docs, i))) < 0) {
-            json_decref(acts);
-            acts = NULL;
-        }
-    json_decref(docs);
-    if (acts != NULL)
-        return call_page(c, "acts", acts, next);
-    free(next);
-    return -ENOMEM;
+    return call_page_of(c, r, "acts", docs, next, audit_public);
 }
 
 const struct op_handler audit_ops[] = {

@@ -126,6 +126,11 @@ void call_list(const struct call *c, struct db_list *list);
 int call_bad_cursor(struct call *c);
 /* Answers {name: items, "next": next}; takes both over, in every case. */
 MUST_USE int call_page(struct call *c, const char *name, json_t *items, char *next);
+/* Documents as `view` shows each (NULL from it: no memory); an array, or NULL: no memory. */
+json_t *call_views(const json_t *docs, json_t *(*view)(const json_t *doc));
+/* Both: r is what db_list and the like gave, docs and next its answers, which it takes over. */
+MUST_USE int call_page_of(struct call *c, int r, const char *name, json_t *docs, char *next,
+                          json_t *(*view)(const json_t *doc));
 
 /* --- revisions: the document counts its changes in an integer --------------------------------- */
 

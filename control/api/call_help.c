@@ -38,6 +38,34 @@ int call_page(struct call *c, const char *name, json_t *items, char *next)
     return call_answer(c, page);
 }
 
+json_t *call_views(const json_t *docs, json_t *(*view)(const json_t *doc))
+{
+    json_t *list = json_array();
+    size_t i;
+    json_t *doc;
+    json_array_foreach(docs, i, doc)
+    {
+        if (json_array_append_new(list, view(doc)) < 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+int call_page_of(struct call *c, int r, const char *name, json_t *docs, char *next,
+                 json_t *(*view)(const json_t *doc))
+{
+    if (r < 0)
+        return r == -EINVAL ? call_bad_cursor(c) : r;
+    json_t *list = call_views(docs, view);
+    json_decref(docs);
+    if (list != NULL)
+        return call_page(c, name, list, next);
+    free(next);
+    return -ENOMEM;
+}
+
 /* --- revisions -------------------------------------------------------------------------------- */
 
 int call_etag(struct call *c, const char *tag)

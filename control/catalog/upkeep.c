@@ -176,6 +176,12 @@ struct words *upkeep_words(struct upkeep *u)
     return u->words;
 }
 
+const char *upkeep_folder(const struct upkeep *u)
+{
+    ASSERT(u->magic == UPKEEP_MAGIC);
+    return u->folder;
+}
+
 int upkeep_new(struct control *c, const char *folder, struct upkeep **ret)
 {
     struct upkeep *u = calloc(1, sizeof *u);

@@ -27,3 +27,4 @@ void upkeep_attach(struct upkeep *u, struct loop *loop, struct leases *leases);
 void upkeep_detach(struct upkeep *u, struct loop *loop); /* nothing on another loop */
 
 struct words *upkeep_words(struct upkeep *u);
+const char *upkeep_folder(const struct upkeep *u); /* of old history; NULL: none */

@@ -31,35 +31,12 @@ static int admin_answer(struct call *c, const json_t *user)
 
 static int admin_users(struct call *c)
 {
-    const struct db_list list = {
-        .key = "created_ms",
-        .descending = true,
-        .limit = (unsigned)call_query_integer(c, "limit"),
-        .cursor = call_query_text(c, "cursor"),
-    };
+    struct db_list list = {.key = "created_ms", .descending = true};
     json_t *docs = NULL;
-    json_t *doc;
     char *next = NULL;
-    size_t i;
+    call_list(c, &list);
     int r = db_list(c->db, MODEL_USERS, &list, &docs, &next);
-    if (r == -EINVAL)
-        return fault_set(&c->fault, 422, "CURSOR_INVALID", "the cursor is none of this list");
-    if (r < 0)
-        return r;
-    json_t *users = json_array();
-    json_array_foreach(docs, i, doc)
-    {
-        if (r == 0 && json_array_append_new(users, account_listed(doc)) < 0)
-            r = -ENOMEM;
-    }
-    json_decref(docs);
-    json_t *answer = json_pack("{s:o, s:s?}", "users", users, "next", next);
-    free(next);
-    if (r < 0) {
-        json_decref(answer);
-        return r;
-    }
-    return call_answer(c, answer);
+    return call_page_of(c, r, "users", docs, next, account_listed);
 }
 
 static int admin_user(struct call *c)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The catalogue of a running weir-control: made, published, looked for, talked about; and by whom not."""
 import datetime
+import json
 import pathlib
 import sys
 import time
@@ -305,6 +306,38 @@ class Social(Base):
         self.good(self.viewer.api("DELETE", "users/me/history"), 204)
         self.assertEqual(self.good(self.viewer.api("GET", "users/me/history"))["history"], [])
         self.refused(self.viewer.api("GET", "users/me/history?cursor=AAAA"), 422, "CURSOR_INVALID")
+
+    def test_history_of_users(self):
+        """What an operator sees of it: weirctl history."""
+        def weirctl(*args, code=0):
+            result = self.weir.run("history", *args)
+            self.assertEqual(result.returncode, code, result.stderr)
+            return result.stdout
+        ann = self.person("watches@example.org")
+        self.good(ann.api("PUT", "users/me/history/film", {"position_ms": 61000}))
+        profile = self.good(ann.api("POST", "users/me/profiles", {"name": "P"}), 201)["id"]
+        self.good(ann.api("POST", f"users/me/profiles/{profile}/choose"))
+        self.good(ann.api("PUT", "users/me/history/second", {"position_ms": 590000}))
+        shown = weirctl("show", "watches@example.org").splitlines()
+        self.assertEqual([line.split()[1:] for line in shown],
+                         [["0:09:50", "done", "second", profile], ["0:01:01", "film", ann.user["id"]]])
+        lines = [json.loads(line) for line in weirctl("export", ann.user["id"]).splitlines()]
+        self.assertEqual([(e["video"], e["viewer"], e["position_ms"]) for e in lines],
+                         [("second", profile, 590000), ("film", ann.user["id"], 61000)])
+        status = json.loads(weirctl("status", "--json"))
+        self.assertGreaterEqual(status["hot"], 2)
+        self.assertEqual((status["warm"], status["warm_oldest"], status["archive"]), (0, None, None))
+        self.assertIn("archive: none", weirctl("status"))
+        self.assertEqual(weirctl("clear", "watches@example.org"), "")
+        self.assertEqual(weirctl("show", "watches@example.org"), "")
+        self.assertEqual(self.good(ann.api("GET", "users/me/history"))["history"], [])
+        weirctl("show", "nobody@example.org", code=1)
+        for wrong in ((), ("show",), ("status", "x"), ("show", "a", "--json"), ("forget", "a")):
+            weirctl(*wrong, code=2)
+        self.refused(ann.api("GET", f"admin/users/{ann.user['id']}/history"), 403, "ROLE_MISSING")
+        acts = [a["operation"] for a in self.good(self.operator("GET", "audit?limit=100"))["acts"]]
+        self.assertIn("history_list_of", acts)  # who looks is written down
+        self.assertIn("history_clear_of", acts)
 
     def test_favourites(self):
         self.good(self.viewer.api("PUT", "users/me/favourites/film", {}), 201)

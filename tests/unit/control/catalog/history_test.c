@@ -158,6 +158,56 @@ static void test_delete(void **state)
     check_list(f, "q", "c@3");
 }
 
+/* A user's: all viewers of the account, hot and warm, page by page; and what is where. */
+static void test_user(void **state)
+{
+    struct fixture *f = *state;
+    struct history_ask bobs = {
+        .viewer = "bob", .user = "bob", .video = "x", .position_ms = 1, .now_ms = NOW};
+    char *cursor = NULL;
+    char seen[64] = "";
+    json_t *told = NULL;
+    uint64_t n = 0;
+    mark(f, "p", "a", 1, NOW - 60 * DAY);
+    mark(f, "q", "b", 2, NOW - 60 * DAY);
+    mark(f, "p", "c", 3, NOW);
+    mark(f, "ann", "d", 4, NOW + 1);
+    assert_int_equal(history_mark(f->db, &bobs, NULL), 0);
+    assert_int_equal(history_pack(f->db, NOW, &n), 0);
+    do {
+        json_t *docs = NULL;
+        char *next = NULL;
+        size_t i;
+        json_t *doc;
+        assert_int_equal(history_list_user(f->db, "ann", 1, cursor, &docs, &next), 0);
+        json_array_foreach(docs, i, doc)
+        {
+            size_t used = strlen(seen);
+            (void)snprintf(seen + used, sizeof seen - used, "%s:%s ", member_text(doc, "viewer"),
+                           member_text(doc, "video"));
+        }
+        json_decref(docs);
+        free(cursor);
+        cursor = next;
+    } while (cursor != NULL);
+    assert_string_equal(seen, "ann:d p:c q:b p:a ");
+    assert_int_equal(history_status(f->db, &told), 0);
+    assert_int_equal(member_int(told, "hot"), 3);
+    assert_int_equal(member_int(told, "warm"), 2);
+    assert_string_equal(member_text(told, "warm_oldest"), "2026-11");
+    json_decref(told);
+    assert_int_equal(history_delete_user(f->db, "ann"), 0);
+    check_list(f, "p", "");
+    check_list(f, "q", "");
+    check_list(f, "ann", "");
+    check_list(f, "bob", "x@1");
+    told = NULL;
+    assert_int_equal(history_archive_status("/nonexistent/weir", &told), 0);
+    assert_int_equal(member_int(told, "files"), 0);
+    assert_false(member_has(told, "oldest"));
+    json_decref(told);
+}
+
 /* Stopped between any two changes, nothing is lost nor shown twice. */
 static void test_pack_stopped(void **state)
 {
@@ -252,6 +302,13 @@ static void test_archive(void **state)
     assert_int_equal(history_archive(f->db, folder, NOW, &n, &err), 0);
     assert_int_equal(n, 0);
     check_list(f, "p", "warm@4");
+    json_t *told = NULL;
+    assert_int_equal(history_archive_status(folder, &told), 0);
+    assert_int_equal(member_int(told, "files"), 2);
+    assert_true(member_int(told, "bytes") > 0);
+    assert_string_equal(member_text(told, "oldest"), "2026-03");
+    assert_string_equal(member_text(told, "newest"), "2026-04");
+    json_decref(told);
     json_t *lines = read_archive(folder);
     assert_int_equal(json_array_size(lines), 3);
     assert_true(archive_has(lines, "p", "old", 1));
@@ -317,13 +374,10 @@ static void test_archive_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_CASE(test_mark),
-        FIXTURE_CASE(test_months),
-        FIXTURE_CASE(test_ages),
-        FIXTURE_CASE(test_delete),
-        FIXTURE_CASE(test_pack_stopped),
-        FIXTURE_CASE(test_archive),
-        FIXTURE_CASE(test_archive_stopped),
+        FIXTURE_CASE(test_mark),          FIXTURE_CASE(test_months),
+        FIXTURE_CASE(test_ages),          FIXTURE_CASE(test_user),
+        FIXTURE_CASE(test_delete),        FIXTURE_CASE(test_pack_stopped),
+        FIXTURE_CASE(test_archive),       FIXTURE_CASE(test_archive_stopped),
         FIXTURE_CASE(test_archive_fails),
     };
     return cmocka_run_group_tests_name("catalog history", tests, NULL, NULL);
