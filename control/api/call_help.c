@@ -68,18 +68,12 @@ int call_page_of(struct call *c, int r, const char *name, json_t *docs, char *ne
 
 /* --- revisions -------------------------------------------------------------------------------- */
 
-int call_etag(struct call *c, const char *tag)
-{
-    ASSERT(strlen(tag) < CALL_ETAG_SIZE);
-    c->etag = call_keep(c, str_of(tag));
-    return c->etag == NULL ? -ENOMEM : 0;
-}
-
 int call_revision(struct call *c, int64_t revision)
 {
     char tag[24];
     (void)snprintf(tag, sizeof tag, "%" PRId64, revision);
-    return call_etag(c, tag);
+    c->revision = call_keep(c, str_of(tag));
+    return c->revision == NULL ? -ENOMEM : 0;
 }
 
 int call_stale(struct call *c)
@@ -90,13 +84,13 @@ int call_stale(struct call *c)
 int call_expected(struct call *c, bool *ret_asked, int64_t *ret_revision)
 {
     struct str tag = str_trim(str_of(c->if_match));
-    struct str coding;
+    struct str rest; /* digest and coding of the answer that had it */
     *ret_asked = false;
     if (tag.size == 0 || str_eq(tag, STR("*")))
         return 0;
     if (tag.size < 3 || tag.data[0] != '"' || tag.data[tag.size - 1] != '"')
         return call_stale(c);
-    tag = str_cut((struct str){tag.data + 1, tag.size - 2}, '+', &coding);
+    tag = str_cut((struct str){tag.data + 1, tag.size - 2}, '-', &rest);
     if (str_to_i64(tag, ret_revision) < 0)
         return call_stale(c);
     *ret_asked = true;

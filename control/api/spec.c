@@ -75,6 +75,7 @@ static int spec_make_access(const struct spec_maker *m)
     m->op->needs_match = match != NULL && strcmp(match, "required") == 0;
     m->op->select = spec_text(m->node, "x-weir-fields");
     m->op->idempotent = json_is_true(json_object_get(m->node, "x-weir-idempotent"));
+    m->op->tagged = json_is_true(json_object_get(m->node, "x-weir-etag"));
     m->op->audited = json_is_true(json_object_get(m->node, "x-weir-audit")) ||
                      (m->op->auth == OP_AUTH_ADMIN && m->op->method != HTTP_GET);
     const char *pool = spec_text(m->node, "x-weir-pool");

@@ -57,6 +57,7 @@ struct operation {
     unsigned roles;     /* one of these is needed: bits of caller.h; 0: none */
     const char *scope;  /* that an API key needs; NULL: keys are not let in */
     const char *select; /* the list whose items have fields=, ""  the answer itself; NULL: none */
+    bool tagged;        /* a GET whose answer has an ETag */
     bool needs_match;   /* If-Match must be there */
     uint32_t cache_ms;  /* answers are kept that long: cache.h; 0: not */
     unsigned cache_kind;

@@ -41,7 +41,7 @@ int catalog_path_video(struct call *c, json_t **ret)
 
 int catalog_tag(struct call *c, const json_t *doc)
 {
-    return call_header(c, "etag", "\"%lld\"", (long long)member_int(doc, "rev"));
+    return call_revision(c, member_int(doc, "rev"));
 }
 
 int catalog_rev(struct call *c, int64_t *ret)

@@ -39,8 +39,7 @@ MUST_USE int catalog_answer_of(struct call *c, json_t *view);
 /* The conditions of the query (category, language, ...) on top of what the viewer may see. */
 MUST_USE int catalog_filters(struct call *c, json_t **ret_where);
 
-/* The revision as ETag, for If-Match. Not call_revision: counts move without it, so whoever has
- * read the document before is not told that it is the same. */
+/* The revision, for If-Match. */
 MUST_USE int catalog_tag(struct call *c, const json_t *doc);
 
 /* -1: any; the revision that If-Match names. */

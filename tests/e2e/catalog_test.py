@@ -104,6 +104,41 @@ class Videos(Base):
         self.good(self.creator.api("DELETE", "videos/life"), 204)
         self.refused(self.creator.api("GET", "videos/life"), 404, "VIDEO_NOT_FOUND")
 
+    def test_conditions(self):
+        """Whoever has a thing is told so without getting it again; a count that moves is news, but stands in no change's way."""
+        self.film("tagged")
+        channel = self.good(self.creator.api("POST", "channels", {"title": "T", "handle": "tagged"}), 201)["id"]
+        series = self.good(self.creator.api("POST", "series", {"title": "T"}), 201)["id"]
+        playlist = self.good(self.viewer.api("POST", "playlists", {"title": "T"}), 201)["id"]
+        self.good(self.viewer.api("PUT", "users/me/favourites/tagged", {}), 201)
+        self.good(self.viewer.api("PUT", "users/me/history/tagged", {"position_ms": 5}))
+        self.good(self.viewer.api("PUT", f"subscriptions/{channel}", {}), 201)
+        self.good(self.viewer.api("PUT", "videos/tagged/stars", {"stars": 3}))
+        for path in ("videos/tagged", f"channels/{channel}", f"series/{series}", f"playlists/{playlist}", "users/me", "users/me/plan",
+                     "users/me/favourites/tagged", "users/me/history/tagged", f"subscriptions/{channel}", "videos/tagged/stars",
+                     "plans", "categories", "users/me/profiles"):
+            tag = self.viewer.api("GET", path).headers["etag"]
+            self.assertRegex(tag, r'^"[0-9a-f-]+(\+[a-z]+)?"$', path)
+            answer = self.viewer.api("GET", path, If_None_Match=tag)
+            self.assertEqual((answer.status, answer.body, answer.headers["etag"]), (304, b"", tag), path)
+            self.assertEqual(self.viewer.api("GET", path, If_None_Match='"1", ' + tag).status, 304)
+            self.assertEqual(self.viewer.api("GET", path, If_None_Match="*").status, 304)
+            for other in ('"1"', '"x"', tag.replace('"', ""), tag[:-1] + 'x"'):
+                self.assertEqual(self.viewer.api("GET", path, If_None_Match=other).status, 200, (path, other))
+        old = self.viewer.api("GET", "videos/tagged").headers["etag"]
+        self.good(self.other.api("PUT", "videos/tagged/stars", {"stars": 5}))
+        answer = self.viewer.api("GET", "videos/tagged", If_None_Match=old)
+        self.assertEqual((answer.status, answer.json()["stars"]["count"]), (200, 2))
+        self.assertEqual(self.viewer.api("GET", "videos/tagged?fields=title", If_None_Match=answer.headers["etag"]).status, 200)
+        tag = self.creator.api("GET", f"channels/{channel}").headers["etag"]
+        self.good(self.other.api("PUT", f"subscriptions/{channel}", {}), 201)
+        changed = self.creator.api("PATCH", f"channels/{channel}", {"title": "U"}, If_Match=tag)
+        self.assertEqual(self.good(changed)["title"], "U")
+        self.refused(self.creator.api("PATCH", f"channels/{channel}", {"title": "V"}, If_Match=tag), 412, "REVISION_STALE")
+        self.good(self.creator.api("PATCH", f"channels/{channel}", {"title": "V"}, If_Match=changed.headers["etag"]))
+        for wrong in ('"x"', '"-1"', 'W/"1"', '"1'):
+            self.refused(self.creator.api("PATCH", f"channels/{channel}", {"title": "V"}, If_Match=wrong), 412, "REVISION_STALE")
+
     def test_refused(self):
         """What the document forbids, and what it cannot say."""
         for body, code in (({"title": "X", "nonsense": 1}, "BODY_INVALID"), ({"title": {"$gt": ""}}, "BODY_INVALID"),
