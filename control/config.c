@@ -53,6 +53,7 @@ static const cyaml_schema_field_t control_fields[] = {
                                EDGE_COUNT_MAX - 1),
     TEXT(geo_file, struct control_config, CYAML_FLAG_OPTIONAL),
     TEXT(default_plan, struct control_config, CYAML_FLAG_OPTIONAL),
+    CYAML_FIELD_UINT("audit_days", CYAML_FLAG_OPTIONAL, struct control_config, audit_days),
     CYAML_FIELD_UINT("sweep_s", CYAML_FLAG_OPTIONAL, struct control_config, sweep_s),
     TEXT(public_url, struct control_config, CYAML_FLAG_OPTIONAL),
     TEXT(admin_credential_file, struct control_config, CYAML_FLAG_DEFAULT),
@@ -170,6 +171,9 @@ int control_config_check(const void *config, struct err *err)
     if (r == 0 && c->stream_limit > LEASE_LIMIT_MAX)
         r = err_set(err, -EINVAL, "stream_limit: %u is more than %d", c->stream_limit,
                     LEASE_LIMIT_MAX);
+    if (r == 0 && c->audit_days > CONTROL_AUDIT_DAYS_MAX)
+        r = err_set(err, -EINVAL, "audit_days: %u is more than %d", c->audit_days,
+                    CONTROL_AUDIT_DAYS_MAX);
     if (r == 0)
         r = bus_config_check(&c->bus, err);
     char *key_file = NULL;

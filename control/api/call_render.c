@@ -157,8 +157,8 @@ static void call_pack(struct call *c)
     }
 }
 
-/* "REVISION-DIGEST" or, of what has no revision, "DIGEST": whoever has the answer is told by all of it
- * that it is the same, and changes it by the revision alone, because counts move without it. */
+/* "REVISION-DIGEST" or, of what has no revision, "DIGEST": whoever has the answer is told by all
+ * of it that it is the same, and changes it by the revision alone: counts move without it. */
 static int call_tag(struct call *c)
 {
     char digest[DIGEST_TEXT_SIZE];

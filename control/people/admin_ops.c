@@ -59,7 +59,7 @@ static int admin_verify(struct call *c, json_t **user)
         return r;
     json_decref(*user);
     *user = fresh;
-    ops__audit(c, "user verified", admin_text(fresh, "id"));
+    audit_event(c, "user verified", admin_text(fresh, "id"));
     return 0;
 }
 
@@ -73,7 +73,7 @@ static int admin_apply(struct call *c, json_t **user)
     if (role_of(call_text(c, "role"), &role)) {
         r = account_set_role(c->db, id, role, &fresh);
         if (r == 0) {
-            ops__audit(c, "role changed", id);
+            audit_event(c, "role changed", id);
             json_decref(*user);
             *user = fresh;
             id = admin_text(fresh, "id");
@@ -83,7 +83,7 @@ static int admin_apply(struct call *c, json_t **user)
         fresh = NULL;
         r = account_disable(c->db, id, json_is_true(disabled), c->now_ms, &fresh);
         if (r == 0) {
-            ops__audit(c, json_is_true(disabled) ? "user disabled" : "user enabled", id);
+            audit_event(c, json_is_true(disabled) ? "user disabled" : "user enabled", id);
             json_decref(*user);
             *user = fresh;
         }
@@ -91,7 +91,7 @@ static int admin_apply(struct call *c, json_t **user)
     if (r == 0 && call_true(c, "second_factor_off")) {
         r = otp_disable(c->db, admin_text(*user, "id"));
         if (r == 0)
-            ops__audit(c, "second factor off", admin_text(*user, "id"));
+            audit_event(c, "second factor off", admin_text(*user, "id"));
     }
     return r;
 }
@@ -145,7 +145,7 @@ static int admin_reset(struct call *c)
         r = buf_error(&link);
     }
     if (r == 0)
-        ops__audit(c, "password reset asked for", admin_text(user, "id"));
+        audit_event(c, "password reset asked for", admin_text(user, "id"));
     json_decref(user);
     return r < 0
                ? admin_not_found(c, r)
@@ -160,7 +160,7 @@ static int admin_log_out(struct call *c)
         r = logins_close(c->db, admin_text(user, "id"), NULL);
     if (r == 0) {
         people_forget(c->control->people, admin_text(user, "id"));
-        ops__audit(c, "devices logged out", admin_text(user, "id"));
+        audit_event(c, "devices logged out", admin_text(user, "id"));
     }
     json_decref(user);
     return admin_not_found(c, r);
@@ -175,7 +175,7 @@ int ops__delete(struct call *c, const char *user, enum gone_kind kind)
     if (r < 0)
         return r;
     people_forget(c->control->people, user);
-    ops__audit(c, "account deleted", user);
+    audit_event(c, "account deleted", user);
     return 0;
 }
 
@@ -229,7 +229,7 @@ static int admin_rotate(struct call *c)
     int r = keyring_rotate(people_keys(c->control->people), c->now_ms, &err);
     if (r < 0)
         return fault_set(&c->fault, 500, "KEY_NOT_ROTATED", "%s", err.text);
-    ops__audit(c, "signing key rotated", NULL);
+    audit_event(c, "signing key rotated", NULL);
     return admin_keys(c);
 }
 

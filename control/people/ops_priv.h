@@ -7,6 +7,7 @@
  * Errors:  as call.h.
  * Units:   - */
 #pragma once
+#include "control/api/audit.h"
 #include "control/api/call.h"
 #include "control/people/accounts.h"
 #include "control/people/people.h"
@@ -38,9 +39,6 @@ MUST_USE int ops__me(struct call *c, json_t **ret);
  * (gone.h). -ENOENT. Behind it comes ops__leave on the loop, which ends what it plays. */
 MUST_USE int ops__delete(struct call *c, const char *user, enum gone_kind kind);
 void ops__leave(struct call *c);
-
-/* One line for who looks after the installation: what, whom it is about (NULL: nobody known). */
-void ops__audit(const struct call *c, const char *what, const char *user);
 
 /* What confirms that it is still the owner: the password of the body, or where there is none a
  * code of the second factor. An account with neither needs no more. 403 PASSWORD_WRONG, ... */

@@ -83,7 +83,7 @@ static int self_password(struct call *c)
         r = logins_close(c->db, c->caller.user, c->caller.session);
     if (r == 0) {
         people_forget(c->control->people, c->caller.user);
-        ops__audit(c, "password changed", c->caller.user);
+        audit_event(c, "password changed", c->caller.user);
     }
     json_decref(user);
     return call_wait(c, r, wait_s);
@@ -175,7 +175,7 @@ static int self_device_end(struct call *c)
         return fault_set(&c->fault, 404, "DEVICE_NOT_FOUND", "you are not logged in there");
     if (r == 0) {
         people_forget(c->control->people, id);
-        ops__audit(c, "device logged out", c->caller.user);
+        audit_event(c, "device logged out", c->caller.user);
     }
     return r;
 }
@@ -185,7 +185,7 @@ static int self_devices_end(struct call *c)
     int r = logins_close(c->db, c->caller.user, c->caller.session);
     if (r == 0) {
         people_forget(c->control->people, c->caller.user);
-        ops__audit(c, "other devices logged out", c->caller.user);
+        audit_event(c, "other devices logged out", c->caller.user);
     }
     return r;
 }
@@ -338,7 +338,7 @@ static int self_key_make(struct call *c)
         json_decref(answer);
         return -ENOMEM;
     }
-    ops__audit(c, "API key made", c->caller.user);
+    audit_event(c, "API key made", c->caller.user);
     return call_answer(c, answer);
 }
 
@@ -350,7 +350,7 @@ static int self_key_end(struct call *c)
         return fault_set(&c->fault, 404, "KEY_NOT_FOUND", "there is no such key");
     if (r == 0) {
         people_forget(c->control->people, id);
-        ops__audit(c, "API key ended", c->caller.user);
+        audit_event(c, "API key ended", c->caller.user);
     }
     return r;
 }

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.parse
 
 from daemon import until
 from people import Person, b64, bearer, claims, start_control, totp, unb64
@@ -378,6 +379,97 @@ class Operator(Base):
         self.assertEqual(len(seen), len(set(seen)))
         self.assertLessEqual({f"page{i}@example.org" for i in range(5)}, set(seen))
         self.refused(self.operator("GET", "users?cursor=AAAA"), 422, "CURSOR_INVALID")
+
+
+class Audit(Base):
+    """What is written down of attacks, how it is found, and for how long."""
+
+    def acts(self, query):
+        answer = self.operator("GET", "audit?limit=500&" + query)
+        self.assertEqual(answer.status, 200, answer.body)
+        return answer.json()["acts"]
+
+    def noticed(self, count, query):
+        """Records of events are written behind the answer."""
+        until(lambda: len(self.acts("outcome=noticed&" + query)) >= count, 10, lambda: self.acts("outcome=noticed"))
+        acts = self.acts("outcome=noticed&" + query)
+        self.assertEqual(len(acts), count, acts)
+        return acts
+
+    def test_attacks(self):
+        ada, eve = self.person("watched@example.org"), self.person("eve@example.org")
+        old = ada.cookie("weir_refresh")
+        self.assertEqual(ada.api("POST", "auth/refresh").status, 200)
+        thief = self.person()
+        for _ in range(2):
+            thief.jar = {("weir_refresh", "/api/v1/auth"): old}
+            self.refused(thief.api("POST", "auth/refresh"), 401, "REFRESH_INVALID")
+        act, = self.noticed(1, f"about={ada.user['id']}")
+        self.assertEqual((act["event"], act["operation"], act["actor_kind"], act["peer"]),
+                         ("refresh token used twice, log-in ended", "auth_refresh", "nobody", "127.0.0.1"))
+        for _ in range(9):  # five are free
+            self.person().log_in("watched@example.org", "guessed")
+        act, = self.noticed(1, f"about={ada.user['id']}&event=log-in+locked")
+        self.assertEqual((act["code"], act["status"]), ("TOO_MANY_ATTEMPTS", 429))
+        for i in range(7):  # nobody's: a line of the log is enough
+            self.person().log_in("nobody-at-all@example.org", f"guess{i}")
+        for _ in range(5):
+            self.refused(eve.api("PATCH", f"admin/users/{eve.user['id']}", {"role": "admin"}), 403, "ROLE_MISSING")
+        act, = self.noticed(1, f"actor={eve.user['id']}")
+        self.assertEqual((act["event"], act["operation"], act["status"], act["code"]),
+                         ("forbidden", "admin_user_change", 403, "ROLE_MISSING"))
+        self.assertEqual(eve.api("GET", "users/me").json()["user"]["role"], "free")
+        self.noticed(3, "")
+
+    def test_filters(self):
+        ada = self.person("filtered@example.org")
+        self.operator("PATCH", f"users/{ada.user['id']}", {"role": "creator"})
+        self.operator("PATCH", "users/nobody", {"role": "creator"})
+        found = self.acts("operation=admin_user_change&outcome=refused")
+        self.assertEqual([(a["target"], a["code"]) for a in found], [("/api/v1/admin/users/nobody", "USER_NOT_FOUND")])
+        done = self.acts("operation=admin_user_change&outcome=done")[:1]
+        self.assertEqual(done[0]["target"], f"/api/v1/admin/users/{ada.user['id']}")
+        at = urllib.parse.quote(done[0]["at"])
+        self.assertEqual(self.acts(f"operation=admin_user_change&outcome=done&from={at}"), done)
+        self.assertNotIn(done[0], self.acts(f"operation=admin_user_change&outcome=done&below={at}"))
+        for wrong in ("outcome=other", "from=yesterday", "operation=", "who=x"):
+            self.assertEqual(self.operator("GET", "audit?" + wrong).status, 422, wrong)
+        page = self.operator("GET", "audit?limit=1&operation=admin_user_change").json()
+        self.assertEqual(self.operator("GET", f"audit?limit=1&operation=admin_user_change&cursor={page['next']}").status, 200)
+
+    def test_encoders(self):
+        """An encoder that comes every few seconds leaves no record each time; one that guesses keys leaves one."""
+        ada = self.person("on-air@example.org")
+        self.operator("PATCH", f"users/{ada.user['id']}", {"role": "creator"})
+        key = ada.api("POST", "streams/start", {"title": "Talk"}).json()["key"]
+        tell = lambda event, key=key: self.operator("POST", "streams/authorize", {"key": key, "event": event, "encoder": "e"})  # noqa: E731
+        self.assertEqual(tell("publish").status, 200)
+        for _ in range(20):
+            self.assertEqual(tell("beat").status, 200)
+        self.assertEqual(tell("unpublish").status, 200)
+        self.assertEqual(self.acts("operation=streams_authorize"), [])
+        log = self.weir.log("control")
+        self.assertEqual([log.count(f'"event":"stream {what}"') for what in ("on air", "off air")], [1, 1])
+        for i in range(5):
+            self.refused(tell("publish", f"{i}" * 43), 403, "STREAM_KEY_WRONG")
+        self.noticed(1, "operation=streams_authorize")
+
+    def test_retention(self):
+        """Records older than audit_days go at the next start (and every ten minutes)."""
+        self.operator("PATCH", "users/nobody", {"role": "creator"})
+        self.operator("DELETE", "users/nobody")
+        self.weir.stop("control")
+        path = self.weir.folder / "config/control.yaml"
+        path.write_text(path.read_text() + "audit_days: 3\n")
+        db = sqlite3.connect(self.weir.folder / "control/weir.db")
+        old, edge = ((time.time() - days * 86400) * 1000 for days in (3.01, 2.99))
+        for operation, at in (("admin_user_change", old), ("admin_user_delete", edge)):
+            db.execute("update c_audit set doc = json_set(doc, '$.at_ms', ?) where json_extract(doc, '$.operation') = ?", (int(at), operation))
+        db.commit()
+        db.close()
+        self.weir.start("control")
+        until(lambda: not self.acts("operation=admin_user_change"), 20)
+        self.assertTrue(self.acts("operation=admin_user_delete"))
 
 
 class Deletion(Base):
