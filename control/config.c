@@ -85,12 +85,8 @@ const cyaml_schema_value_t control_schema = {
  */
 static int config_check_url(const char *name, const char *url, struct err *err)
 {
-    struct str rest = str_of(url);
-    if (str_starts(rest, STR("https://")))
-        rest = str_skip(rest, strlen("https://"));
-    else if (str_starts(rest, STR("http://")))
-        rest = str_skip(rest, strlen("http://"));
-    else
+    struct str rest = str_behind_http(str_of(url));
+    if (rest.data == NULL)
         return err_set(err, -EINVAL, "%s: '%s' does not begin with https:// or http://", name, url);
     while (str_ends(rest, STR("/")))
         rest.size--;

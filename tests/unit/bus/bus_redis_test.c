@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What only a server that breaks, hangs or mistrusts us can show. */
 #include "bus/bus.h"
+#include <errno.h>
 #include "base/clock.h"
 #include "bus/bus_config.h"
 #include "bus/redis_target.h"
@@ -350,7 +351,7 @@ static void nonsense_breaks_the_connection(void **state)
     };
     struct fixture *f = *state;
     for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
-        uint16_t port = redis_free_port();
+        uint16_t port = port_free();
         char url[64];
         struct sockaddr_in a = {.sin_family = AF_INET,
                                 .sin_port = htons(port),
