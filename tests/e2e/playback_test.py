@@ -347,6 +347,32 @@ class Plans(Case):
         self.assertGreater(int(answer.headers["Retry-After"]), 0)
         play("for-6")
 
+    def test_machines(self):
+        """An API key with the scope for it plays as its owner, under the same limits; one without does not."""
+        who = {"email": "machine@example.org", "password": "a long password"}
+        base = self.weir.url("control") + "/api/v1"
+        self.assertEqual(self.weir.request("POST", base + "/auth/signup", who).status, 201)
+        token = self.weir.request("POST", base + "/auth/login", {**who, "bearer": True}).json()["access_token"]
+
+        def key(scope):
+            answer = self.weir.request("POST", base + "/users/me/keys", {"name": scope, "scopes": [scope], "password": who["password"]},
+                                       {"Authorization": f"Bearer {token}"})
+            self.assertEqual(answer.status, 201, answer.body)
+            return {"Authorization": f"Bearer {answer.json()['key']}"}
+        plays, reads = key("playback"), key("account:read")
+        self.title("for-machines", age=16)
+        ask = {"asset": "for-machines"}
+        self.assertEqual(self.weir.request("POST", base + "/playback", ask, reads).code, "SCOPE_MISSING")
+        first = self.weir.request("POST", base + "/playback", ask, plays)
+        self.assertEqual(first.status, 200, first.body)
+        self.assertEqual(self.weir.request("POST", base + "/playback", ask, plays).code, "CONCURRENT_LIMIT_EXCEEDED")
+        path = f"{base}/playback/{first.json()['session_id']}"
+        self.assertEqual(self.weir.request("POST", path + "/heartbeat", {}, plays).status, 200)
+        self.assertEqual(self.weir.request("DELETE", path, None, plays).status, 204)
+        child = self.weir.request("POST", base + "/users/me/profiles", {"name": "Child", "rating_max": 6},
+                                  {"Authorization": f"Bearer {token}"}).json()["id"]
+        self.assertEqual(self.weir.request("POST", base + "/playback", {**ask, "profile": child}, plays).code, "AGE_RESTRICTED")
+
     def test_streams(self):
         """A key that is none, a stream that is none, callers who may not."""
         base, user = self.weir.url("control") + "/api/v1", self.weir.user()
