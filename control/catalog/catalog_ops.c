@@ -120,6 +120,7 @@ static int catalog_add_some(struct call *c, json_t *items, size_t from, unsigned
 {
     const char *ids[DB_LIST_MAX];
     json_t *videos = NULL;
+    ASSERT(count > 0);
     ASSERT(count <= DB_LIST_MAX);
     for (unsigned i = 0; i < count; i++) {
         ids[i] = member_text(json_array_get(items, from + i), "video");

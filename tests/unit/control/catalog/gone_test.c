@@ -215,7 +215,10 @@ static void make_account(struct fixture *f, const char *id, int64_t now_ms)
     json_decref(ask);
     ask = json_pack("{s:s, s:s}", "handle", id, "title", "Mine");
     assert_int_equal(channel_create(f->db, ask, id, now_ms, &doc, &fault), 0);
-    assert_int_equal(follow_put(f->db, member_text(doc, "id"), "bob", now_ms, &doc, &is_new), 0);
+    json_t *follow = NULL;
+    assert_int_equal(follow_put(f->db, member_text(doc, "id"), "bob", now_ms, &follow, &is_new), 0);
+    json_decref(follow);
+    json_decref(doc);
     json_decref(ask);
     ask = json_pack("{s:s+, s:s}", "asset", "film-of-", id, "title", "Mine");
     assert_int_equal(catalog_create(f->db, ask, &owner, now_ms, &doc, &fault), 0);
