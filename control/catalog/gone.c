@@ -42,6 +42,12 @@ static const struct gone_part gone_series[] = {
     {MODEL_VIDEOS, GONE_LOSE, "series", "series place", "created_ms"},
 };
 
+static const struct gone_part gone_profile[] = {
+    {MODEL_FAVOURITES, GONE_DROP, "viewer", "viewer created_ms", "created_ms"},
+    {MODEL_HISTORY, GONE_DROP, "viewer", "viewer last_ms", "first_ms"},
+    {MODEL_HISTORY_MONTHS, GONE_DROP, "viewer", "viewer month", NULL}, /* older than any note */
+};
+
 /* An account's id never comes again, so it does not matter when something was made. What keeps the
  * account usable goes first. */
 #define GONE_USER_PARTS                                                                            \
@@ -83,6 +89,7 @@ static const struct {
     [GONE_CHANNEL] = {"channel", MODEL_CHANNELS, gone_channel, ARRAY_LEN(gone_channel)},
     [GONE_SERIES] = {"series", MODEL_SERIES, gone_series, ARRAY_LEN(gone_series)},
     [GONE_CATEGORY] = {"category", MODEL_CATEGORIES, NULL, 0},
+    [GONE_PROFILE] = {"profile", MODEL_PROFILES, gone_profile, ARRAY_LEN(gone_profile)},
     [GONE_USER] = {"user", MODEL_USERS, gone_user, ARRAY_LEN(gone_user)},
     [GONE_USER_KEPT] = {"user_kept", MODEL_USERS, gone_user_kept, ARRAY_LEN(gone_user_kept)},
 };

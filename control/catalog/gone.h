@@ -19,6 +19,7 @@ enum gone_kind {
     GONE_CHANNEL,   /* its followers; videos and series lose it */
     GONE_SERIES,    /* its videos lose it */
     GONE_CATEGORY,  /* likewise */
+    GONE_PROFILE,   /* what it has watched, and its favourites: another may get its place, and id */
     GONE_USER,      /* all that is the account's or that it did, its channels and videos too */
     GONE_USER_KEPT, /* the same, but channels, series and videos stay, and are nobody's */
     GONE_KINDS,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "control/catalog/gone.h"
 #include "control/model.h"
 #include "control/password.h"
 #include "control/people/attempts.h"
@@ -158,9 +159,9 @@ int profiles_list(struct db *db, const char *user, json_t **ret)
     return 0;
 }
 
-int profile_end(struct db *db, const char *user, const char *id)
+int profile_end(struct db *db, const char *user, const char *id, int64_t now_ms)
 {
-    return profile_is_of(user, id) ? db_delete(db, MODEL_PROFILES, id) : -ENOENT;
+    return profile_is_of(user, id) ? gone_put(db, GONE_PROFILE, id, now_ms) : -ENOENT;
 }
 
 int profile_check_pin(struct db *db, const json_t *profile, const char *pin, int64_t now_ms,

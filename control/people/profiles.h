@@ -42,7 +42,8 @@ MUST_USE int profile_change(struct db *db, const char *user, const char *id, con
                             json_t **ret, struct fault *fault);
 MUST_USE int profile_get(struct db *db, const char *user, const char *id, json_t **ret);
 MUST_USE int profiles_list(struct db *db, const char *user, json_t **ret); /* by place */
-MUST_USE int profile_end(struct db *db, const char *user, const char *id);
+/* What it watched and liked goes with it (catalog/gone.h): its place, and so its id, is free. */
+MUST_USE int profile_end(struct db *db, const char *user, const char *id, int64_t now_ms);
 
 /* pin NULL: none was given. 403 PIN_NEEDED, PIN_WRONG, 429. */
 MUST_USE int profile_check_pin(struct db *db, const json_t *profile, const char *pin,

@@ -273,7 +273,7 @@ static int self_profile_end(struct call *c)
 {
     int r = self_may_manage(c);
     if (r == 0)
-        r = profile_end(c->db, c->caller.user, call_path(c, "profile"));
+        r = profile_end(c->db, c->caller.user, call_path(c, "profile"), c->now_ms);
     return self_no_profile(c, r);
 }
 

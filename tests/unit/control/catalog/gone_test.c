@@ -10,6 +10,7 @@
 #include "control/catalog/playlist.h"
 #include "control/catalog/score.h"
 #include "control/catalog/tally.h"
+#include "control/people/profiles.h"
 #include "stopped.h"
 
 #define NOW INT64_C(1800000000000)
@@ -354,12 +355,51 @@ static void test_user_stopped(void **state)
     assert_int_equal(count_in(f, MODEL_VIDEOS), 1);
 }
 
+/* The next profile gets the place, and with it the id: it must not find what this one watched. */
+static void test_profile(void **state)
+{
+    struct fixture *f = *state;
+    struct fault fault = {0};
+    json_t *ask = json_pack("{s:s}", "name", "Child");
+    json_t *doc = NULL;
+    bool is_new;
+    uint64_t n = 0;
+    make_video(f, "film", NULL, NOW);
+    assert_int_equal(profile_make(f->db, "ann", ask, NOW, &doc, &fault), 0);
+    const char *id = "ann-1";
+    assert_string_equal(member_text(doc, "id"), id);
+    json_decref(doc);
+    struct history_ask seen = {
+        .viewer = id, .user = "ann", .video = "film", .position_ms = 1, .now_ms = NOW};
+    assert_int_equal(history_mark(f->db, &seen, NULL), 0);
+    seen.now_ms = NOW - INT64_C(60) * 86400000;
+    assert_int_equal(history_mark(f->db, &seen, NULL), 0);
+    assert_int_equal(history_pack(f->db, NOW, &n), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(favourite_put(f->db, id, "ann", "film", NOW, &doc, &is_new), 0);
+    json_decref(doc);
+    assert_int_equal(profile_end(f->db, "ann", id, NOW + 1), 0);
+    assert_int_equal(profile_end(f->db, "ann", id, NOW + 1), -ENOENT);
+    assert_int_equal(profile_make(f->db, "ann", ask, NOW + 2, &doc, &fault), 0);
+    assert_string_equal(member_text(doc, "id"), id);
+    json_decref(doc);
+    json_decref(ask);
+    assert_int_equal(favourite_put(f->db, id, "ann", "other", NOW + 3, &doc, &is_new), 0);
+    json_decref(doc);
+    sweep(f, 1);
+    assert_int_equal(profile_get(f->db, "ann", id, &doc), 0); /* the new one stays */
+    json_decref(doc);
+    assert_int_equal(count(f, MODEL_HISTORY, "viewer", id), 0);
+    assert_int_equal(count(f, MODEL_HISTORY_MONTHS, "viewer", id), 0);
+    assert_int_equal(count(f, MODEL_FAVOURITES, "viewer", id), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_CASE(test_video),        FIXTURE_CASE(test_again), FIXTURE_CASE(test_stopped),
-        FIXTURE_CASE(test_channel),      FIXTURE_CASE(test_user),  FIXTURE_CASE(test_user_kept),
-        FIXTURE_CASE(test_user_stopped),
+        FIXTURE_CASE(test_video),        FIXTURE_CASE(test_again),   FIXTURE_CASE(test_stopped),
+        FIXTURE_CASE(test_channel),      FIXTURE_CASE(test_user),    FIXTURE_CASE(test_user_kept),
+        FIXTURE_CASE(test_user_stopped), FIXTURE_CASE(test_profile),
     };
     return cmocka_run_group_tests_name("catalog gone", tests, NULL, NULL);
 }

@@ -130,8 +130,8 @@ static void test_life(void **state)
     assert_int_equal(profiles_list(f->db, "u1", &list), 0);
     assert_int_equal(json_array_size(list), 1);
     json_decref(list);
-    assert_int_equal(profile_end(f->db, "u1", "u1-1"), 0);
-    assert_int_equal(profile_end(f->db, "u1", "u1-1"), -ENOENT);
+    assert_int_equal(profile_end(f->db, "u1", "u1-1", T0), 0);
+    assert_int_equal(profile_end(f->db, "u1", "u1-1", T0), -ENOENT);
 }
 
 static void test_others(void **state)
@@ -146,7 +146,7 @@ static void test_others(void **state)
                                       "u2",   "",     "-1",   "u2-11", "u1-1-1"};
     for (unsigned i = 0; i < ARRAY_LEN(ids); i++) {
         assert_int_equal(profile_get(f->db, "u2", ids[i], &doc), -ENOENT);
-        assert_int_equal(profile_end(f->db, "u2", ids[i]), -ENOENT);
+        assert_int_equal(profile_end(f->db, "u2", ids[i], T0), -ENOENT);
         assert_int_equal(change(f, "u2", ids[i], "{\"name\":\"x\"}", &doc, &fault), -ENOENT);
     }
     assert_int_equal(profile_get(f->db, "", "-1", &doc), -ENOENT);
