@@ -18,9 +18,11 @@
 #include "base/str.h"
 #include "db/db.h"
 
-#define HISTORY_HOT_MS   (INT64_C(30) * 24 * 3600 * 1000)
-#define HISTORY_WARM_MS  (INT64_C(180) * 24 * 3600 * 1000)
-#define HISTORY_DONE_PCT 95 /* watched so far, the rest is credits */
+#define HISTORY_HOT_MS  (INT64_C(30) * 24 * 3600 * 1000)
+#define HISTORY_WARM_MS (INT64_C(180) * 24 * 3600 * 1000)
+/* Of a viewer in a month: with the longest names they fit in a document. */
+#define HISTORY_ENTRIES_MAX 3500
+#define HISTORY_DONE_PCT    95 /* watched so far, the rest is credits */
 
 struct history_ask {
     const char *viewer; /* the profile, or the user who has none */

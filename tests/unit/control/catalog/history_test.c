@@ -208,6 +208,38 @@ static void test_user(void **state)
     json_decref(told);
 }
 
+/* A month with as many videos as are kept, of the longest names: one more is packed all the same,
+ * and takes the place of the first. */
+static void test_full_month(void **state)
+{
+    struct fixture *f = *state;
+    char video[129];
+    json_t *entries = json_array();
+    json_t *packed = NULL;
+    uint64_t n = 0;
+    for (unsigned i = 0; i < HISTORY_ENTRIES_MAX; i++) {
+        (void)snprintf(video, sizeof video, "%0128u", i);
+        json_t *entry =
+            json_pack("{s:s, s:I, s:I, s:b, s:I, s:I}", "video", video, "position_ms",
+                      INT64_C(9007199254740991), "duration_ms", INT64_C(9007199254740991), "done",
+                      0, "first_ms", (json_int_t)NOW, "last_ms", (json_int_t)NOW);
+        assert_int_equal(json_array_append_new(entries, entry), 0);
+    }
+    json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:o}", "id", "2026-11:p", "month", "2026-11",
+                            "viewer", "p", "user", "ann", "entries", entries);
+    assert_int_equal(db_insert(f->db, MODEL_HISTORY_MONTHS, doc), 0);
+    json_decref(doc);
+    mark(f, "p", "one-more", 7, NOW - 60 * DAY);
+    assert_int_equal(history_pack(f->db, NOW, &n), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(db_get(f->db, MODEL_HISTORY_MONTHS, "2026-11:p", &packed), 0);
+    const json_t *left = json_object_get(packed, "entries");
+    assert_int_equal(json_array_size(left), HISTORY_ENTRIES_MAX);
+    assert_string_equal(member_text(json_array_get(left, HISTORY_ENTRIES_MAX - 1), "video"),
+                        "one-more");
+    json_decref(packed);
+}
+
 /* Stopped between any two changes, nothing is lost nor shown twice. */
 static void test_pack_stopped(void **state)
 {
@@ -374,10 +406,15 @@ static void test_archive_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_CASE(test_mark),          FIXTURE_CASE(test_months),
-        FIXTURE_CASE(test_ages),          FIXTURE_CASE(test_user),
-        FIXTURE_CASE(test_delete),        FIXTURE_CASE(test_pack_stopped),
-        FIXTURE_CASE(test_archive),       FIXTURE_CASE(test_archive_stopped),
+        FIXTURE_CASE(test_mark),
+        FIXTURE_CASE(test_months),
+        FIXTURE_CASE(test_ages),
+        FIXTURE_CASE(test_user),
+        FIXTURE_CASE(test_full_month),
+        FIXTURE_CASE(test_delete),
+        FIXTURE_CASE(test_pack_stopped),
+        FIXTURE_CASE(test_archive),
+        FIXTURE_CASE(test_archive_stopped),
         FIXTURE_CASE(test_archive_fails),
     };
     return cmocka_run_group_tests_name("catalog history", tests, NULL, NULL);
