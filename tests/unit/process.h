@@ -9,6 +9,7 @@
  * Units:   none. */
 #pragma once
 #include <arpa/inet.h>
+#include <errno.h> /* what tests of servers compare with */
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
