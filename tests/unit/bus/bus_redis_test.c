@@ -293,8 +293,8 @@ static void several_addresses(void **state)
     (void)snprintf(port, sizeof port, "%u", f->server.port);
     struct redis_server s = {.extra = {"--replicaof", "127.0.0.1", port}};
     redis_server_start(&s);
-    (void)snprintf(url, sizeof url, "redis://127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u",
-                   port_free(), s.port, f->server.port);
+    (void)snprintf(url, sizeof url, "redis://127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u", port_free(),
+                   s.port, f->server.port);
     struct fixture g = {.loop = f->loop};
     g.bus = open_bus(f, &(struct bus_redis_options){.url = url});
     count_until(&g, 0);
