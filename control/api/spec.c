@@ -77,10 +77,13 @@ static int spec_make_access(const struct spec_maker *m)
     m->op->needs_match = match != NULL && strcmp(match, "required") == 0;
     m->op->select = spec_text(m->node, "x-weir-fields");
     m->op->idempotent = json_is_true(json_object_get(m->node, "x-weir-idempotent"));
-    m->op->audited = json_is_true(json_object_get(m->node, "x-weir-audit")) ||
-                     (m->op->auth == OP_AUTH_ADMIN && m->op->method != HTTP_GET);
+    m->op->tagged = json_is_true(json_object_get(m->node, "x-weir-etag"));
+    const json_t *audit = json_object_get(m->node, "x-weir-audit");
+    m->op->audited = audit != NULL ? json_is_true(audit)
+                                   : m->op->auth == OP_AUTH_ADMIN && m->op->method != HTTP_GET;
     const char *pool = spec_text(m->node, "x-weir-pool");
     m->op->hashes = pool != NULL && strcmp(pool, "passwords") == 0;
+    m->op->hashes_with = spec_text(m->node, "x-weir-pool-with");
     return pool != NULL && !m->op->hashes ? spec_bad(m, "no such x-weir-pool:", pool) : 0;
 }
 

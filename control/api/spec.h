@@ -58,13 +58,15 @@ struct operation {
     const char *scope;  /* that an API key needs; NULL: keys are not let in */
     const char *select; /* the list whose items have fields=, ""  the answer itself; NULL: none */
     bool manages;       /* a profile with a limit may not */
+    bool tagged;        /* a GET whose answer has an ETag */
     bool needs_match;   /* If-Match must be there */
     uint32_t cache_ms;  /* answers are kept that long: cache.h; 0: not */
     unsigned cache_kind;
-    unsigned changes; /* bits of the kinds that it changes */
-    bool idempotent;  /* Idempotency-Key counts */
-    bool audited;     /* audit.h */
-    bool hashes;      /* runs in the passwords' pool */
+    unsigned changes;        /* bits of the kinds that it changes */
+    bool idempotent;         /* Idempotency-Key counts */
+    bool audited;            /* audit.h */
+    bool hashes;             /* runs in the passwords' pool */
+    const char *hashes_with; /* only where the body has this member; NULL: always */
     bool takes_body;
     bool needs_body;
     size_t body_max;

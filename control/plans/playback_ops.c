@@ -242,7 +242,7 @@ int playback_admit(struct call *c, struct playback_state *state, json_t *video, 
     playback_session_make(c->caller.user, state->session);
     if (str_copy(str_of(asset), state->asset, sizeof state->asset) < 0)
         return -EBADMSG;
-    return viewer_may(c, state->viewer, video, &state->verdict);
+    return viewer_may(c, state->viewer, video, call_text(c, "pin"), &state->verdict);
 }
 
 static int playback_work_open(struct call *c)
@@ -255,6 +255,8 @@ static int playback_work_open(struct call *c)
         return fault_set(&c->fault, 404, "VIDEO_NOT_FOUND", "there is no such video");
     if (r == 0)
         r = playback_begin(c, &state);
+    if (r == 0)
+        r = viewer_as(c, state->viewer, call_text(c, "profile"), call_text(c, "pin"));
     if (r < 0) {
         json_decref(video);
         return r;

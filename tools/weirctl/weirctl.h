@@ -9,7 +9,7 @@
 #include "base/secret.h"
 
 typedef int ctl_command(int argc, char **argv);
-ctl_command ctl_edge_warm, ctl_db, ctl_plan, ctl_session, ctl_user, ctl_key;
+ctl_command ctl_edge_warm, ctl_db, ctl_plan, ctl_session, ctl_user, ctl_key, ctl_history;
 ctl_command ctl_publish, ctl_assets, ctl_remove, ctl_sign, ctl_init, ctl_dev, ctl_store, ctl_purge;
 ctl_command ctl_publish, ctl_assets, ctl_remove, ctl_sign, ctl_init, ctl_dev, ctl_edge, ctl_store;
 

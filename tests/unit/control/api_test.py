@@ -560,6 +560,8 @@ class Frame(Base):
         answer = self.call("GET", "/api/v1/users/me", session=self.session,
                            headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
         self.assertEqual(answer.headers["x-request-id"], trace)
+        self.assertEqual(answer.headers["cache-control"], "private, no-cache")  # it has an ETag
+        answer = self.call("GET", "/api/v1/users/me/devices", session=self.session)
         self.assertEqual(answer.headers["cache-control"], "no-store")
 
     def test_fields_and_packing(self):

@@ -7,6 +7,7 @@
 #define DAY INT64_C(86400000)
 
 static const char *const germany[] = {"DE"};
+static const char *const unknown_too[] = {"?", "AT", "DE"};
 static const char *const alps[] = {"AT", "CH", "DE"};
 static const struct entitle_grant rented[] = {
     {"other", 0, 0, 0},
@@ -256,9 +257,14 @@ static const struct row rows[] = {
      .age = -1,
      .why = ENTITLE_AGE,
      .plan = "free"},
-    {"grown up, not rated",
+    {"any limit, not rated",
      {.user = "u"},
-     .age_max = 18,
+     .age_max = 21,
+     .age = -1,
+     .why = ENTITLE_AGE,
+     .plan = "free"},
+    {"no limit, not rated",
+     {.user = "u"},
      .age = -1,
      .allowed = true,
      .why = ENTITLE_BY_PLAN,
@@ -303,6 +309,18 @@ static const struct row rows[] = {
      .plan = "free"},
     {"allowed somewhere, country empty",
      {.user = "u", .allow = LIST(alps), .country = ""},
+     .why = ENTITLE_COUNTRY,
+     .plan = "free"},
+    {"allowed where nobody knows",
+     {.user = "u", .allow = LIST(unknown_too), .country = "?"},
+     .allowed = true,
+     .why = ENTITLE_BY_PLAN,
+     .plan = "free",
+     .height = 480,
+     .streams = 1,
+     .ads = true},
+    {"allowed there and where nobody knows, elsewhere",
+     {.user = "u", .allow = LIST(unknown_too), .country = "CH"},
      .why = ENTITLE_COUNTRY,
      .plan = "free"},
     {"blocked somewhere, country unknown",
