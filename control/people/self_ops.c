@@ -67,6 +67,18 @@ static int self_change(struct call *c)
     return r;
 }
 
+/* Nothing proves it but the log-in itself: then that must have been a moment ago. */
+static int self_is_fresh(struct call *c)
+{
+    json_t *login = NULL;
+    int r = login_get(c->db, c->caller.session, c->now_ms, &login);
+    if (r == 0 &&
+        json_integer_value(json_object_get(login, "created_ms")) < c->now_ms - SELF_FRESH_MS)
+        r = fault_set(&c->fault, 403, "LOGIN_TOO_OLD", "log in once more first");
+    json_decref(login);
+    return r;
+}
+
 /* All other log-ins end: whoever had the old password has none of them any more. */
 static int self_password(struct call *c)
 {
@@ -76,6 +88,8 @@ static int self_password(struct call *c)
     if (r == 0 && self_text(user, "password") != NULL) {
         struct str old = call_str(c, "password");
         r = account_check(c->db, user, old, c->now_ms, &c->fault, &wait_s);
+    } else if (r == 0) {
+        r = self_is_fresh(c);
     }
     if (r == 0)
         r = account_set_password(c->db, c->caller.user, call_str(c, "new_password"), &c->fault);
@@ -87,18 +101,6 @@ static int self_password(struct call *c)
     }
     json_decref(user);
     return call_wait(c, r, wait_s);
-}
-
-/* Nothing proves it but the log-in itself: then that must have been a moment ago. */
-static int self_is_fresh(struct call *c)
-{
-    json_t *login = NULL;
-    int r = login_get(c->db, c->caller.session, c->now_ms, &login);
-    if (r == 0 &&
-        json_integer_value(json_object_get(login, "created_ms")) < c->now_ms - SELF_FRESH_MS)
-        r = fault_set(&c->fault, 403, "LOGIN_TOO_OLD", "log in once more to delete the account");
-    json_decref(login);
-    return r;
 }
 
 static int self_delete(struct call *c)

@@ -32,13 +32,15 @@ static void leave_on_end(void *arg, int res, const struct lease *active, unsigne
 static void leave_on_list(void *arg, int res, const struct lease *active, unsigned count)
 {
     struct leave *v = arg;
+    int worst = res;
     for (unsigned i = 0; res == 0 && i < count; i++) {
-        v->waiting++;
         int r = lease_end(v->leases, str_of(v->user), active[i].session, leave_on_end, v);
-        if (r < 0)
-            leave_answered(v, r);
+        if (r == 0)
+            v->waiting++;
+        else if (worst == 0)
+            worst = r;
     }
-    leave_answered(v, res);
+    leave_answered(v, worst);
 }
 
 int leave_all(struct leases *l, const char *user, leave_done *cb, void *arg)
