@@ -66,6 +66,7 @@ struct operation {
     bool hashes;      /* runs in the passwords' pool */
     bool takes_body;
     bool needs_body;
+    bool streams; /* a form whose file the handler takes as it comes: body is what its fields are */
     size_t body_max;
     const struct schema *body;
     struct op_param path_params[SPEC_PATH_MAX];
