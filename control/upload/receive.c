@@ -239,8 +239,8 @@ static void receive_show(void *arg)
     if (v->r == 0)
         v->r = catalog_get(c->db, v->video, &video);
     if (v->r == 0)
-        v->r = call_answer(c, json_pack("{s:s, s:o}", "job_id", v->id, "video",
-                                        catalog_show(c, video)));
+        v->r = call_answer(
+            c, json_pack("{s:s, s:o}", "job_id", v->id, "video", catalog_show(c, video)));
     json_decref(video);
     receive_back(v);
 }
@@ -257,8 +257,7 @@ static void receive_on_done(void *arg, int res, unsigned status)
     v->op = NULL;
     json_t *o = json_loadb(v->answer.size > 0 ? v->answer.data : "", v->answer.size, 0, NULL);
     const char *job = json_string_value(json_object_get(o, "id"));
-    const char *why =
-        json_string_value(json_object_get(json_object_get(o, "error"), "message"));
+    const char *why = json_string_value(json_object_get(json_object_get(o, "error"), "message"));
     bool good = res == 0 && (status == 200 || status == 202) && v->is_last && job != NULL &&
                 str_copy(str_of(job), v->job, sizeof v->job) == 0;
     if (good) {
@@ -272,7 +271,8 @@ static void receive_on_done(void *arg, int res, unsigned status)
     } else if (res == 0 && status == 422) {
         receive_fault(v, 422, "FILM_REFUSED", why != NULL ? why : "ingest refuses the film");
     } else {
-        log_warn("upload %s: ingest answers %u (%s)", v->id, status, res < 0 ? strerror(-res) : why);
+        log_warn("upload %s: ingest answers %u (%s)", v->id, status,
+                 res < 0 ? strerror(-res) : why);
         receive_fault(v, 503, "INGEST_UNAVAILABLE", "films cannot be taken at the moment");
     }
     json_decref(o);
@@ -552,12 +552,12 @@ void upload_receive(struct call *c)
     struct receive *v = calloc(1, sizeof *v);
     if (v == NULL || c->live->ingest_url == NULL) {
         free(v);
-        call_finish(c, fault_set(&c->fault, 503, "INGEST_UNAVAILABLE", "films cannot be taken here"));
+        call_finish(c,
+                    fault_set(&c->fault, 503, "INGEST_UNAVAILABLE", "films cannot be taken here"));
         return;
     }
     v->body = json_object();
-    if (v->body == NULL ||
-        multipart_init(&v->form, http_req_header(c->req, "content-type")) < 0) {
+    if (v->body == NULL || multipart_init(&v->form, http_req_header(c->req, "content-type")) < 0) {
         json_decref(v->body);
         free(v);
         call_finish(c, fault_set(&c->fault, 415, "TYPE_UNSUPPORTED",

@@ -19,7 +19,8 @@ static int upload_doc_set(struct db *db, const char *id, const char *state, json
 {
     json_t *where = json_pack("{s:s}", "state", state);
     const struct db_update update = {.where = where, .set = set};
-    int r = where == NULL || set == NULL ? -ENOMEM : db_update(db, MODEL_UPLOADS, id, &update, NULL);
+    int r =
+        where == NULL || set == NULL ? -ENOMEM : db_update(db, MODEL_UPLOADS, id, &update, NULL);
     json_decref(where);
     json_decref(set);
     return r;
@@ -51,9 +52,8 @@ static int upload_doc_take(struct db *db, const char *video, const struct viewer
     return r;
 }
 
-int upload_doc_begin(struct db *db, const char *id, const json_t *body,
-                     const struct viewer *viewer, int64_t now_ms, char **ret_video,
-                     struct fault *fault)
+int upload_doc_begin(struct db *db, const char *id, const json_t *body, const struct viewer *viewer,
+                     int64_t now_ms, char **ret_video, struct fault *fault)
 {
     const char *taken = member_text(body, "video");
     json_t *made = NULL;
@@ -97,9 +97,8 @@ int upload_doc_hand_over(struct db *db, const char *id, const char *video, uint6
 
 int upload_doc_job(struct db *db, const char *id, const char *job, int64_t now_ms)
 {
-    return upload_doc_set(
-        db, id, "processing",
-        json_pack("{s:s, s:I}", "job", job, "updated_ms", (json_int_t)now_ms));
+    return upload_doc_set(db, id, "processing",
+                          json_pack("{s:s, s:I}", "job", job, "updated_ms", (json_int_t)now_ms));
 }
 
 void upload_doc_fail(struct db *db, const char *id, const char *why, int64_t now_ms)
@@ -145,12 +144,12 @@ int upload_doc_get(struct db *db, const char *id, const struct viewer *viewer, j
 
 json_t *upload_doc_show(const json_t *doc)
 {
-    json_t *o = json_pack(
-        "{s:s?, s:s?, s:s?, s:s?, s:f, s:I, s:s?}", "job_id", member_text(doc, "id"), "video",
-        member_text(doc, "video"), "state", member_text(doc, "state"), "stage",
-        member_text(doc, "stage"), "progress", (double)member_int(doc, "permille") / 1000,
-        "received_bytes", (json_int_t)member_int(doc, "received"), "error",
-        member_text(doc, "error"));
+    json_t *o =
+        json_pack("{s:s?, s:s?, s:s?, s:s?, s:f, s:I, s:s?}", "job_id", member_text(doc, "id"),
+                  "video", member_text(doc, "video"), "state", member_text(doc, "state"), "stage",
+                  member_text(doc, "stage"), "progress", (double)member_int(doc, "permille") / 1000,
+                  "received_bytes", (json_int_t)member_int(doc, "received"), "error",
+                  member_text(doc, "error"));
     if (o == NULL || member_set_time(o, "created", doc, "created_ms") < 0 ||
         member_set_time(o, "updated", doc, "updated_ms") < 0) {
         json_decref(o);
@@ -168,7 +167,8 @@ static int upload_doc_ready(struct db *db, const json_t *doc, int64_t now_ms)
     int r = catalog_get(db, member_text(doc, "video"), &video);
     bool is_told = r == 0 && video_state_of(video) != VIDEO_PROCESSING;
     json_decref(video);
-    if (r == -ENOENT || (r == 0 && !is_told && now_ms - member_int(doc, "updated_ms") > UPLOAD_LOST_MS)) {
+    if (r == -ENOENT ||
+        (r == 0 && !is_told && now_ms - member_int(doc, "updated_ms") > UPLOAD_LOST_MS)) {
         upload_doc_fail(db, member_text(doc, "id"), "the catalogue was not told of the film",
                         now_ms);
         return 0;
@@ -186,8 +186,8 @@ static int upload_doc_progress(struct db *db, const json_t *doc, const json_t *j
     double progress = json_number_value(json_object_get(job, "progress"));
     json_int_t permille = (json_int_t)lround(fmin(fmax(progress, 0), 1) * 1000);
     const char *before = member_text(doc, "stage");
-    if (stage == NULL || (permille == member_int(doc, "permille") && before != NULL &&
-                          strcmp(stage, before) == 0))
+    if (stage == NULL ||
+        (permille == member_int(doc, "permille") && before != NULL && strcmp(stage, before) == 0))
         return 0;
     return upload_doc_set(db, member_text(doc, "id"), "processing",
                           json_pack("{s:I, s:s, s:I}", "permille", permille, "stage", stage,
@@ -246,8 +246,8 @@ static int upload_doc_list(struct db *db, const char *state, int64_t below, json
     const struct db_list list = {
         .key = "state updated_ms", .limit = UPLOAD_SWEEP, .equal = equal, .below = limit};
     char *next = NULL;
-    int r = equal == NULL || limit == NULL ? -ENOMEM
-                                           : db_list(db, MODEL_UPLOADS, &list, ret, &next);
+    int r =
+        equal == NULL || limit == NULL ? -ENOMEM : db_list(db, MODEL_UPLOADS, &list, ret, &next);
     free(next);
     json_decref(equal);
     json_decref(limit);

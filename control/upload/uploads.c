@@ -46,8 +46,9 @@ static void uploads_on_timer(void *arg)
     struct uploads *u = arg;
     if (!atomic_exchange(&u->is_running, true) && pool_run(u->pool, uploads_turn, u) < 0)
         atomic_store(&u->is_running, false);
-    loop_timer_start(u->loop, &u->timer, atomic_load(&u->is_busy) ? UPLOADS_BUSY_MS : UPLOADS_IDLE_MS,
-                     uploads_on_timer, u);
+    loop_timer_start(u->loop, &u->timer,
+                     atomic_load(&u->is_busy) ? UPLOADS_BUSY_MS : UPLOADS_IDLE_MS, uploads_on_timer,
+                     u);
 }
 
 void uploads_attach(struct uploads *u, struct loop *loop)

@@ -70,12 +70,12 @@ static ssize_t http_h2_expect(h2o_http2_conn_t *conn, const uint8_t *src, size_t
         return (ssize_t)(HTTP_FRAME_HEAD + frame.length);
     if (http__intake_frame(c, &frame, src + HTTP_FRAME_HEAD))
         return (ssize_t)(HTTP_FRAME_HEAD + frame.length);
+    bool is_head = frame.type == HTTP_FRAME_HEADERS || frame.type == HTTP_FRAME_CONTINUATION;
     c->in_reset = frame.type == HTTP_FRAME_RST_STREAM;
     ssize_t used = http_h2_hand_on(c, conn, src, size, why);
     if (c->in_reset)
         http__intake_forget(c, frame.stream);
     c->in_reset = false;
-    bool is_head = frame.type == HTTP_FRAME_HEADERS || frame.type == HTTP_FRAME_CONTINUATION;
     if (used < 0 || !is_head || (frame.flags & HTTP_FRAME_END_HEADERS) == 0)
         return used;
     uint8_t end[HTTP_FRAME_HEAD];
