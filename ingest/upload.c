@@ -32,6 +32,7 @@ struct upload {
     int fd; /* -1: not open yet */
     uint8_t *fills, *writes;
     size_t fills_size, writes_size;
+    bool is_begun;   /* something has been written */
     bool is_working; /* a pool thread has it */
     bool is_ended;   /* the body: */
     int end_result;
@@ -152,6 +153,7 @@ static void upload_fail(struct upload *u, int r)
 static void upload_go_on(struct upload *u)
 {
     u->is_last = u->is_ended;
+    u->is_begun = true;
     uint8_t *swap = u->fills;
     u->fills = u->writes;
     u->writes = swap;
@@ -221,7 +223,8 @@ static size_t upload_on_data(void *arg, const uint8_t *data, size_t size)
     size_t taken = MIN(size, UPLOAD_BUFFER_SIZE - u->fills_size);
     memcpy(u->fills + u->fills_size, data, taken);
     u->fills_size += taken;
-    if (u->fills_size == UPLOAD_BUFFER_SIZE && !u->is_working)
+    /* The first bytes at once: that there is no room should be known early. */
+    if ((u->fills_size == UPLOAD_BUFFER_SIZE || !u->is_begun) && !u->is_working)
         upload_go_on(u); /* which may answer: then nothing more comes */
     return taken;
 }

@@ -259,17 +259,14 @@ static int multipart_data(struct multipart *m, const uint8_t *data, size_t size,
             return MULTIPART_PART_END;
         if (r == 0)
             return MULTIPART_MORE;
-        size_t from = m->is_borrowed ? 2 : 0;
-        m->data = (struct str){m->delimiter + from, m->matched - from}; /* no CR but its first */
+        m->data = (struct str){m->delimiter, m->matched}; /* no CR but its first */
         m->matched = 0;
-        m->is_borrowed = false;
-        return m->data.size > 0 ? MULTIPART_DATA : MULTIPART_MORE;
+        return MULTIPART_DATA;
     }
     const uint8_t *cr = memchr(data + *used, '\r', size - *used);
     size_t run = cr != NULL ? (size_t)(cr - data) - *used : size - *used;
     if (run == 0) {
         m->matched = 1;
-        m->is_borrowed = false;
         (*used)++;
         return multipart_data(m, data, size, used);
     }
@@ -292,8 +289,6 @@ static int multipart_step(struct multipart *m, const uint8_t *data, size_t size,
         else
             return r;
         m->state = MP_DATA;
-        m->matched = 2; /* an empty part's boundary stands right behind its head */
-        m->is_borrowed = true;
         return r < 0 ? r : MULTIPART_PART;
     case MP_DATA:
         return multipart_data(m, data, size, used);

@@ -31,8 +31,7 @@ struct multipart {
     unsigned char state; /* of multipart.c */
     char delimiter[4 + MULTIPART_BOUNDARY_MAX];
     size_t delimiter_size;
-    size_t matched;   /* of the delimiter, at the end of what was used */
-    bool is_borrowed; /* its CR LF was the end of the head */
+    size_t matched; /* of the delimiter, at the end of what was used */
     char head[MULTIPART_HEAD_MAX];
     size_t head_size;
     char name[MULTIPART_NAME_MAX];

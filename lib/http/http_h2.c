@@ -76,7 +76,8 @@ static ssize_t http_h2_expect(h2o_http2_conn_t *conn, const uint8_t *src, size_t
     if (c->in_reset)
         http__intake_forget(c, frame.stream);
     c->in_reset = false;
-    if (used < 0 || !is_head || (frame.flags & HTTP_FRAME_END_HEADERS) == 0)
+    if (used < 0 || !is_head || (frame.flags & HTTP_FRAME_END_HEADERS) == 0 ||
+        !c->worker->server->router.streams)
         return used;
     uint8_t end[HTTP_FRAME_HEAD];
     if (!http__intake_begin(c, frame.stream, end))

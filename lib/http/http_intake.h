@@ -15,12 +15,13 @@
 #include "http/http_chunk.h"
 #include "http/http_priv.h"
 
-#define HTTP_INTAKE_KEPT  (256u << 10) /* a buffer that has grown beyond this is given back */
-#define HTTP_INTAKE_LEAST 4096u        /* that has to come within idle_ms */
-#define HTTP_INTAKE_GONE  16           /* streams of a connection whose rest is thrown away */
-#define HTTP_LINGER_MS    2000         /* for what a client still sends behind an early answer */
-#define HTTP_LINGER_MAX   (UINT64_C(32) << 20)
-#define HTTP_LINGERS_MAX  64 /* of a worker */
+#define HTTP_INTAKE_KEPT   (256u << 10) /* a buffer that has grown beyond this is given back */
+#define HTTP_INTAKE_WINDOW (1 << 20)    /* HTTP/1: what the kernel takes on its own account */
+#define HTTP_INTAKE_LEAST  4096u        /* that has to come within idle_ms */
+#define HTTP_INTAKE_GONE   16           /* streams of a connection whose rest is thrown away */
+#define HTTP_LINGER_MS     2000         /* for what a client still sends behind an early answer */
+#define HTTP_LINGER_MAX    (UINT64_C(32) << 20)
+#define HTTP_LINGERS_MAX   64 /* of a worker */
 
 enum http_intake_kind {
     HTTP_INTAKE_SIZED,   /* HTTP/1 with a Content-Length */

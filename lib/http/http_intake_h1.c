@@ -11,6 +11,9 @@
  * and it is refused then, as everywhere. The connection ends behind such a body, however its length
  * was told: nothing that comes behind it is ever taken for a request. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include "http/http_intake.h"
 #include "http/http_strict.h"
 
@@ -100,6 +103,10 @@ void http__intake_read(struct http_intake *x, bool on)
 static void http_intake_swap(struct http_intake *x)
 {
     h2o_socket_t *sock = x->conn->sock;
+    int window = HTTP_INTAKE_WINDOW;
+    /* One look at a socket reads all that the kernel has: that is to be no more than this. */
+    (void)setsockopt(h2o_socket_get_fd(sock), IPPROTO_TCP, TCP_WINDOW_CLAMP, &window,
+                     sizeof window); /* else it may be a few megabytes */
     x->head = sock->input;
     sock->input = x->input;
     x->is_swapped = true;

@@ -15,7 +15,6 @@
 
 #define H2_FLOW_CONTROL_ERROR 3
 #define H2_PROTOCOL_ERROR     1
-#define H2_REFUSED_STREAM     7
 #define H2_PAYLOAD_PADDED     1 /* the byte that tells how much padding there is */
 
 uint32_t http__h2_stream_id(const h2o_req_t *h2o)
@@ -135,14 +134,6 @@ static uint64_t http_intake_announced(h2o_http2_stream_t *stream)
                                                         : stream->_expected_content_length;
 }
 
-/* What the library does with a body that is too large: http_h2.c has kept its limit from it. */
-static void http_intake_refuse(h2o_http2_conn_t *conn, h2o_http2_stream_t *stream)
-{
-    h2o_http2__encode_rst_stream_frame(&conn->_write.buf, stream->stream_id, H2_REFUSED_STREAM);
-    h2o_http2_stream_reset(conn, stream);
-    h2o_http2_conn_request_write(conn);
-}
-
 /* The library has just read a header block. True: that stream's body is to be ours; the frame in
  * ret_end tells the library that there is none. */
 bool http__intake_begin(struct http_conn *c, uint32_t stream_id, uint8_t ret_end[HTTP_FRAME_HEAD])
@@ -159,14 +150,10 @@ bool http__intake_begin(struct http_conn *c, uint32_t stream_id, uint8_t ret_end
     unsigned methods;
     const struct http_route_entry *e = http_router_find(
         &c->worker->server->router, str_cut(path, '?', &query), http_method_of(method), &methods);
-    uint64_t announced = http_intake_announced(stream);
-    if (e == NULL || !e->streams) {
-        if (announced != HTTP_SIZE_UNKNOWN &&
-            announced > h2o->conn->ctx->globalconf->max_request_entity_size)
-            http_intake_refuse(conn, stream);
+    if (e == NULL || !e->streams)
         return false;
-    }
-    struct http_intake *x = http__intake_new(c, HTTP_INTAKE_FRAMES, announced, e->body_max);
+    struct http_intake *x =
+        http__intake_new(c, HTTP_INTAKE_FRAMES, http_intake_announced(stream), e->body_max);
     if (x == NULL)
         return false; /* then the library reads it, as far as its limit */
     x->stream_id = stream_id;
