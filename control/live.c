@@ -64,8 +64,9 @@ static int live_load_ingest(struct live *l, const struct control_config *c, stru
     l->ingest_url = live_url(c->ingest_url);
     l->ingest_bearer = str_dup((struct str){secret.text, secret.size});
     secret_clear(&secret);
-    return l->ingest_url == NULL || l->ingest_bearer == NULL ? err_set(err, -ENOMEM, "out of memory")
-                                                             : 0;
+    return l->ingest_url == NULL || l->ingest_bearer == NULL
+               ? err_set(err, -ENOMEM, "out of memory")
+               : 0;
 }
 
 int live_load(const struct control_config *c, struct err *err, struct live **ret)

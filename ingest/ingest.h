@@ -37,7 +37,7 @@ struct ingest {
     struct pool *pool;
     struct jobs *jobs;
     struct http_server *server;
-    char *spool; /* spool.h: the folder */
+    char *spool;                                      /* spool.h: the folder */
     char *origin_url, *control_url, *ca_file, *state; /* of the configuration, which goes */
 };
 

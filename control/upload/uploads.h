@@ -5,8 +5,8 @@
  *                            │ upload_doc.c: what is known of it       ▲
  *   client ◀──JSON, SSE── upload_ops.c          uploads.c: the sweep ──┘ how far the job is
  *
- * Life:    uploads_new -> uploads_attach (the first worker) -> ... -> uploads_detach -> uploads_free
- *          behind the workers' end.
+ * Life:    uploads_new -> uploads_attach (the first worker) -> ... -> uploads_detach ->
+ *          uploads_free, behind the workers' end.
  * Owner:   the control service.
  * Threads: new and free: the main thread; attach and detach: the loop; the sweep has a thread.
  * Errors:  0 or -errno.

@@ -87,8 +87,8 @@ struct fetch_op {
     unsigned tries;          /* attempts made */
     uint64_t waits_until_ms; /* for another's probe; 0: has not waited */
     bool is_idempotent, is_head, is_shared, may_pause;
-    bool is_paused; /* as the caller wants it */
-    bool is_held;   /* the library has been told */
+    bool is_paused;  /* as the caller wants it */
+    bool is_held;    /* the library has been told */
     bool body_waits; /* on_body had nothing: the library has been told */
     bool body_ended;
     struct loop_timer body_timer;

@@ -272,7 +272,8 @@ void http__conn_rehook_all(void *arg)
     }
 }
 
-/* Behind what the library does now, before it can read more: before the next look at descriptors. */
+/* Behind what the library does now and before it can read more: before the next look at
+ * descriptors. */
 static void http_conn_rehook(struct http_conn *c)
 {
     struct http_worker *w = c->worker;

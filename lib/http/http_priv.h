@@ -191,8 +191,8 @@ struct http_worker {
     atomic_uint idle;          /* connections without a request, which may go when room is needed */
     struct http_conn *reading; /* the library reads from it now; NULL: it is gone */
     struct http_conn *rehook;  /* those whose callback is to be ours again */
-    h2o_socket_cb http1_read; /* the library's; learnt from the first connection */
-    struct http_req *active;  /* those the library still knows */
+    h2o_socket_cb http1_read;  /* the library's; learnt from the first connection */
+    struct http_req *active;   /* those the library still knows */
     struct http_req *free;
     unsigned free_count;
     unsigned live; /* requests with references */
@@ -325,7 +325,7 @@ struct http_conn *http__conn_of_socket(const h2o_socket_t *sock);
 void http__conn_begin(struct http_conn *c); /* a request; its end */
 void http__conn_end(struct http_conn *c);
 void http__conn_used(struct http_conn *c);
-void http__conn_rehook_all(void *arg); /* of a worker */
+void http__conn_rehook_all(void *arg);    /* of a worker */
 void http__conn_cut(struct http_conn *c); /* the library finds its end, and cleans up */
 void http__conn_cut_for(struct http_conn *c, enum http_cut why);
 void http__conn_count_cut(struct http_conn *c, enum http_cut why); /* it is cut by other means */
