@@ -129,7 +129,7 @@ static void http_intake_take(struct http_intake *x, size_t size)
         http_chunk_taken(&x->chunk, size);
     http_intake_consume(x, size);
     if (x->kind == HTTP_INTAKE_FRAMES)
-        http__intake_credit(x, size);
+        http__intake_credit(x);
 }
 
 /* --- the handler's side ----------------------------------------------------------------------- */

@@ -16,7 +16,7 @@
 #include "http/http_priv.h"
 
 #define HTTP_INTAKE_KEPT   (256u << 10) /* a buffer that has grown beyond this is given back */
-#define HTTP_INTAKE_WINDOW (1 << 20)    /* HTTP/1: what the kernel takes on its own account */
+#define HTTP_INTAKE_WINDOW (1 << 20)    /* what may be on its way and not yet taken */
 #define HTTP_INTAKE_LEAST  4096u        /* that has to come within idle_ms */
 #define HTTP_INTAKE_GONE   16           /* streams of a connection whose rest is thrown away */
 #define HTTP_LINGER_MS     2000         /* for what a client still sends behind an early answer */
@@ -58,7 +58,6 @@ struct http_intake {
     bool is_gone;   /* its request is */
     uint32_t stream_id;
     uint32_t window; /* FRAMES: what the client may still send */
-    uint32_t owed;   /* taken, not yet given back as window */
     bool is_reset;   /* told to stop */
     uint64_t seen;   /* came, when the stall timer was set */
     struct loop_timer turn_timer, stall_timer;
@@ -76,8 +75,8 @@ bool http__intake_is_whole(const struct http_intake *x);
 void http__intake_read(struct http_intake *x, bool on); /* the socket */
 
 /* http_intake_h2.c */
-void http__intake_credit(struct http_intake *x, size_t size);
-void http__intake_reset(struct http_intake *x); /* the rest is not wanted; safe from anywhere */
+void http__intake_credit(struct http_intake *x); /* the handler has taken some */
+void http__intake_reset(struct http_intake *x);  /* the rest is not wanted; safe from anywhere */
 
 /* http_linger.c */
 void http__linger(struct http_worker *w, int fd); /* copies fd */

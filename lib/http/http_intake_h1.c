@@ -11,8 +11,6 @@
  * and it is refused then, as everywhere. The connection ends behind such a body, however its length
  * was told: nothing that comes behind it is ever taken for a request. */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include "http/http_intake.h"
 #include "http/http_strict.h"
@@ -103,9 +101,9 @@ void http__intake_read(struct http_intake *x, bool on)
 static void http_intake_swap(struct http_intake *x)
 {
     h2o_socket_t *sock = x->conn->sock;
-    int window = HTTP_INTAKE_WINDOW;
+    int window = HTTP_INTAKE_WINDOW / 2; /* the kernel doubles it */
     /* One look at a socket reads all that the kernel has: that is to be no more than this. */
-    (void)setsockopt(h2o_socket_get_fd(sock), IPPROTO_TCP, TCP_WINDOW_CLAMP, &window,
+    (void)setsockopt(h2o_socket_get_fd(sock), SOL_SOCKET, SO_RCVBUF, &window,
                      sizeof window); /* else it may be a few megabytes */
     x->head = sock->input;
     sock->input = x->input;

@@ -71,16 +71,18 @@ static void http_intake_credit_conn(h2o_http2_conn_t *conn, uint32_t size)
     h2o_http2_conn_request_write(conn);
 }
 
-void http__intake_credit(struct http_intake *x, size_t size)
+/* The library grants each stream 16 MiB at its start. Once they are used up there is never more than
+ * HTTP_INTAKE_WINDOW on its way and here. */
+void http__intake_credit(struct http_intake *x)
 {
     h2o_http2_conn_t *conn = x->conn->h2;
-    x->owed += (uint32_t)size;
-    if (x->is_ended || x->is_gone || x->owed * 2 < H2O_HTTP2_SETTINGS_HOST.initial_window_size ||
+    size_t out = x->window + x->input->size;
+    if (x->is_ended || x->is_gone || out > HTTP_INTAKE_WINDOW / 2 ||
         conn->state >= H2O_HTTP2_CONN_STATE_IS_CLOSING)
         return;
-    h2o_http2_encode_window_update_frame(&conn->_write.buf, x->stream_id, (int32_t)x->owed);
-    x->window += x->owed;
-    x->owed = 0;
+    uint32_t more = (uint32_t)(HTTP_INTAKE_WINDOW - out);
+    h2o_http2_encode_window_update_frame(&conn->_write.buf, x->stream_id, (int32_t)more);
+    x->window += more;
     h2o_http2_conn_request_write(conn);
 }
 
@@ -100,7 +102,7 @@ static int http_intake_take_data(struct http_intake *x, const uint8_t *payload,
         x->input->size += f->amount;
     }
     x->came += f->amount;
-    http__intake_credit(x, f->length - f->amount);
+    http__intake_credit(x); /* padding alone takes of the window, too */
     x->is_ended = (f->flags & HTTP_FRAME_END_STREAM) != 0;
     if (x->size == HTTP_SIZE_UNKNOWN ||
         (x->came <= x->size && (!x->is_ended || x->came == x->size)))
