@@ -71,8 +71,8 @@ static void http_intake_credit_conn(h2o_http2_conn_t *conn, uint32_t size)
     h2o_http2_conn_request_write(conn);
 }
 
-/* The library grants each stream 16 MiB at its start. Once they are used up there is never more than
- * HTTP_INTAKE_WINDOW on its way and here. */
+/* The library grants each stream 16 MiB at its start. Once they are used up there is never more
+ * than HTTP_INTAKE_WINDOW on its way and here. */
 void http__intake_credit(struct http_intake *x)
 {
     h2o_http2_conn_t *conn = x->conn->h2;
