@@ -74,6 +74,11 @@ static const cyaml_schema_field_t control_fields[] = {
                             mail, outside_mail_fields),
     CYAML_FIELD_SEQUENCE("oidc", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct control_config,
                          oidc, &outside_oidc_schema, 0, OIDC_PROVIDERS_MAX),
+    TEXT(ingest_url, struct control_config, CYAML_FLAG_OPTIONAL),
+    TEXT(ingest_credential_file, struct control_config, CYAML_FLAG_OPTIONAL),
+    TEXT(ingest_ca_file, struct control_config, CYAML_FLAG_OPTIONAL),
+    CYAML_FIELD_UINT("upload_size_max", CYAML_FLAG_OPTIONAL, struct control_config,
+                     upload_size_max),
     GATE_CONFIG_FIELD("api", struct control_config, api),
     CYAML_FIELD_END,
 };
@@ -159,6 +164,11 @@ int control_config_check(const void *config, struct err *err)
         r = config_check_edges(c, err);
     if (r == 0 && c->public_url != NULL)
         r = config_check_url("public_url", c->public_url, err);
+    if (r == 0 && c->ingest_url != NULL)
+        r = config_check_url("ingest_url", c->ingest_url, err);
+    if (r == 0 && (c->ingest_url == NULL) != (c->ingest_credential_file == NULL))
+        r = err_set(err, -EINVAL,
+                    "ingest_url and ingest_credential_file come together or not at all");
     if (r == 0 && c->token_lifetime_s != 0 &&
         (c->token_lifetime_s < CONTROL_TOKEN_LIFETIME_S_MIN ||
          c->token_lifetime_s > CONTROL_TOKEN_LIFETIME_S_MAX))

@@ -69,6 +69,10 @@ struct control_config {
     struct outside_mail_config *mail; /* NULL: no letters; accounts need none */
     struct outside_oidc_config *oidc;
     uint32_t oidc_count;
+    char *ingest_url; /* films are uploaded to it; NULL: none are */
+    char *ingest_credential_file;
+    char *ingest_ca_file;
+    uint64_t upload_size_max; /* 0: UPLOADS_SIZE_MAX */
     struct gate_config api;
 };
 

@@ -16,6 +16,8 @@
 #include "control/ops.h"
 #include "control/plans/open.h"
 #include "control/stream.h"
+#include "control/upload/uploads.h"
+#include "fetch/fetch.h"
 
 #define CONTROL_DB_THREADS 4
 #define CONTROL_DRAIN_MS   10000
@@ -109,6 +111,8 @@ static void control_worker_stop(void *arg, void *worker)
         return;
     loop_timer_stop(&w->timer);
     upkeep_detach(w->control->upkeep, w->loop);
+    uploads_detach(w->control->uploads, w->loop);
+    fetch_free(w->uploads);
     people_detach(w->control->people, w->loop);
     loop_timer_stop(&w->rate_timer);
     streams_leave(w);
@@ -129,6 +133,9 @@ static void *control_worker_start(void *arg, struct loop *loop, unsigned index, 
     int r = cache_new(gate_changes(w->control->gate), &w->cache);
     if (r == 0)
         r = plans_open(w, index == 0);
+    const struct fetch_options options = {.ca_file = w->control->config->ingest_ca_file};
+    if (r == 0)
+        r = fetch_new(loop, &options, &w->uploads);
     if (r == 0 && index == 0)
         r = people_attach(w->control->people, loop, w->bus);
     if (r < 0) {
@@ -139,6 +146,7 @@ static void *control_worker_start(void *arg, struct loop *loop, unsigned index, 
     if (index == 0) {
         loop_timer_start(loop, &w->timer, 0, control_on_timer, w);
         upkeep_attach(w->control->upkeep, loop, w->leases);
+        uploads_attach(w->control->uploads, loop);
     }
     if (index == 0 && w->control->config->bus.redis != NULL)
         loop_timer_start(loop, &w->rate_timer, RATE_SHARE_MS, control_on_rate_timer, w);
@@ -220,7 +228,8 @@ static int control_make_servers(struct control *c, const struct control_config *
         r = http_server_new(&admin_options, err, &c->admin);
     if (r < 0)
         return r;
-    r = gate_routes(c->gate, c->server);
+    r = gate_routes(c->gate, c->server,
+                    config->upload_size_max != 0 ? config->upload_size_max : UPLOADS_SIZE_MAX);
     if (r == 0)
         r = people_routes(c);
     if (r == 0)
@@ -288,6 +297,8 @@ int control_start(const struct control_config *config, struct err *err, struct c
         r = gate_new(c, ops_all, &people_callers, err, &c->gate);
     if (r == 0 && (r = upkeep_new(c, config->history_folder, &c->upkeep)) < 0)
         (void)err_errno(err, r, "starting the catalogue's upkeep");
+    if (r == 0 && (r = uploads_new(c, &c->uploads)) < 0)
+        (void)err_errno(err, r, "starting what looks after uploads");
     if (r == 0) {
         control_make_metrics(c);
         r = control_make_servers(c, config, err);
@@ -351,6 +362,7 @@ struct control *control_stop(struct control *c)
     gate_free(c->gate);
     plans_free(c->plans);
     upkeep_free(c->upkeep);
+    uploads_free(c->uploads);
     lease_book_free(c->lease_book);
     bus_hub_free(c->bus_hub);
     people_free(c->people);

@@ -24,6 +24,8 @@
 
 struct gate;
 struct upkeep;
+struct uploads;
+struct fetch;
 struct people;
 
 struct control {
@@ -32,6 +34,7 @@ struct control {
     struct db *db;
     struct gate *gate;
     struct upkeep *upkeep; /* of the catalogue */
+    struct uploads *uploads;
     struct people *people;
     struct http_server *server;
     struct http_server *admin;
@@ -74,6 +77,7 @@ struct control_worker {
     struct bus *bus;
     struct leases *leases;
     struct cache *cache;     /* api/cache.h */
+    struct fetch *uploads;   /* to ingest */
     struct stream *streams;  /* stream.h */
     struct sweep *sweep;     /* the first worker's; so is mend */
     struct lease_mend *mend; /* NULL without a Redis */

@@ -53,6 +53,22 @@ static int live_load_web(struct live *l, const struct control_config *c, struct 
                     err, &l->web);
 }
 
+static int live_load_ingest(struct live *l, const struct control_config *c, struct err *err)
+{
+    struct secret secret = {0};
+    if (c->ingest_url == NULL)
+        return 0;
+    int r = secret_load(c->ingest_credential_file, &secret, err);
+    if (r < 0)
+        return r;
+    l->ingest_url = live_url(c->ingest_url);
+    l->ingest_bearer = str_dup((struct str){secret.text, secret.size});
+    secret_clear(&secret);
+    return l->ingest_url == NULL || l->ingest_bearer == NULL
+               ? err_set(err, -ENOMEM, "out of memory")
+               : 0;
+}
+
 int live_load(const struct control_config *c, struct err *err, struct live **ret)
 {
     struct live *l = calloc(1, sizeof *l);
@@ -73,6 +89,8 @@ int live_load(const struct control_config *c, struct err *err, struct live **ret
         r = live_load_credential(c->admin_credential_file, l->admin_digest, err);
     if (r == 0 && c->edge_credential_file != NULL)
         r = secret_load(c->edge_credential_file, &l->edge_secret, err);
+    if (r == 0)
+        r = live_load_ingest(l, c, err);
     if (r == 0)
         r = outside_load(c->mail, c->oidc, c->oidc_count, l->public_url, err, &l->outside);
     if (r == 0)
@@ -112,6 +130,10 @@ struct live *live_unref(struct live *l)
         free(l->default_plan);
         outside_free(l->outside);
         free(l->public_url);
+        free(l->ingest_url);
+        if (l->ingest_bearer != NULL)
+            OPENSSL_cleanse(l->ingest_bearer, strlen(l->ingest_bearer));
+        free(l->ingest_bearer);
         free(l->issuer);
         MAGIC_CLEAR(l);
         free(l);

@@ -32,8 +32,10 @@ struct live {
     unsigned stream_limit; /* of users who have no plan of their own; 0: the plan's */
     unsigned leases_fail;  /* enum control_leases_fail */
     char admin_digest[SESSION_DIGEST_SIZE]; /* of the credential */
-    struct outside *outside;                /* mail server and OpenID providers */
-    struct secret edge_secret;              /* size 0: none, and no edge is let in */
+    char *ingest_url;                       /* NULL: films cannot be uploaded */
+    char *ingest_bearer;
+    struct outside *outside;   /* mail server and OpenID providers */
+    struct secret edge_secret; /* size 0: none, and no edge is let in */
 };
 
 MUST_USE int live_load(const struct control_config *config, struct err *err, struct live **ret);

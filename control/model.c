@@ -2,6 +2,7 @@
 #include "control/model.h"
 #include "control/catalog/catalog_upgrade.h"
 #include "control/people/migrate.h"
+#include "control/upload/upload_doc.h"
 
 static const struct db_collection model_collections[] = {
     [MODEL_USERS] =
@@ -78,6 +79,13 @@ static const struct db_collection model_collections[] = {
         },
     CATALOG_MODEL_COLLECTIONS,
     PLANS_MODEL_COLLECTIONS,
+    [MODEL_UPLOADS] =
+        {
+            .name = "uploads",
+            .members = UPLOAD_DOC_MEMBERS,
+            .keys = {{"state updated_ms", false}, {"ends_ms", false}},
+            .keys_count = 2,
+        },
 };
 
 static int model_migrate(struct db *db, unsigned from, struct err *err)

@@ -17,6 +17,7 @@
  * links      people/oidc.h
  * audit      api/audit.h
  * idempotency api/idem.h
+ * uploads    upload/upload_doc.h
  * The catalogue's are in catalog/catalog_model.h, those of plans in plans/plans_model.h. */
 #pragma once
 #include "control/catalog/catalog_model.h"
@@ -35,6 +36,7 @@ enum {
     MODEL_IDEMPOTENCY,
     CATALOG_MODEL_ENUM,
     PLANS_MODEL_ENUM,
+    MODEL_UPLOADS,
 };
 
 extern const struct db_schema model_schema;

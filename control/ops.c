@@ -19,6 +19,7 @@ const struct op_handler *const ops_all[] = {
     self_ops,
     service_ops,
     social_ops,
+    upload_ops,
     video_ops,
     NULL,
 };

@@ -24,6 +24,7 @@ extern const struct op_handler playback_ops[];
 extern const struct op_handler service_ops[];
 extern const struct op_handler video_ops[];
 extern const struct op_handler social_ops[];
+extern const struct op_handler upload_ops[];
 extern const struct op_handler me_ops[];
 extern const struct op_handler history_ops[];
 extern const struct op_handler list_ops[];

@@ -240,5 +240,5 @@ int ingest_routes(struct ingest *i)
         r = http_route(s, HTTP_GET, "/jobs/", api_get, i);
     if (r == 0)
         r = http_route(s, HTTP_DELETE, "/jobs/", api_delete, i);
-    return r;
+    return r == 0 ? upload_routes(i) : r;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "ingest/spool.h"
 
 #define INGEST_SEGMENT_MS 4000
 #define INGEST_THREADS    2 /* of the pool: questions to disk and origin */
@@ -41,8 +42,12 @@ static int ingest_jobs(struct ingest *i, const struct ingest_config *c, struct e
         r = file_mkdirs(c->state);
     if (r < 0)
         return err_errno(err, r, "state: %s", c->state);
+    r = spool_open(c->state, &i->spool, err);
+    if (r < 0)
+        return r;
     struct job_settings s = {
         .state = i->state,
+        .spool = i->spool,
         .segment_ms = c->segment_seconds == NULL ? INGEST_SEGMENT_MS
                                                  : (uint32_t)lround(*c->segment_seconds * 1000),
         .cores = ingest_cores(c),
@@ -132,6 +137,7 @@ void ingest_stop(struct ingest *i)
     free(i->control_url);
     free(i->ca_file);
     free(i->state);
+    free(i->spool);
     MAGIC_CLEAR(i);
     free(i);
 }

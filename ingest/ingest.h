@@ -37,12 +37,16 @@ struct ingest {
     struct pool *pool;
     struct jobs *jobs;
     struct http_server *server;
+    char *spool;                                      /* spool.h: the folder */
     char *origin_url, *control_url, *ca_file, *state; /* of the configuration, which goes */
 };
 
 MUST_USE int ingest_start(const struct ingest_config *c, struct err *err, struct ingest **ret);
 void ingest_stop(struct ingest *i);
 uint16_t ingest_port(const struct ingest *i);
+
+/* upload.c */
+MUST_USE int upload_routes(struct ingest *i);
 
 /* api.c */
 MUST_USE int ingest_routes(struct ingest *i);

@@ -59,6 +59,7 @@ struct job {
 
 struct job_settings {
     const char *state; /* folder */
+    const char *spool; /* folder of uploads: their films go with their jobs; NULL: none */
     uint32_t segment_ms;
     unsigned cores;
     struct remote remote;

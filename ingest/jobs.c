@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/heading.h"
 #include "base/log.h"
+#include "ingest/spool.h"
 
 #define JOBS_KEPT_MAX 1000 /* ended ones that are still shown */
 
@@ -111,6 +112,29 @@ static void jobs_prune(struct jobs *s, int64_t now_ms)
     }
 }
 
+/* --- uploaded films --------------------------------------------------------------------------- */
+
+static bool jobs_is_upload(const struct jobs *s, const struct job *j)
+{
+    return s->settings.spool != NULL && spool_owns(s->settings.spool, j->ask.path);
+}
+
+static void jobs_drop_upload(const struct jobs *s, const struct job *j)
+{
+    if (jobs_is_upload(s, j))
+        spool_remove(j->ask.path);
+}
+
+/* A job that is still to do needs its film. */
+static bool jobs_needs(void *arg, const char *path)
+{
+    const struct jobs *s = arg;
+    for (const struct job *j = s->first; j != NULL; j = j->next)
+        if (!jobs_has_ended(j) && strcmp(j->ask.path, path) == 0)
+            return true;
+    return false;
+}
+
 /* --- life ------------------------------------------------------------------------------------- */
 
 static bool jobs_is_id(const char *name)
@@ -148,6 +172,8 @@ static int jobs_take_up(struct jobs *s, struct err *err)
     }
     (void)closedir(d); /* it was read only */
     jobs_prune(s, clock_real_ms());
+    if (s->settings.spool != NULL)
+        spool_sweep(s->settings.spool, jobs_needs, s);
     return 0;
 }
 
@@ -225,7 +251,8 @@ static struct job_waiter *jobs_ended_now(struct jobs *s, struct job *j, int r,
         j->state = JOB_FAILED;
         j->error = *err;
         /* What was encoded is good: the origin, or room on a disk, was what lacked. */
-        j->is_kept = !j->is_discarded && (j->stage == JOB_UPLOAD || r == -ENOSPC || r == -EDQUOT);
+        j->is_kept = !j->is_discarded && !jobs_is_upload(s, j) &&
+                     (j->stage == JOB_UPLOAD || r == -ENOSPC || r == -EDQUOT);
         j->failed_ms = clock_real_ms();
         metric_add(s->failed, 1);
     }
@@ -249,8 +276,10 @@ static void jobs_keep(struct jobs *s, struct job *j)
         r = job_save(&s->settings, j, &err);
     if (r < 0)
         log_error("%s", err.text);
-    if (j->state == JOB_DONE || (j->state == JOB_FAILED && !j->is_kept) || j->is_discarded)
+    if (j->state == JOB_DONE || (j->state == JOB_FAILED && !j->is_kept) || j->is_discarded) {
         job_remove(&s->settings, j->id);
+        jobs_drop_upload(s, j);
+    }
 }
 
 static void jobs_tell(struct job_waiter *waiters, json_t *shown)

@@ -223,7 +223,7 @@ int call__read(struct call *c, const struct str values[SPEC_PATH_MAX])
     int r = call_read_path(c, values);
     if (r == 0)
         r = call_read_query(c);
-    if (r == 0)
+    if (r == 0 && !c->op->streams)
         r = call_read_body(c);
     return r == 0 ? idem_read(c) : r;
 }

@@ -313,9 +313,18 @@ static void gate_on_request(struct http_req *req, void *arg)
         gate_submit(c);
 }
 
-int gate_routes(struct gate *g, struct http_server *server)
+int gate_routes(struct gate *g, struct http_server *server, uint64_t body_max)
 {
     const unsigned all = HTTP_GET | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH | HTTP_OPTIONS;
     int r = http_route(server, all, "/api/", gate_on_request, g);
+    for (unsigned i = 0; r == 0 && i < spec_count(g->spec); i++) {
+        const struct operation *op = spec_at(g->spec, i);
+        if (!op->streams)
+            continue;
+        ASSERT(op->path_params_count == 0); /* the server knows no templates */
+        r = http_route_stream(server, op->method, op->path, gate_on_request, g, body_max);
+        if (r == 0) /* the path's other methods, which the longer pattern hides */
+            r = http_route(server, all & ~op->method, op->path, gate_on_request, g);
+    }
     return r == 0 ? publish_routes(g->publish, server) : r;
 }

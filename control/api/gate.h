@@ -30,5 +30,6 @@ const struct cache_changes *gate_changes(const struct gate *g);
 /* Now and then, on one loop: rate limits are told to and heard from other processes. */
 void gate_share(struct gate *g, struct bus *bus);
 
-MUST_USE int gate_routes(struct gate *g, struct http_server *server);
+/* body_max: of those that are taken as they come. */
+MUST_USE int gate_routes(struct gate *g, struct http_server *server, uint64_t body_max);
 size_t gate_body_max(const struct gate *g); /* that the server has to take */

@@ -145,6 +145,12 @@ static const struct schema_member *schema_member_find(const struct schema *s, co
     return NULL;
 }
 
+const struct schema *schema_member(const struct schema *s, const char *name)
+{
+    const struct schema_member *member = schema_member_find(s, name);
+    return member == NULL ? NULL : member->schema;
+}
+
 static int schema_fit_member(struct schema_walk *w, const struct schema *s, json_t *object,
                              const char *name, json_t *value)
 {

@@ -48,5 +48,7 @@ MUST_USE int schema_fit_text(const struct schema *s, struct str text, const char
 /* The same without making a value, for schemas of strings alone. */
 MUST_USE int schema_fit_string(const struct schema *s, struct str text, const char *name,
                                const char *code, struct fault *fault);
+/* Of an object's member; NULL: it has none of that name. */
+const struct schema *schema_member(const struct schema *s, const char *name);
 bool schema_takes(const struct schema *s, json_type type);
 const struct schema *schema_items(const struct schema *s); /* NULL: any, or no array */

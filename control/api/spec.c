@@ -213,6 +213,10 @@ static int spec_make_body(const struct spec_maker *m)
         return spec_bad(m, "x-weir-body-max is 0 or too large", "");
     if (body == NULL)
         return 0;
+    if (media == NULL) {
+        media = json_object_get(content, "multipart/form-data");
+        m->op->streams = media != NULL;
+    }
     if (media == NULL)
         return spec_bad(m, "a body that is no application/json", "");
     m->op->takes_body = true;

@@ -69,6 +69,7 @@ struct operation {
     const char *hashes_with; /* only where the body has this member; NULL: always */
     bool takes_body;
     bool needs_body;
+    bool streams; /* a form whose file the handler takes as it comes: body is what its fields are */
     size_t body_max;
     const struct schema *body;
     struct op_param path_params[SPEC_PATH_MAX];

@@ -68,6 +68,11 @@ struct fetch_request {
     int (*on_head)(void *arg, const struct fetch_head *head);
     int (*on_data)(void *arg, const uint8_t *data, size_t size);
     void (*on_done)(void *arg, int res, unsigned status);
+    /* In place of body: asked for its bytes as the upstream takes them. 0 and at least one byte in
+     * out; -EAGAIN: none yet, fetch_body_more() is called when there are; -ENODATA: that was all;
+     * another error ends the request with it. Sent in chunks; never retried, never `shared`. The
+     * upstream may answer before the end: then no more is asked for. */
+    int (*on_body)(void *arg, uint8_t *out, size_t size_max, size_t *ret_size);
     void *arg;
 };
 
@@ -85,6 +90,9 @@ void fetch_cancel(struct fetch_op *op);
  * are missing, on_done may come in a pause. From any callback. Not for `shared` requests: libcurl
  * before 8 holds up all of an HTTP/2 connection for a paused stream of it. */
 void fetch_pause(struct fetch_op *op, bool paused);
+
+/* There are bytes for on_body, or their end. From any callback. Waiting for them is no stall. */
+void fetch_body_more(struct fetch_op *op);
 
 /* For programs without a loop (weirctl, ingest's threads, tests): one request, whole body into out,
  * which is at most size_max and left as it was by a failure. request's callbacks are not used. One

@@ -150,9 +150,45 @@ static size_t fetch_easy_on_data(char *data, size_t size, size_t count, void *ar
 
 /* --- what goes out ---------------------------------------------------------------------------- */
 
+static size_t fetch_easy_on_body(char *out, size_t size, size_t count, void *arg)
+{
+    struct fetch_op *op = arg;
+    size_t given = 0;
+    if (op->is_dead)
+        return CURL_READFUNC_ABORT;
+    if (op->body_ended)
+        return 0;
+    int r = op->on_body(op->arg, (uint8_t *)out, size * count, &given);
+    if (op->is_dead)
+        return CURL_READFUNC_ABORT;
+    if (r == -EAGAIN) {
+        op->body_waits = true;
+        return CURL_READFUNC_PAUSE;
+    }
+    op->body_ended = r == -ENODATA;
+    if (r < 0 && !op->body_ended) {
+        op->callback_result = r;
+        return CURL_READFUNC_ABORT;
+    }
+    ASSERT(given <= size * count);
+    return op->body_ended ? 0 : given;
+}
+
+/* Of unknown length: the library sends it in chunks, or in frames. */
+static bool fetch_easy_set_stream(struct fetch_op *op)
+{
+    CURL *e = op->easy;
+    return curl_easy_setopt(e, CURLOPT_UPLOAD, 1L) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_READFUNCTION, fetch_easy_on_body) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_READDATA, op) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, op->method) == CURLE_OK;
+}
+
 static bool fetch_easy_set_method(struct fetch_op *op)
 {
     CURL *e = op->easy;
+    if (op->on_body != NULL)
+        return fetch_easy_set_stream(op);
     struct str method = str_of(op->method);
     uint32_t size = 0;
     const uint8_t *data = (const uint8_t *)"";

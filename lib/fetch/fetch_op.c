@@ -34,6 +34,7 @@ static void fetch_op_drop_easy(struct fetch_op *op)
     struct fetch *f = op->fetch;
     ASSERT(f->in_library == 0);
     loop_timer_stop(&op->timer);
+    loop_timer_stop(&op->body_timer);
     if (op->easy == NULL)
         return;
     /* libcurl 7.88 keeps an HTTP/2 stream's reset in its output buffer until the connection is next
@@ -131,7 +132,7 @@ static void fetch_op_on_stall_timer(void *arg)
     fetch_op_check(op);
     uint64_t now = clock_mono_ms();
     uint64_t moved = fetch__easy_moved(op->easy);
-    if (moved != op->moved) {
+    if (moved != op->moved || op->body_waits) {
         op->moved = moved;
         op->moved_ms = now;
     }
@@ -221,6 +222,32 @@ void fetch_pause(struct fetch_op *op, bool paused)
         fetch_op_watch(op);
 }
 
+/* --- a body by pieces ------------------------------------------------------------------------- */
+
+static void fetch_op_on_body_more(void *arg)
+{
+    struct fetch_op *op = arg;
+    struct fetch *f = op->fetch;
+    fetch_op_check(op);
+    ASSERT(f->in_library == 0);
+    op->body_waits = false;
+    f->in_library++;
+    CURLcode code = curl_easy_pause(op->easy, CURLPAUSE_CONT);
+    f->in_library--;
+    if (!op->is_dead && code != CURLE_OK) {
+        op->is_complete = false;
+        fetch_op_ended(op, fetch__result_of(code));
+    }
+    fetch__settle(f);
+}
+
+void fetch_body_more(struct fetch_op *op)
+{
+    fetch_op_check(op);
+    if (!op->is_done && !op->is_dead && op->easy != NULL && op->body_waits)
+        loop_timer_start(op->fetch->loop, &op->body_timer, 0, fetch_op_on_body_more, op);
+}
+
 static void fetch_op_begin(void *arg)
 {
     struct fetch_op *op = arg;
@@ -295,13 +322,16 @@ static int fetch_op_init(struct fetch_op *op, const struct fetch_request *q)
         r = fetch__host_of(op->fetch, q->url, q->unix_socket, &op->host);
     if (r < 0)
         return r;
+    if (q->on_body != NULL && (q->shared || q->body != NULL))
+        return -EINVAL;
     op->body = q->body != NULL ? rbuf_ref(q->body) : NULL;
-    op->is_idempotent = fetch_is_idempotent(str_of(q->method));
+    op->is_idempotent = q->on_body == NULL && fetch_is_idempotent(str_of(q->method));
     op->stall_ms = q->stall_ms != 0 ? q->stall_ms : op->fetch->options.stall_ms;
     op->is_head = str_eq(str_of(q->method), STR("HEAD"));
     bool is_https = str_starts(str_of(q->url), STR("https:"));
     op->is_shared = q->shared && is_https && op->fetch->options.http2;
-    op->may_pause = !q->shared;
+    op->may_pause = !q->shared && q->on_body == NULL; /* one pause at a time */
+    op->on_body = q->on_body;
     op->multi = &op->fetch->multis[op->is_shared ? FETCH_SHARED : FETCH_ALONE];
     op->on_head = q->on_head;
     op->on_data = q->on_data;
@@ -352,6 +382,7 @@ void fetch_cancel(struct fetch_op *op)
     op->is_dead = true;
     fetch_op_unlink(op);
     loop_timer_stop(&op->timer);
+    loop_timer_stop(&op->body_timer);
     if (f->in_library == 0) {
         fetch__op_free(op);
         return;

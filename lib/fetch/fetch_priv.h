@@ -87,8 +87,11 @@ struct fetch_op {
     unsigned tries;          /* attempts made */
     uint64_t waits_until_ms; /* for another's probe; 0: has not waited */
     bool is_idempotent, is_head, is_shared, may_pause;
-    bool is_paused; /* as the caller wants it */
-    bool is_held;   /* the library has been told */
+    bool is_paused;  /* as the caller wants it */
+    bool is_held;    /* the library has been told */
+    bool body_waits; /* on_body had nothing: the library has been told */
+    bool body_ended;
+    struct loop_timer body_timer;
     bool is_dead, is_done;
     bool head_given;
     bool close_counts, close_seen; /* fetch_close.c */
@@ -103,6 +106,7 @@ struct fetch_op {
     int (*on_head)(void *arg, const struct fetch_head *head);
     int (*on_data)(void *arg, const uint8_t *data, size_t size);
     void (*on_done)(void *arg, int res, unsigned status);
+    int (*on_body)(void *arg, uint8_t *out, size_t size_max, size_t *ret_size);
     void *arg;
     char error_text[CURL_ERROR_SIZE];
 };

@@ -23,6 +23,8 @@
 #include "base/str.h"
 #include "http/loop.h"
 
+#define HTTP_SIZE_UNKNOWN UINT64_MAX
+
 struct http_server;
 struct http_req;
 struct secret;
@@ -113,6 +115,12 @@ typedef void http_handler(struct http_req *req, void *arg);
 MUST_USE int http_route(struct http_server *s, unsigned methods, const char *pattern,
                         http_handler *handler, void *arg);
 
+/* The same for a route whose handler takes the body as it comes: it is called once the head is
+ * here, and either answers or calls http_req_receive. Beyond body_size_max: 413 where the length
+ * was told, else end(-EFBIG). The server's own body_size_max and body_secret do not count here. */
+MUST_USE int http_route_stream(struct http_server *s, unsigned methods, const char *pattern,
+                               http_handler *handler, void *arg, uint64_t body_size_max);
+
 /* /metrics, /health/live and /health/ready (ready: NULL means always; else 503 while false). */
 MUST_USE int http_route_status(struct http_server *s, struct metrics *metrics,
                                bool (*ready)(void *arg), void *arg);
@@ -175,6 +183,25 @@ struct str http_req_id(const struct http_req *req); /* 32 hex: traceparent's tra
 struct loop *http_req_loop(const struct http_req *req);
 void *http_req_worker(const struct http_req *req);
 
+/* --- a body that is taken as it comes --- */
+struct http_intake_ops {
+    /* The next bytes, at least one, lent for the call. Gives how many it has taken; fewer than size
+     * (0 too): no more until http_req_more(). The client then waits: nothing piles up here but what
+     * a socket's or a stream's buffer holds. May answer the request. */
+    size_t (*data)(void *arg, const uint8_t *data, size_t size);
+    /* Once, and nothing behind it: 0: that was all of the body; -ECANCELED: the request has been
+     * answered before that. Else the request is to be answered now, as far as it still can be:
+     * -ECONNRESET: the client broke off; -EBADMSG: it is wrongly coded; -EFBIG: it is too large;
+     * -ETIMEDOUT: next to nothing came for idle_ms. */
+    void (*end)(void *arg, int res);
+};
+
+/* For a request that is not answered yet, at most once; callbacks come on the loop's later turns,
+ * until end at the latest when the request is gone. Also good on a route that has read its body. */
+void http_req_receive(struct http_req *req, const struct http_intake_ops *ops, void *arg);
+void http_req_more(struct http_req *req); /* there is room again; from anywhere on the loop */
+uint64_t http_req_body_size(const struct http_req *req); /* as told; or HTTP_SIZE_UNKNOWN */
+
 /* Room for what the server's user keeps of a request, zeroed when it comes. */
 #define HTTP_REQ_ROOM 384
 void *http_req_room(struct http_req *req);
@@ -217,8 +244,6 @@ struct http_source_ops {
                 uint32_t *ret_size);
     void (*close)(void *source); /* exactly once: sent, failed, or the client left */
 };
-#define HTTP_SIZE_UNKNOWN UINT64_MAX
-
 struct http_entity {
     /* 0: 200. Another (or 200) is sent as it is: no condition, no range */
     unsigned status;

@@ -134,6 +134,7 @@ static void http_conn_on_close(void *arg)
         http_conn_unhook(c);
     if (w->reading == c)
         w->reading = NULL;
+    http__intakes_free(c);
     (void)http_limit_leave(s->limits, c->address);
     atomic_fetch_sub_explicit(&s->connections, 1, memory_order_relaxed);
     metric_change(s->figures.connections, -1);
@@ -237,6 +238,7 @@ static void http_conn_hook(struct http_conn *c)
 {
     if (c->sock->_cb.read == c->worker->http1_read && c->sock->_cb.read != NULL)
         c->sock->_cb.read = http_conn_on_read;
+    c->is_seen = c->requests == 0 && c->intakes == NULL && c->sock->input->size > 0;
 }
 
 static void http_conn_on_read(h2o_socket_t *sock, const char *error)
@@ -248,6 +250,8 @@ static void http_conn_on_read(h2o_socket_t *sock, const char *error)
         http__guard_refuse(c, 431, HTTP_CUT_HEADERS);
         return;
     }
+    if (error == NULL && http__intake_see(c))
+        return;
     http__guard_see(c);
     w->reading = c;
     w->http1_read(sock, error);
@@ -256,7 +260,7 @@ static void http_conn_on_read(h2o_socket_t *sock, const char *error)
     w->reading = NULL;
 }
 
-static void http_conn_on_rehook(void *arg)
+void http__conn_rehook_all(void *arg)
 {
     struct http_worker *w = arg;
     while (w->rehook != NULL) {
@@ -268,7 +272,8 @@ static void http_conn_on_rehook(void *arg)
     }
 }
 
-/* In this very turn of the loop, behind what the library does now: before it can read more. */
+/* Behind what the library does now and before it can read more: before the next look at
+ * descriptors. */
 static void http_conn_rehook(struct http_conn *c)
 {
     struct http_worker *w = c->worker;
@@ -277,8 +282,6 @@ static void http_conn_rehook(struct http_conn *c)
     c->is_rehooked = true;
     c->rehook_next = w->rehook;
     w->rehook = c;
-    if (c->rehook_next == NULL)
-        loop_timer_start(w->loop, &w->rehook_timer, 0, http_conn_on_rehook, w);
 }
 
 void http__conn_begin(struct http_conn *c)

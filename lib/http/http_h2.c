@@ -6,7 +6,8 @@
  *   - a count of frames that cost the server more than the client (http_flood.h);
  *   - a limit of a header block that is told in pieces;
  *   - silence about frames that it does not know: it prints a line for each;
- *   - an end of its loop when a CONTINUATION comes behind a GOAWAY of ours: it consumes nothing. */
+ *   - an end of its loop when a CONTINUATION comes behind a GOAWAY of ours: it consumes nothing;
+ *   - bodies that a handler takes as they come (http_intake_h2.c). */
 #include <h2o.h>
 #include <h2o/http2.h>
 #include <h2o/http2_internal.h>
@@ -67,10 +68,22 @@ static ssize_t http_h2_expect(h2o_http2_conn_t *conn, const uint8_t *src, size_t
     if (frame.type == HTTP_FRAME_OTHER && c->flood.block_frames == 0 &&
         frame.length <= H2O_HTTP2_SETTINGS_HOST.max_frame_size)
         return (ssize_t)(HTTP_FRAME_HEAD + frame.length);
+    if (http__intake_frame(c, &frame, src + HTTP_FRAME_HEAD))
+        return (ssize_t)(HTTP_FRAME_HEAD + frame.length);
+    bool is_head = frame.type == HTTP_FRAME_HEADERS || frame.type == HTTP_FRAME_CONTINUATION;
     c->in_reset = frame.type == HTTP_FRAME_RST_STREAM;
     ssize_t used = http_h2_hand_on(c, conn, src, size, why);
+    if (c->in_reset)
+        http__intake_forget(c, frame.stream);
     c->in_reset = false;
-    return used;
+    if (used < 0 || !is_head || (frame.flags & HTTP_FRAME_END_HEADERS) == 0 ||
+        !c->worker->server->router.streams)
+        return used;
+    uint8_t end[HTTP_FRAME_HEAD];
+    if (!http__intake_begin(c, frame.stream, end))
+        return used;
+    ssize_t r = http_h2_hand_on(c, conn, end, sizeof end, why);
+    return r < 0 ? r : used;
 }
 
 void http__h2_hook(struct http_conn *c)

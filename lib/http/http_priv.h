@@ -30,6 +30,8 @@
 #define HTTP_ACCEPT_RETRY 100 /* ms to wait when descriptors have run out */
 
 struct http_worker;
+struct http_intake;
+struct http_linger;
 struct st_h2o_http2_conn_t;
 
 /* Why a connection was ended; the names are in http_conn.c. */
@@ -159,6 +161,8 @@ struct http_conn {
     struct http_limit *address;             /* NULL: not counted */
     struct http_bucket bucket;              /* of paced answers */
     struct http_flood flood;
+    struct http_intake *intakes; /* bodies that handlers take as they come: http_intake.h */
+    bool is_seen;                /* HTTP/1: the library has a part of the next request's head */
 };
 
 enum http_worker_state {
@@ -187,9 +191,8 @@ struct http_worker {
     atomic_uint idle;          /* connections without a request, which may go when room is needed */
     struct http_conn *reading; /* the library reads from it now; NULL: it is gone */
     struct http_conn *rehook;  /* those whose callback is to be ours again */
-    struct loop_timer rehook_timer;
-    h2o_socket_cb http1_read; /* the library's; learnt from the first connection */
-    struct http_req *active;  /* those the library still knows */
+    h2o_socket_cb http1_read;  /* the library's; learnt from the first connection */
+    struct http_req *active;   /* those the library still knows */
     struct http_req *free;
     unsigned free_count;
     unsigned live; /* requests with references */
@@ -207,6 +210,8 @@ struct http_worker {
     atomic_uint busy; /* requests under way, as counted while draining */
     bool stopping;
     h2o_buffer_prototype_t *h2_write_prototype; /* http_recycle.c */
+    struct http_linger *lingers;                /* http_linger.c */
+    unsigned lingers_count;
 };
 
 /* --- the body being sent (http_body.c) ---------------------------------------------------------
@@ -272,6 +277,7 @@ struct http_req {
     struct addr client;
     char peer[ADDR_TEXT_SIZE]; /* the same as text, once it is asked for; "": not yet */
     struct http_body body;
+    struct http_intake *intake; /* NULL: its body is in h2o->entity */
     _Alignas(16) char room[HTTP_REQ_ROOM];
     struct http_pace pace;
     struct http_stall stall;
@@ -319,6 +325,7 @@ struct http_conn *http__conn_of_socket(const h2o_socket_t *sock);
 void http__conn_begin(struct http_conn *c); /* a request; its end */
 void http__conn_end(struct http_conn *c);
 void http__conn_used(struct http_conn *c);
+void http__conn_rehook_all(void *arg);    /* of a worker */
 void http__conn_cut(struct http_conn *c); /* the library finds its end, and cleans up */
 void http__conn_cut_for(struct http_conn *c, enum http_cut why);
 void http__conn_count_cut(struct http_conn *c, enum http_cut why); /* it is cut by other means */
@@ -380,6 +387,23 @@ void *http__worker_main(void *arg);
 void http__worker_drain(void *arg); /* posted */
 void http__worker_stop(void *arg);  /* posted */
 void http__worker_tls(void *arg);   /* posted */
+
+/* http_intake.c: bodies that handlers take as they come. */
+void http__intake_join(struct http_req *req);  /* it is new: its body may be one of those */
+void http__intake_leave(struct http_req *req); /* the library disposes it */
+void http__intakes_free(struct http_conn *c);  /* it is closed */
+
+/* http_intake_h1.c. True: what is in the connection's buffer is not the library's (yet). */
+bool http__intake_see(struct http_conn *c);
+
+/* http_intake_h2.c */
+uint32_t http__h2_stream_id(const h2o_req_t *h2o);
+bool http__intake_frame(struct http_conn *c, const struct http_frame *f, const uint8_t *payload);
+bool http__intake_begin(struct http_conn *c, uint32_t stream_id, uint8_t ret_end[HTTP_FRAME_HEAD]);
+void http__intake_forget(struct http_conn *c, uint32_t stream_id);
+
+/* http_linger.c */
+void http__lingers_free(struct http_worker *w);
 
 /* http_guard.c: bodies on their way in. */
 void http__guard_refuse(struct http_conn *c, unsigned status, enum http_cut why); /* HTTP/1 */

@@ -100,10 +100,11 @@ static void http_req_on_dispose(void *arg)
     struct http_worker *w = req->worker;
     http__body_close(req);
     loop_timer_stop(&req->pace.timer);
+    req->h2o = NULL;
+    http__intake_leave(req);
     if (req->conn != NULL)
         http__conn_end(req->conn);
     req->conn = NULL;
-    req->h2o = NULL;
     if (req->prev != NULL)
         req->prev->next = req->next;
     else
@@ -183,6 +184,7 @@ static struct http_req *http_req_new(struct http_worker *w, h2o_req_t *h2o)
     req->conn = http__conn_of(h2o);
     if (req->conn != NULL)
         http__conn_begin(req->conn);
+    http__intake_join(req);
     req->start_us = clock_mono_us();
     req->expect = UINT64_MAX;
     req->next = w->active;
@@ -221,14 +223,16 @@ static void http_req_dispatch(struct http_server *s, struct http_req *req)
         http_reply_error(req, 400, "BAD_REQUEST", "The Host header is missing");
         return;
     }
-    if (req->h2o->entity.len > s->options.body_size_max) {
-        http_reply_error(req, 413, "BODY_TOO_LARGE", "The request body is larger than %llu bytes",
-                         (unsigned long long)s->options.body_size_max);
-        return;
-    }
     unsigned methods;
     const struct http_route_entry *e =
         http_router_find(&s->router, req->path, req->method, &methods);
+    uint64_t body_max = e != NULL && e->streams ? e->body_max : s->options.body_size_max;
+    uint64_t body_size = http_req_body_size(req);
+    if (body_size > body_max && body_size != HTTP_SIZE_UNKNOWN) {
+        http_reply_error(req, 413, "BODY_TOO_LARGE", "The request body is larger than %llu bytes",
+                         (unsigned long long)body_max);
+        return;
+    }
     if (e != NULL) {
         e->handler(req, e->arg);
         return;

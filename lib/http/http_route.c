@@ -103,10 +103,50 @@ const struct http_route_entry *http_router_find(const struct http_router *r, str
     return found;
 }
 
+void http_router_set_streams(struct http_router *r, uint64_t body_max)
+{
+    ASSERT(r->count > 0);
+    r->entries[r->count - 1].streams = true;
+    r->entries[r->count - 1].body_max = body_max;
+    r->streams = true;
+}
+
+/* Both begin alike, as far as the shorter goes; what is behind it goes on. */
+static bool http_route_agrees(struct str *bytes, struct str text)
+{
+    size_t size = MIN(bytes->size, text.size);
+    if (size > 0 && memcmp(bytes->data, text.data, size) != 0)
+        return false;
+    *bytes = str_skip(*bytes, size);
+    return true;
+}
+
+static bool http_route_may_stream(const struct http_route_entry *e, struct str bytes)
+{
+    for (size_t i = 0; i < ARRAY_LEN(http_method_names); i++) {
+        struct str rest = bytes;
+        if ((e->methods & http_method_names[i].bit) != 0 &&
+            http_route_agrees(&rest, str_of(http_method_names[i].name)) &&
+            http_route_agrees(&rest, STR(" ")) &&
+            http_route_agrees(&rest, (struct str){e->pattern, e->size}) &&
+            (e->is_prefix || rest.size == 0 || rest.data[0] == ' ' || rest.data[0] == '?'))
+            return true;
+    }
+    return false;
+}
+
+bool http_router_may_stream(const struct http_router *r, struct str bytes)
+{
+    for (unsigned i = 0; r->streams && i < r->count; i++)
+        if (r->entries[i].streams && http_route_may_stream(&r->entries[i], bytes))
+            return true;
+    return false;
+}
+
 void http_router_free(struct http_router *r)
 {
     for (unsigned i = 0; i < r->count; i++)
         free(r->entries[i].pattern);
     free(r->entries);
-    *r = (struct http_router){NULL, 0};
+    *r = (struct http_router){NULL, 0, false};
 }

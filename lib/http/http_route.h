@@ -18,11 +18,14 @@ struct http_route_entry {
     unsigned methods;
     void (*handler)(struct http_req *req, void *arg);
     void *arg;
+    bool streams;      /* it takes its bodies as they come; */
+    uint64_t body_max; /* ... up to this size */
 };
 
 struct http_router {
     struct http_route_entry *entries;
     unsigned count;
+    bool streams; /* one of them does */
 };
 
 MUST_USE int http_router_add(struct http_router *r, unsigned methods, const char *pattern,
@@ -33,6 +36,11 @@ MUST_USE int http_router_add(struct http_router *r, unsigned methods, const char
 const struct http_route_entry *http_router_find(const struct http_router *r, struct str path,
                                                 unsigned method, unsigned *ret_methods);
 void http_router_free(struct http_router *r);
+
+/* The entry just added takes its bodies as they come. */
+void http_router_set_streams(struct http_router *r, uint64_t body_max);
+/* Whether bytes may be the beginning of a request (HTTP/1) to an entry that does. */
+bool http_router_may_stream(const struct http_router *r, struct str bytes);
 
 /* "GET" gives HTTP_GET; "HEAD" too; 0: not one of ours. */
 unsigned http_method_of(struct str name);

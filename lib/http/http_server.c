@@ -151,6 +151,15 @@ int http_route(struct http_server *s, unsigned methods, const char *pattern, htt
     return http_router_add(&s->router, methods, pattern, handler, arg);
 }
 
+int http_route_stream(struct http_server *s, unsigned methods, const char *pattern,
+                      http_handler *handler, void *arg, uint64_t body_size_max)
+{
+    int r = http_route(s, methods, pattern, handler, arg);
+    if (r == 0)
+        http_router_set_streams(&s->router, body_size_max);
+    return r;
+}
+
 /* --- starting --------------------------------------------------------------------------------- */
 
 static int http_server_add_accept(struct http_worker *w, unsigned listener, int fd)

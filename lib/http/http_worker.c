@@ -194,6 +194,7 @@ static void http_worker_on_flush_timer(void *arg)
     }
     for (struct http_conn *c = w->conns; c != NULL; c = c->next)
         http__conn_cut(c);
+    http__lingers_free(w);
     loop_stop(w->loop);
 }
 
@@ -271,6 +272,7 @@ static int http_worker_open(struct http_worker *w)
         return r;
     h2o_context_init(&w->ctx, loop__h2o(w->loop), &w->server->conf);
     w->ctx_made = true;
+    loop__before_poll(w->loop, http__conn_rehook_all, w);
     if (o->worker_start == NULL)
         return 0;
     r = 0;
@@ -302,7 +304,6 @@ void *http__worker_main(void *arg)
         http_worker_open_listeners(w);
         loop_run(w->loop);
         http_worker_wait_conns(w);
-        loop_timer_stop(&w->rehook_timer);
     }
     if (r == 0 && o->worker_stop != NULL)
         o->worker_stop(o->arg, w->user);

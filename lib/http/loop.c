@@ -32,6 +32,8 @@ struct loop {
     struct loop_watch *event_watch;
     atomic_bool stopped;
     bool timers_due; /* to be run with the messages */
+    loop_cb *before; /* each look at descriptors; NULL: nothing */
+    void *before_arg;
     struct loop_timer **heap;
     uint32_t heap_count;
     uint32_t heap_cap;
@@ -363,10 +365,24 @@ struct loop *loop_free(struct loop *l)
     return NULL;
 }
 
+void loop__before_poll(struct loop *l, loop_cb *cb, void *arg)
+{
+    loop_check(l);
+    l->before = cb;
+    l->before_arg = arg;
+}
+
+static void loop_poll(struct loop *l, int32_t wait_ms)
+{
+    if (l->before != NULL)
+        l->before(l->before_arg);
+    (void)h2o_evloop_run(l->ev, wait_ms); /* -1: EINTR; the next turn polls */
+}
+
 void loop_run_once(struct loop *l, uint32_t wait_ms_max)
 {
     loop_check(l);
-    (void)h2o_evloop_run(l->ev, loop_wait_ms(l, wait_ms_max)); /* -1: EINTR; the next turn polls */
+    loop_poll(l, loop_wait_ms(l, wait_ms_max));
     if (l->heap_count == 0 || l->heap[0]->due_ms > clock_mono_ms())
         return;
     /* Timers run where readable descriptors are served. libh2o 2.2.5 aborts when a socket that it
@@ -374,7 +390,7 @@ void loop_run_once(struct loop *l, uint32_t wait_ms_max)
      * been told of the completion, and then tells. */
     l->timers_due = true;
     loop_wake(l);
-    (void)h2o_evloop_run(l->ev, 0);
+    loop_poll(l, 0);
 }
 
 void loop_run(struct loop *l)

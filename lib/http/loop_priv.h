@@ -12,5 +12,9 @@
 
 h2o_evloop_t *loop__h2o(struct loop *l);
 
+/* cb runs before each look at descriptors: nothing is read between what was done and it. Neither
+ * writes to a socket. */
+void loop__before_poll(struct loop *l, loop_cb *cb, void *arg);
+
 /* True while messages wait: posted, not yet run. */
 bool loop__has_messages(struct loop *l);

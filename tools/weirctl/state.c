@@ -257,6 +257,8 @@ static int state_config_control(const struct state *s, struct err *err)
     state_put_path(s, "admin_credential_file", "/secrets/admin", &b);
     state_put_path(s, "edge_credential_file", "/secrets/edge", &b);
     buf_printf(&b, "edge_url: https://localhost:%u\n", s->ports.edge);
+    buf_printf(&b, "ingest_url: http://127.0.0.1:%u\n", s->ports.ingest);
+    state_put_path(s, "ingest_credential_file", "/secrets/publish", &b);
     /* An installation of one's own sells nothing: all titles, in full, on two devices at once. */
     buf_puts(&b, "default_plan: ultimate\nstream_limit: 2\n");
     buf_puts(&b, "web_folder: ");
