@@ -82,6 +82,7 @@ const struct db_backend_ops db_sqlite_ops = {
     .write = db_sqlite_write,
     .change = db_sqlite_change,
     .get = db_sqlite_get,
+    .newest = db_sqlite_get,
     .get_many = db_sqlite_get_many,
     .find = db_sqlite_find,
     .remove = db_sqlite_remove,
@@ -93,6 +94,8 @@ const struct db_backend_ops db_sqlite_ops = {
     .rarity = db_sqlite_rarity,
     .total = db_sqlite_total,
     .words = db_sqlite_words,
+    .scan = db_sqlite_scan,
+    .others = db_sqlite_others,
     .check = db_sqlite_check,
     .close = db_sqlite_close,
 };

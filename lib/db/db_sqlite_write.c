@@ -305,3 +305,30 @@ int db_sqlite_remove_below(struct db *db, unsigned coll, const struct db_key_sha
     *ret_count = count;
     return 0;
 }
+
+/* data_version changes with what other connections commit; in this process the writer's is the only
+ * one that does. */
+static int db_sqlite_others_run(struct db_sqlite_job *job, struct db_sqlite_conn *c)
+{
+    struct db_sqlite_query q;
+    int64_t version = 0;
+    db_sqlite_query_init(&q);
+    buf_puts(&q.sql, "PRAGMA data_version");
+    int r = db_sqlite_run(&q, NULL, c);
+    if (r == 0)
+        r = db_sqlite_int(&q, &version);
+    db_sqlite_end(&q);
+    job->count = version != job->s->seen ? 1 : 0;
+    if (r == 0)
+        job->s->seen = version;
+    return r;
+}
+
+int db_sqlite_others(struct db *db, bool *ret)
+{
+    struct db_sqlite_job job = {.run = db_sqlite_others_run, .s = db_sqlite_of(db)};
+    int r = db_sqlite_submit(&job);
+    if (r == 0)
+        *ret = job.count > 0;
+    return r;
+}
