@@ -25,6 +25,7 @@
 struct gate;
 struct upkeep;
 struct people;
+struct memory;
 
 struct control {
     uint32_t magic;
@@ -32,6 +33,7 @@ struct control {
     struct db *db;
     struct gate *gate;
     struct upkeep *upkeep; /* of the catalogue */
+    struct memory *memory; /* of the database */
     struct people *people;
     struct http_server *server;
     struct http_server *admin;

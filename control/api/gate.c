@@ -17,6 +17,7 @@
 #include "control/api/audit.h"
 #include "control/api/call_priv.h"
 #include "control/api/cors.h"
+#include "control/api/gate_cache.h"
 #include "control/api/idem.h"
 #include "control/api/openapi.h"
 #include "control/api/publish.h"
@@ -125,33 +126,6 @@ static int gate_admit(struct call *c)
     return r;
 }
 
-/* --- answers that are kept -------------------------------------------------------------------- */
-
-/* The caller may have it. */
-static int gate_from_cache(struct gate *g, struct call *c)
-{
-    const struct control_worker *w = http_req_worker(c->req);
-    struct cached found;
-    c->cache_changed = atomic_load(&g->changes.counts[c->op->cache_kind]);
-    if (!c->caller_known || !cache_find(w->cache, http_req_path(c->req), http_req_query(c->req),
-                                        c->takes, clock_mono_ms(), &found))
-        return 0;
-    if (found.etag.size > 0) {
-        c->etag = call_keep(c, found.etag);
-        if (c->etag == NULL)
-            return -ENOMEM;
-    }
-    c->status = 200;
-    c->lent = found.bytes; /* it is sent at once */
-    c->coding = (enum pack)found.used;
-    c->rendered = true;
-    if (call__has_newest(c)) {
-        c->status = 304;
-        c->lent = STR_NONE;
-    }
-    return 0;
-}
-
 /* --- behind the reading ----------------------------------------------------------------------- */
 
 /* Back on the loop. */
@@ -236,11 +210,9 @@ static int gate_read(struct gate *g, struct call *c, const struct str values[SPE
         if (r < 0)
             return r;
     }
-    if (c->op->cache_ms > 0) {
-        r = gate_from_cache(g, c);
-        if (r < 0 || c->rendered)
-            return r;
-    }
+    r = gate_cache_find(g, c, values);
+    if (r < 0 || c->rendered)
+        return r;
     r = call__read(c, values);
     if (r == -EPROTO && !c->caller_known) {
         c->held = r;

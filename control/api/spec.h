@@ -60,6 +60,8 @@ struct operation {
     bool needs_match;   /* If-Match must be there */
     uint32_t cache_ms;  /* answers are kept that long: cache.h; 0: not */
     unsigned cache_kind;
+    bool cache_by_viewer; /* gate_cache.h */
+    int cache_of;         /* it shows the document that this parameter of the path names; < 0: many */
     unsigned changes; /* bits of the kinds that it changes */
     bool idempotent;  /* Idempotency-Key counts */
     bool audited;     /* audit.h */
@@ -91,6 +93,7 @@ const struct operation *spec_find(const struct spec *s, unsigned method, struct 
                                   struct str ret_values[SPEC_PATH_MAX], unsigned *ret_methods);
 const struct op_response *spec_response(const struct operation *op, unsigned status);
 size_t spec_body_max(const struct spec *s); /* of all operations */
+int spec_kind_of(const struct spec *s, const char *name); /* its number; -1: no operation names it */
 
 unsigned spec_count(const struct spec *s);
 const struct operation *spec_at(const struct spec *s, unsigned i);

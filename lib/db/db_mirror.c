@@ -110,6 +110,12 @@ static bool db_memory_counts(const struct db_memory *m)
     return until == UINT64_MAX || clock_mono_ms() < until;
 }
 
+bool db_is_fresh(const struct db *db)
+{
+    ASSERT(db != NULL && db->magic == DB_MAGIC);
+    return db->memory != NULL && db_memory_counts(db->memory);
+}
+
 bool db_mirror_is_whole(const struct db *db, unsigned coll)
 {
     const struct db_memory *m = db->memory;

@@ -33,6 +33,7 @@ size_t db_mirror_size(struct db *db, unsigned coll);
 
 /* Of all collections: memory counts until then; UINT64_MAX: for ever, nobody else writes. */
 void db_fresh(struct db *db, uint64_t until_ms);
+bool db_is_fresh(const struct db *db); /* memory counts now */
 
 void db_heard(struct db *db, unsigned coll, const char *id);
 void db_lost(struct db *db, unsigned coll); /* a mirror is to be filled again */
