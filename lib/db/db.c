@@ -121,6 +121,25 @@ int db_put(struct db *db, unsigned coll, const json_t *doc)
     return db_write(db, coll, DB_PUT, doc);
 }
 
+int db_put_many(struct db *db, unsigned coll, const json_t *docs)
+{
+    const struct db_shape *shape = db_check(db, coll);
+    size_t i;
+    const json_t *doc;
+    json_array_foreach(docs, i, doc)
+    {
+        int r = db_shape_check(shape, doc);
+        if (r < 0)
+            return r;
+    }
+    if (json_array_size(docs) == 0)
+        return 0;
+    db_changing(db, coll, NULL);
+    int r = db->ops->put_many(db, coll, docs);
+    db_changed(db, coll, NULL);
+    return r;
+}
+
 static int db_change(struct db *db, unsigned coll, const char *id, db_change_fn *fn, void *arg)
 {
     db_changing(db, coll, id);

@@ -72,6 +72,8 @@ typedef int db_scan_fn(void *arg, const json_t *doc);
 
 struct db_backend_ops {
     int (*write)(struct db *db, unsigned coll, enum db_write how, const struct db_draft *draft);
+    /* DB_PUT of each, which have been checked. */
+    int (*put_many)(struct db *db, unsigned coll, const json_t *docs);
     /* -ENOENT, and what fn says. */
     int (*change)(struct db *db, unsigned coll, const char *id, db_change_fn *fn, void *arg);
     int (*get)(struct db *db, unsigned coll, const char *id, json_t **ret);

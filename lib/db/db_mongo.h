@@ -101,6 +101,7 @@ MUST_USE int db_mongo_count_of(struct db_mongo_use *use, const bson_t *filter, u
 /* --- db_mongo_write.c ------------------------------------------------------------------------- */
 
 int db_mongo_write(struct db *db, unsigned coll, enum db_write how, const struct db_draft *draft);
+int db_mongo_put_many(struct db *db, unsigned coll, const json_t *docs);
 int db_mongo_change(struct db *db, unsigned coll, const char *id, db_change_fn *fn, void *arg);
 int db_mongo_remove(struct db *db, unsigned coll, const char *id);
 int db_mongo_remove_below(struct db *db, unsigned coll, const struct db_key_shape *key,

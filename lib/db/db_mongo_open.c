@@ -498,6 +498,7 @@ static int db_mongo_get_many(struct db *db, unsigned coll, const char *const *id
 
 const struct db_backend_ops db_mongo_ops = {
     .write = db_mongo_write,
+    .put_many = db_mongo_put_many,
     .change = db_mongo_change,
     .get = db_mongo_get,
     .newest = db_mongo_newest,

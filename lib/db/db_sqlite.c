@@ -80,6 +80,7 @@ static int db_sqlite_find(struct db *db, unsigned coll, const struct db_key_shap
 
 const struct db_backend_ops db_sqlite_ops = {
     .write = db_sqlite_write,
+    .put_many = db_sqlite_put_many,
     .change = db_sqlite_change,
     .get = db_sqlite_get,
     .newest = db_sqlite_get,

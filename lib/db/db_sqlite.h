@@ -134,6 +134,7 @@ int db_sqlite_check(struct db *db, struct err *err);
 /* --- db_sqlite_write.c ------------------------------------------------------------------------ */
 
 int db_sqlite_write(struct db *db, unsigned coll, enum db_write how, const struct db_draft *draft);
+int db_sqlite_put_many(struct db *db, unsigned coll, const json_t *docs);
 int db_sqlite_change(struct db *db, unsigned coll, const char *id, db_change_fn *fn, void *arg);
 int db_sqlite_remove(struct db *db, unsigned coll, const char *id);
 int db_sqlite_remove_below(struct db *db, unsigned coll, const struct db_key_shape *key,

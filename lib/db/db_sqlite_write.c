@@ -19,6 +19,7 @@ struct db_sqlite_job {
     const char *id;
     enum db_write how;
     const struct db_draft *draft;
+    const json_t *docs;
     db_change_fn *fn;
     void *arg;
     const struct db_key_shape *key;
@@ -164,6 +165,38 @@ int db_sqlite_write(struct db *db, unsigned coll, enum db_write how, const struc
                                 .shape = &db->shapes[coll],
                                 .how = how,
                                 .draft = draft};
+    return db_sqlite_submit(&job);
+}
+
+/* One transaction. */
+static int db_sqlite_many_run(struct db_sqlite_job *job, struct db_sqlite_conn *c)
+{
+    size_t i;
+    const json_t *doc;
+    int r = 0;
+    job->how = DB_PUT;
+    json_array_foreach(job->docs, i, doc)
+    {
+        struct db_draft draft;
+        r = db_draft(job->shape, doc, &draft);
+        if (r < 0)
+            return r;
+        job->draft = &draft;
+        r = db_sqlite_write_run(job, c);
+        job->draft = NULL;
+        free(draft.text);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int db_sqlite_put_many(struct db *db, unsigned coll, const json_t *docs)
+{
+    struct db_sqlite_job job = {.run = db_sqlite_many_run,
+                                .s = db_sqlite_of(db),
+                                .shape = &db->shapes[coll],
+                                .docs = docs};
     return db_sqlite_submit(&job);
 }
 
