@@ -10,10 +10,13 @@
 #include "control/api/gate.h"
 #include "control/api/gate_cache.h"
 #include "control/model.h"
+#include "control/people/known.h"
+#include "control/people/people.h"
 #include "db/db_mirror.h"
 
 #define MEMORY_CHANNEL "weir:control:memory"
 #define MEMORY_BEAT    "beat"
+#define MEMORY_ALL     "all" /* what the sender has changed may not have been heard */
 #define MEMORY_TEXT    (ID_TEXT_SIZE + DB_ID_SIZE_MAX + 32)
 
 /* What other controls change is heard of by everybody: small documents that every request needs. */
@@ -35,6 +38,7 @@ struct memory {
     struct loop_timer timer;
     struct bus *bus;
     struct bus_sub *sub;
+    bool was_heard; /* by others, before a break */
 
     pthread_mutex_t lock; /* guards what follows */
     struct loop *loop;    /* NULL: not attached */
@@ -166,6 +170,8 @@ static void memory_lose(struct memory *m)
     db_lost(db, MODEL_VIDEOS);
     for (unsigned i = 0; m->shared && i < ARRAY_LEN(memory_remembered); i++)
         db_lost(db, memory_remembered[i]);
+    known_forget(people_known(m->control->people), NULL);
+    gate_changed_all(m->control->gate);
     atomic_store(&m->want, true);
 }
 
@@ -234,6 +240,8 @@ static void memory_hear(void *arg)
 {
     struct memory_heard *h = arg;
     db_heard(h->memory->control->db, h->coll, h->id);
+    if (h->coll != MODEL_VIDEOS)
+        known_forget(people_known(h->memory->control->people), h->id);
     memory_forget_answers(h->memory, h->coll, h->id);
     control_worked(h->memory->control, false, 0);
     free(h);
@@ -278,7 +286,9 @@ static void memory_on_message(void *arg, struct str text)
             db_fresh(m->control->db, number + MEMORY_FRESH_MS);
         return;
     }
-    if (!ours && str_to_u64(what, &number) == 0 && number < DB_COLLECTIONS_MAX &&
+    if (!ours && str_eq(what, STR(MEMORY_ALL)))
+        memory_lose(m);
+    else if (!ours && str_to_u64(what, &number) == 0 && number < DB_COLLECTIONS_MAX &&
         memory_knows((unsigned)number))
         memory_on_change(m, (unsigned)number, id);
 }
@@ -290,7 +300,10 @@ static void memory_on_gap(void *arg)
     memory_check(m);
     db_fresh(m->control->db, 0);
     memory_lose(m);
-    gate_changed_all(m->control->gate);
+    struct memory_word *w = m->was_heard ? memory_word(m, MEMORY_ALL, "") : NULL;
+    if (w != NULL)
+        memory_publish(w);
+    m->was_heard = true;
 }
 
 /* --- the beat --------------------------------------------------------------------------------- */

@@ -6,8 +6,9 @@
  * written (one that is being taken over from). Controls that share a MongoDB tell each other what
  * they change through Redis. A beat goes the same way and comes back behind whatever the others
  * said before it, so memory counts for MEMORY_FRESH_MS from the beat's start; without Redis it
- * never counts. A control that dies between a change and the word of it leaves the others behind
- * until all is read again, each MEMORY_AGAIN_MS.
+ * never counts. A control that is cut off from Redis, and not from the database, tells the others
+ * when it is back that all may be wrong; one that dies between a change and the word of it leaves
+ * them behind until all is read again, each MEMORY_AGAIN_MS.
  *
  * Life:    memory_new -> memory_attach on a worker's loop -> memory_detach -> memory_free behind the
  *          end of the pools.

@@ -74,7 +74,8 @@ static bool known_copy(const struct caller *from, struct caller *to)
     return from->scopes == NULL || to->scopes != NULL;
 }
 
-int known_find(struct known *k, struct str credential, int64_t now_ms, struct caller *ret)
+int known_find(struct known *k, struct str credential, int64_t now_ms, uint64_t fresh_ms,
+               struct caller *ret)
 {
     uint8_t digest[KNOWN_DIGEST];
     int r = -ENOENT;
@@ -84,7 +85,7 @@ int known_find(struct known *k, struct str credential, int64_t now_ms, struct ca
     (void)pthread_mutex_lock(&k->lock);
     const struct known_entry *e = k->entries[slot];
     if (e != NULL && CRYPTO_memcmp(e->digest, digest, sizeof digest) == 0 &&
-        now_mono - e->added_ms < KNOWN_FRESH_MS && e->expires_ms > now_ms)
+        now_mono - e->added_ms < fresh_ms && e->expires_ms > now_ms)
         r = known_copy(&e->caller, ret) ? 0 : -ENOENT;
     (void)pthread_mutex_unlock(&k->lock);
     return r;
