@@ -14,10 +14,11 @@
 #include "control/people/people.h"
 #include "db/db_mirror.h"
 
-#define MEMORY_CHANNEL "weir:control:memory"
-#define MEMORY_BEAT    "beat"
-#define MEMORY_ALL     "all" /* what the sender has changed may not have been heard */
-#define MEMORY_TEXT    (ID_TEXT_SIZE + DB_ID_SIZE_MAX + 32)
+#define MEMORY_COMING_MS (2 * 60 * 1000) /* for so long others wait for the first time */
+#define MEMORY_CHANNEL   "weir:control:memory"
+#define MEMORY_BEAT      "beat"
+#define MEMORY_ALL       "all" /* what the sender has changed may not have been heard */
+#define MEMORY_TEXT      (ID_TEXT_SIZE + DB_ID_SIZE_MAX + 32)
 
 /* What other controls change is heard of by everybody: small documents that every request needs. */
 static const unsigned memory_remembered[] = {MODEL_USERS, MODEL_SESSIONS, MODEL_RIGHTS};
@@ -29,6 +30,8 @@ struct memory {
     bool shared; /* with other controls, through Redis */
     char self[ID_TEXT_SIZE];
     struct metric *fills;
+    atomic_bool enabled;
+    uint64_t made_ms;
     atomic_bool working; /* a job on the pool: one at a time */
     atomic_bool refused; /* they are too many, or cannot be read: later */
     atomic_bool want;    /* all is to be read again */
@@ -144,7 +147,9 @@ int memory_new(struct control *c, struct memory **ret)
         return r;
     }
     db_tell(c->db, memory_on_told, m);
-    atomic_store(&m->want, is_file || c->config->bus.redis != NULL);
+    m->made_ms = clock_mono_ms();
+    atomic_store(&m->enabled, is_file || c->config->bus.redis != NULL);
+    atomic_store(&m->want, true);
     *ret = m;
     return 0;
 }
@@ -197,6 +202,14 @@ static void memory_fill(struct memory *m)
     atomic_store(&m->refused, true);
     (void)err_errno(&err, r, "keeping videos in memory");
     log_warn("%s: the database answers instead", err.text);
+}
+
+bool memory_is_coming(const struct memory *m)
+{
+    memory_check(m);
+    return atomic_load(&m->enabled) && !atomic_load(&m->refused) &&
+           atomic_load(&m->filled_ms) == 0 &&
+           clock_mono_ms() - m->made_ms < MEMORY_COMING_MS;
 }
 
 static bool memory_is_due(const struct memory *m)
@@ -328,7 +341,7 @@ int memory_attach(struct memory *m, struct loop *loop, struct bus *bus)
 {
     memory_check(m);
     ASSERT(m->loop == NULL);
-    if (!atomic_load(&m->want)) /* nobody would tell of changes: nothing is kept */
+    if (!atomic_load(&m->enabled)) /* nobody would tell of changes: nothing is kept */
         return 0;
     if (m->shared) {
         int r = bus_subscribe(bus, STR(MEMORY_CHANNEL), memory_on_message, memory_on_gap, m,

@@ -30,4 +30,6 @@ struct memory;
 MUST_USE int memory_new(struct control *c, struct memory **ret);
 struct memory *memory_free(struct memory *m);
 MUST_USE int memory_attach(struct memory *m, struct loop *loop, struct bus *bus);
+/* It is about to have all videos, for the first time: what reads many of them had better wait. */
+bool memory_is_coming(const struct memory *m);
 void memory_detach(struct memory *m, const struct loop *loop); /* nothing on another loop */
