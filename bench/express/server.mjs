@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The same as weir-control's GET /api/v1/videos/{id}, as one would write it with Express and Mongoose.
-// usage: server.mjs MONGODB-URI SEED     fills an empty database with the videos of SEED, prints its port, serves.
+// usage: server.mjs MONGODB-URI SEED COUNT     fills an empty database with the first videos of SEED, prints its port, serves.
 import fs from 'node:fs';
 import readline from 'node:readline';
 import express from 'express';
 import mongoose from 'mongoose';
 
-const [uri, seed] = process.argv.slice(2);
+const [uri, seed, count] = process.argv.slice(2);
 await mongoose.connect(uri);
 
 const schema = new mongoose.Schema({
@@ -35,9 +35,10 @@ const Video = mongoose.model('Video', schema);
 
 if (await Video.estimatedDocumentCount() === 0) {
   let videos = [];
+  let left = Number(count);
   for await (const line of readline.createInterface({ input: fs.createReadStream(seed) })) {
     const [collection, text] = line.split('\t', 2);
-    if (collection !== 'videos') continue;
+    if (collection !== 'videos' || left-- <= 0) continue;
     const { id, published_ms, created_ms, updated_ms, ...rest } = JSON.parse(text);
     videos.push({ ...rest, _id: id, published: new Date(published_ms), created: new Date(created_ms), updated: new Date(updated_ms) });
     if (videos.length === 1000) {
