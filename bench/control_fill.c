@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* control-fill put ADDRESS: puts documents into a database that weir-control has made; a line of its
- * input is COLLECTION TAB JSON.
+/* control-fill put ADDRESS: puts documents into a database that weir-control has made; a line of
+ * its input is COLLECTION TAB JSON.
  * control-fill tokens KEY-FILE ISSUER COUNT: access tokens for log-ins login-0, login-1, ... of
  * user-0, user-1, ..., a line each, signed as weir-control signs them. */
 #include <errno.h>
@@ -118,7 +118,6 @@ int main(int argc, char **argv)
         return fill_put(argv[2]) < 0 ? 1 : 0;
     if (argc == 5 && strcmp(argv[1], "tokens") == 0)
         return fill_tokens(argv[2], argv[3], (unsigned)strtoul(argv[4], NULL, 10)) < 0 ? 1 : 0;
-    (void)fprintf(stderr,
-                  "usage: control-fill put ADDRESS | tokens KEY-FILE ISSUER COUNT\n");
+    (void)fprintf(stderr, "usage: control-fill put ADDRESS | tokens KEY-FILE ISSUER COUNT\n");
     return 2;
 }

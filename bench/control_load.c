@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* control-load port=N connections=N rate=N seconds=N requests=FILE [warm=N]: HTTP/1.1 requests of many users against
- * a server on 127.0.0.1, and how long they took, as JSON. A line of FILE is METHOD TAB PATH TAB
- * BEARER TAB BODY (the last two may be empty); the lines are sent in turn.
+/* control-load port=N requests=FILE [connections=N] [rate=N] [seconds=N] [warm=N]: HTTP/1.1
+ * requests of many users against a server on 127.0.0.1, and how long they took, as JSON. A line of
+ * FILE is METHOD TAB PATH TAB BEARER TAB BODY (the last two may be empty); they are sent in turn.
  *
  * rate > 0: so many a second, each at its time whatever became of those before; the time of a
  * request counts from when it was due, so a server that stalls is not spared. rate 0: each
- * connection sends its next request as soon as it has an answer. warm: seconds that do not count. */
+ * connection sends its next request as soon as it has an answer. warm: seconds that come before
+ * and do not count. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -65,9 +66,8 @@ static _Noreturn void load_fail(const char *what)
 
 static int load_connect(const struct load *l)
 {
-    const struct sockaddr_in addr = {.sin_family = AF_INET,
-                                     .sin_port = htons(l->port),
-                                     .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    const struct sockaddr_in addr = {
+        .sin_family = AF_INET, .sin_port = htons(l->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int one = 1;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof addr) < 0 ||
@@ -89,7 +89,8 @@ static void load_push(struct load *l, unsigned i)
 {
     struct load_conn *c = &l->conns[i];
     while (c->sent < c->request->size) {
-        ssize_t n = send(c->fd, c->request->text + c->sent, c->request->size - c->sent, MSG_NOSIGNAL);
+        ssize_t n =
+            send(c->fd, c->request->text + c->sent, c->request->size - c->sent, MSG_NOSIGNAL);
         if (n < 0)
             load_fail("sending"); /* requests are far smaller than a socket's buffer */
         c->sent += (size_t)n;
@@ -284,8 +285,8 @@ static void load_print(struct load *l)
 {
     const char *comma = "";
     qsort(l->times, l->times_count, sizeof *l->times, load_by_time);
-    printf("{\"requests\": %zu, \"seconds\": %u, \"p50\": %.3f, \"p95\": %.3f, \"p99\": %.3f, \"max\": %.3f, "
-           "\"late\": %llu, \"statuses\": {",
+    printf("{\"requests\": %zu, \"seconds\": %u, \"p50\": %.3f, \"p95\": %.3f, \"p99\": %.3f, "
+           "\"max\": %.3f, \"late\": %llu, \"statuses\": {",
            l->times_count, l->seconds, load_ms(l, 0.5), load_ms(l, 0.95), load_ms(l, 0.99),
            load_ms(l, 1), (unsigned long long)l->late);
     for (unsigned i = 0; i < LOAD_STATUS_MAX; i++)

@@ -138,8 +138,8 @@ int memory_new(struct control *c, struct memory **ret)
                                "How often all videos were read into memory.", "");
     if (is_file || c->config->bus.redis != NULL)
         r = db_mirror(c->db, MODEL_VIDEOS, MEMORY_VIDEOS_MAX);
-    for (unsigned i = 0; r == 0 && !is_file && c->config->bus.redis != NULL &&
-                         i < ARRAY_LEN(memory_remembered);
+    for (unsigned i = 0;
+         r == 0 && !is_file && c->config->bus.redis != NULL && i < ARRAY_LEN(memory_remembered);
          i++)
         r = db_remember(c->db, memory_remembered[i]);
     if (r < 0) {
@@ -208,8 +208,7 @@ bool memory_is_coming(const struct memory *m)
 {
     memory_check(m);
     return atomic_load(&m->enabled) && !atomic_load(&m->refused) &&
-           atomic_load(&m->filled_ms) == 0 &&
-           clock_mono_ms() - m->made_ms < MEMORY_COMING_MS;
+           atomic_load(&m->filled_ms) == 0 && clock_mono_ms() - m->made_ms < MEMORY_COMING_MS;
 }
 
 static bool memory_is_due(const struct memory *m)
@@ -302,7 +301,7 @@ static void memory_on_message(void *arg, struct str text)
     if (!ours && str_eq(what, STR(MEMORY_ALL)))
         memory_lose(m);
     else if (!ours && str_to_u64(what, &number) == 0 && number < DB_COLLECTIONS_MAX &&
-        memory_knows((unsigned)number))
+             memory_knows((unsigned)number))
         memory_on_change(m, (unsigned)number, id);
 }
 
@@ -344,8 +343,8 @@ int memory_attach(struct memory *m, struct loop *loop, struct bus *bus)
     if (!atomic_load(&m->enabled)) /* nobody would tell of changes: nothing is kept */
         return 0;
     if (m->shared) {
-        int r = bus_subscribe(bus, STR(MEMORY_CHANNEL), memory_on_message, memory_on_gap, m,
-                              &m->sub);
+        int r =
+            bus_subscribe(bus, STR(MEMORY_CHANNEL), memory_on_message, memory_on_gap, m, &m->sub);
         if (r < 0)
             return r;
         m->bus = bus;

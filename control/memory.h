@@ -10,8 +10,8 @@
  * when it is back that all may be wrong; one that dies between a change and the word of it leaves
  * them behind until all is read again, each MEMORY_AGAIN_MS.
  *
- * Life:    memory_new -> memory_attach on a worker's loop -> memory_detach -> memory_free behind the
- *          end of the pools.
+ * Life:    memory_new -> memory_attach on a worker's loop -> memory_detach -> memory_free behind
+ *          the end of the pools.
  * Owner:   the control.
  * Threads: attach and detach on that loop; the database's word of a change on any.
  * Errors:  what fails is logged, and tried again; the database answers meanwhile.

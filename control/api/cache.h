@@ -39,7 +39,7 @@ struct cache;
 MUST_USE int cache_new(const struct cache_changes *changes, struct cache **ret);
 struct cache *cache_free(struct cache *c);
 
-/* variant: what else the bytes depend on, their coding for one: another variant is another answer. */
+/* variant: what else the bytes depend on, their coding for one: another one is another answer. */
 bool cache_find(struct cache *c, struct str path, struct str query, uint32_t variant,
                 uint64_t now_ms, struct cached *ret);
 

@@ -110,7 +110,7 @@ struct db {
 #define DB_MAGIC UINT32_C(0xdb0c5e7a)
     const struct db_backend_ops *ops;
     const struct db_schema *schema;
-    struct db_shape *shapes; /* one for each collection */
+    struct db_shape *shapes;  /* one for each collection */
     struct db_memory *memory; /* db_memory.h; NULL: the backend answers everything */
 };
 

@@ -7,7 +7,7 @@
 #include "base/digest.h"
 #include "db/db_backend.h"
 
-#define DB_COPY_PAGE    500
+#define DB_COPY_PAGE 500
 
 int db_open_stored(const char *address, struct err *err, struct db **ret,
                    struct db_schema **ret_schema)

@@ -3,8 +3,8 @@
  * the order of each key, the values of members, the words. What it answers is what the backends
  * answer (the contract's suites run on it too).
  *
- * Life:    db_image_new -> db_image_put while it is `bulk` -> db_image_ready -> put, remove, and the
- *          questions -> db_image_free.
+ * Life:    db_image_new -> db_image_put while it is `bulk` -> db_image_ready -> put, remove, and
+ *          the questions -> db_image_free.
  * Owner:   db_mirror.
  * Threads: one changes it, or any ask.
  * Errors:  -ENOMEM (a put that fails leaves the image unfit: free it), -ENOTSUP more than it can

@@ -31,8 +31,8 @@ int db_filter_make(const struct db_image *m, const json_t *where, struct db_filt
     json_object_foreach((json_t *)(uintptr_t)where, name, wanted)
     {
         struct db_filter_test *test = &ret->tests[ret->count++];
-        *test = (struct db_filter_test){.member = db_image_member(m->shape, name),
-                                        .wanted = wanted};
+        *test =
+            (struct db_filter_test){.member = db_image_member(m->shape, name), .wanted = wanted};
         if (r == 0 && !json_is_object(wanted) && !json_is_null(wanted))
             r = db_filter_texts(m, wanted, test);
     }

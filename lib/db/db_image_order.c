@@ -60,8 +60,7 @@ static int db_order_compare(const struct db_image *m, const struct db_key_shape 
                             const struct db_image_doc *a, const struct db_image_doc *b)
 {
     for (unsigned i = 0; key != NULL && i < key->fields_count; i++) {
-        int order =
-            db_order_cells(m, db_order_cell(m, a, key, i), db_order_cell(m, b, key, i));
+        int order = db_order_cells(m, db_order_cell(m, a, key, i), db_order_cell(m, b, key, i));
         if (order != 0)
             return order;
     }
@@ -98,8 +97,7 @@ static const struct db_key_shape *db_order_key(const struct db_image *m, unsigne
 /* --- keeping ---------------------------------------------------------------------------------- */
 
 /* Where the document is, or would be. */
-static uint32_t db_order_place(const struct db_image *m, unsigned i,
-                               const struct db_image_doc *doc)
+static uint32_t db_order_place(const struct db_image *m, unsigned i, const struct db_image_doc *doc)
 {
     const struct db_numbers *order = &m->orders[i];
     uint32_t low = 0;
@@ -202,8 +200,8 @@ static struct db_bound db_order_bound(const struct db_range *range, const json_t
 
 static struct db_span db_order_span(const struct db_image *m, const struct db_range *range)
 {
-    unsigned number = range->key == NULL ? m->shape->keys_count
-                                         : (unsigned)(range->key - m->shape->keys);
+    unsigned number =
+        range->key == NULL ? m->shape->keys_count : (unsigned)(range->key - m->shape->keys);
     struct db_span s = {.order = &m->orders[number]};
     struct db_bound all = db_order_bound(range, NULL);
     ASSERT(number <= m->shape->keys_count);

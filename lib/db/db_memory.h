@@ -20,11 +20,11 @@ struct db_mirror_state {
     unsigned coll;
     size_t size_max;
     atomic_bool whole;
-    pthread_rwlock_t lock;   /* guards what follows */
-    struct db_image *image;  /* what is answered from while it is whole */
+    pthread_rwlock_t lock;  /* guards what follows */
+    struct db_image *image; /* what is answered from while it is whole */
     bool filling;
-    bool lost;               /* while it was being filled */
-    json_t *changed;         /* their ids: an object */
+    bool lost;       /* while it was being filled */
+    json_t *changed; /* their ids: an object */
 };
 
 struct db_memo;

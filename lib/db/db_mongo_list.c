@@ -310,8 +310,8 @@ int db_mongo_scan(struct db *db, unsigned coll, db_scan_fn *fn, void *arg)
     db_mongo_hide_words(&db->shapes[coll], &opts);
     db_mongo_begin(db_mongo_of(db), coll, &use);
     /* The primary: what was written before this began is among what is read. */
-    int r = db_mongo_each(&use, &filter, &opts, db_mongo_of(db)->primary, db_mongo_scan_one,
-                          &scanning);
+    int r =
+        db_mongo_each(&use, &filter, &opts, db_mongo_of(db)->primary, db_mongo_scan_one, &scanning);
     db_mongo_end(&use);
     bson_destroy(&filter);
     bson_destroy(&opts);

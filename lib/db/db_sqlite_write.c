@@ -193,10 +193,8 @@ static int db_sqlite_many_run(struct db_sqlite_job *job, struct db_sqlite_conn *
 
 int db_sqlite_put_many(struct db *db, unsigned coll, const json_t *docs)
 {
-    struct db_sqlite_job job = {.run = db_sqlite_many_run,
-                                .s = db_sqlite_of(db),
-                                .shape = &db->shapes[coll],
-                                .docs = docs};
+    struct db_sqlite_job job = {
+        .run = db_sqlite_many_run, .s = db_sqlite_of(db), .shape = &db->shapes[coll], .docs = docs};
     return db_sqlite_submit(&job);
 }
 

@@ -215,8 +215,7 @@ static void *write_all(void *arg)
 /* Memory and backend, document by document and by each key. */
 static void expect_same(struct db *db)
 {
-    static const char *const keys[] = {NULL, "channel made_ms", "made_ms",
-                                       "channel views made_ms"};
+    static const char *const keys[] = {NULL, "channel made_ms", "made_ms", "channel views made_ms"};
     json_t *equal = json_pack("[s]", "one");
     json_t *two = json_pack("[s, i]", "one", 5);
     for (unsigned i = 0; i < ARRAY_LEN(keys); i++) {
@@ -280,12 +279,9 @@ static void test_filled_among_writers(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    CASE(test_until),
-    CASE(test_changes_go_by_what_is_stored),
-    CASE(test_remembered),
-    CASE(test_too_large),
-    CASE(test_told),
-    CASE(test_filled_among_writers),
+    CASE(test_until),      CASE(test_changes_go_by_what_is_stored),
+    CASE(test_remembered), CASE(test_too_large),
+    CASE(test_told),       CASE(test_filled_among_writers),
 };
 
 CONTRACT_MAIN("db_mirror", tests)
