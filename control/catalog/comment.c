@@ -15,6 +15,11 @@ void comment_thread(char out[COMMENT_THREAD_SIZE], const char *video, const char
     ASSERT(size < COMMENT_THREAD_SIZE); /* both are ids */
 }
 
+static bool comment_is_deleted(const json_t *comment)
+{
+    return member_has(comment, "deleted_ms");
+}
+
 int comment_get(struct db *db, const char *video, const char *id, json_t **ret)
 {
     json_t *doc = NULL;
@@ -22,17 +27,13 @@ int comment_get(struct db *db, const char *video, const char *id, json_t **ret)
     if (r < 0)
         return r;
     const char *of = member_text(doc, "video");
-    if (of == NULL || strcmp(of, video) != 0) {
+    bool is_gone = comment_is_deleted(doc) && member_int(doc, "replies") <= 0;
+    if (of == NULL || strcmp(of, video) != 0 || is_gone) {
         json_decref(doc);
         return -ENOENT;
     }
     *ret = doc;
     return 0;
-}
-
-static bool comment_is_deleted(const json_t *comment)
-{
-    return member_has(comment, "deleted_ms");
 }
 
 /* The comment below which a reply stands: what it replies to, or what that is a reply to. */

@@ -28,6 +28,7 @@ void comment_thread(char out[COMMENT_THREAD_SIZE], const char *video, const char
 
 MUST_USE int comment_add(struct db *db, const struct comment_ask *ask, int64_t now_ms,
                          json_t **ret);
+/* -ENOENT also for a deleted one that keeps no place for replies. */
 MUST_USE int comment_get(struct db *db, const char *video, const char *id, json_t **ret);
 MUST_USE int comment_edit(struct db *db, const json_t *comment, const char *text, int64_t now_ms,
                           json_t **ret);

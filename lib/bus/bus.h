@@ -7,13 +7,16 @@
  * Life:    bus_open_local or bus_open_redis -> calls -> bus_close.
  *          A call: 0 -> its callback exactly once, on a later turn of the loop; bus_close calls the
  *          rest with -ECANCELED. An error -> no callback.
- *          Callbacks may make calls and unsubscribe, but not close the bus.
+ *          Callbacks may make calls and unsubscribe, but not close the bus. Calls about one key are
+ *          carried out in the order in which they were made, but where a Redis Cluster is moving
+ *          the key, or Redis has been told to forget its scripts.
  * Owner:   the loop's thread. Texts of a call are copied; those of an answer are lent for the call.
  * Threads: the loop's. A hub is shared by the buses of any threads and outlives them.
  * Errors:  -EINVAL (a key or channel that is empty or larger than BUS_NAME_MAX, a value larger than
  *          BUS_VALUE_MAX), -ENOBUFS (BUS_CALLS_MAX wait), -ENOMEM, -EOPNOTSUPP (scripts in memory).
- *          Callbacks: -EHOSTDOWN (no connection, not tried), -ETIMEDOUT, -ECONNRESET (broke off: it
- *          may or may not have been done), -EBADMSG (not the protocol), -EPROTO (Redis refused it).
+ *          Callbacks: -EHOSTDOWN (no connection, or a cluster without that part: not done),
+ *          -ETIMEDOUT and -ECONNRESET (broke off: it may or may not have been done), -EBADMSG (not
+ *          the protocol), -EPROTO (Redis refused it). Calls made while it closes: -ECANCELED.
  * Units:   milliseconds, bytes.
  * Source:  RESP 2, https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 #pragma once
@@ -52,7 +55,7 @@ MUST_USE int bus_open_local(struct bus_hub *hub, struct loop *loop, struct bus *
 /* --- Redis ------------------------------------------------------------------------------------ */
 
 struct bus_redis_options {
-    const char *url;           /* redis://[user@]host[:port][/db], or rediss:// for TLS */
+    const char *url; /* redis://[user@]host[:port][,host[:port]...][/db], or rediss:// for TLS */
     const char *password_file; /* NULL: none */
     const char *ca_file;       /* NULL: the system's */
     const char *cert_file;     /* shown to the server; NULL: none */
@@ -62,7 +65,10 @@ struct bus_redis_options {
 };
 
 /* Reads the URL and the files; connects later, and again after each break (backoff from 50 ms to
- * 1 s). Calls made before the first connection wait for it. */
+ * 1 s). Calls made before the first connection wait for it. Of several hosts any will do: one Redis
+ * with replicas, or some of a Redis Cluster, whose other nodes are found. There each call goes to
+ * the node of its key, or channel, and is sent on with its slot; it waits, answer_ms in all, while
+ * the cluster says that it is down for a moment. */
 MUST_USE int bus_open_redis(const struct bus_redis_options *options, struct loop *loop,
                             struct err *err, struct bus **ret);
 

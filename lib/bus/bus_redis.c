@@ -1,69 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls over one connection, in order; messages over a second one, made with the first
- * subscription.
- *
- *   call -> waiting (no connection yet) -> sent -> answered
- *              |                             `-> the connection breaks: -ECONNRESET
- *              `-> the attempt fails: -EHOSTDOWN
- *   While attempts fail, calls end with -EHOSTDOWN on the next turn: nobody waits for what is away.
- *
- * Invariants:
- *  1. Answers come in the order of the calls in sent.
- *  2. A call is in exactly one of waiting, sent and ended; its callback is called when it leaves
- *     the last of them.
- *  3. answer_timer runs while sent is not empty, due when its first has waited answer_ms. */
+/* The calls of bus.h as commands and scripts of one key each, and what their answers mean. Who is
+ * asked is redis_route's to know; messages come by a connection of their own, made with the first
+ * subscription. While nobody can be reached, calls end with -EHOSTDOWN on the next turn: nobody
+ * waits for what is away. */
 #include "bus/bus.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "base/clock.h"
+#include <string.h>
 #include "base/enc.h"
 #include "bus/bus_priv.h"
-#include "bus/redis_link.h"
+#include "bus/redis_route.h"
+#include "bus/redis_slots.h"
 #include "bus/redis_sub.h"
 
-#define REDIS_CONNECT_MS  2000
-#define REDIS_ANSWER_MS   2000
-#define REDIS_SCRIPTS_MAX 32
-#define REDIS_SHA_SIZE    41
-#define REDIS_WORDS_MAX   (BUS_ARGS_MAX + 3)
-
-enum redis_kind { CALL_PLAIN, CALL_COUNT, CALL_GET, CALL_SWAP };
-
-struct redis_call {
-    struct redis_call *next;
-    bus_done *cb;
-    void *arg;
-    int res; /* once it has ended without an answer */
-    enum redis_kind kind;
-    uint64_t sent_ms;
-    const char *script; /* NULL: none; words[1] is its hash */
-    unsigned words_count;
-    struct str words[]; /* their bytes are behind the last */
-};
-
-struct redis_calls {
-    struct redis_call *first, **last;
-};
-
-struct redis_script {
-    const char *text;
-    char sha[REDIS_SHA_SIZE];
-};
+#define REDIS_CONNECT_MS 2000
+#define REDIS_ANSWER_MS  2000
 
 struct bus_redis {
     struct bus bus;
     struct redis_target target;
-    struct redis_link *link;
+    struct redis_node_limits limits;
+    struct redis_route *route;
     struct redis_sub *sub; /* NULL: nothing was subscribed yet */
-    uint32_t connect_ms;
-    uint32_t answer_ms;
-    struct redis_calls waiting, sent, ended;
+    bool is_closing;
     unsigned calls_count;
-    struct loop_timer answer_timer;
-    struct loop_timer ended_timer;
     struct redis_script scripts[REDIS_SCRIPTS_MAX];
     unsigned scripts_count;
 };
@@ -118,33 +81,7 @@ static const char redis_stream_read_script[] =
     "end\n"
     "return out\n";
 
-/* --- queues ----------------------------------------------------------------------------------- */
-
-static void calls_put(struct redis_calls *q, struct redis_call *c)
-{
-    c->next = NULL;
-    *q->last = c;
-    q->last = &c->next;
-}
-
-static struct redis_call *calls_take(struct redis_calls *q)
-{
-    struct redis_call *c = q->first;
-    if (c != NULL) {
-        q->first = c->next;
-        if (q->first == NULL)
-            q->last = &q->first;
-    }
-    return c;
-}
-
-static struct redis_call *calls_take_all(struct redis_calls *q)
-{
-    struct redis_call *c = q->first;
-    q->first = NULL;
-    q->last = &q->first;
-    return c;
-}
+/* --- calls ----------------------------------------------------------------------------------- */
 
 static void redis_finish(struct bus_redis *b, struct redis_call *c, int res,
                          const struct bus_answer *answer)
@@ -156,132 +93,95 @@ static void redis_finish(struct bus_redis *b, struct redis_call *c, int res,
     free(c);
 }
 
-static void redis_finish_all(struct bus_redis *b, struct redis_calls *q, int res)
-{
-    struct redis_call *c = calls_take_all(q);
-    while (c != NULL) {
-        struct redis_call *next = c->next;
-        redis_finish(b, c, c->res < 0 ? c->res : res, NULL);
-        c = next;
-    }
-}
+struct redis_words {
+    const struct redis_script *script; /* the first two words are left to it */
+    struct str key;                    /* whose slot it is about, or that spreads the load */
+    bool is_any;                       /* that it is not about */
+    const struct str *at;
+    unsigned count;
+};
 
-static void redis_on_ended(void *arg)
+static int redis_call_new(struct bus_redis *b, enum redis_kind kind, const struct redis_words *w,
+                          bus_done *cb, void *arg)
 {
-    struct bus_redis *b = arg;
-    redis_finish_all(b, &b->ended, -EHOSTDOWN);
-}
-
-/* --- sending ---------------------------------------------------------------------------------- */
-
-static void redis_on_late(void *arg)
-{
-    struct bus_redis *b = arg;
-    redis_link_break(b->link, -ETIMEDOUT);
-}
-
-static void redis_watch_answers(struct bus_redis *b)
-{
-    const struct redis_call *first = b->sent.first;
-    if (first == NULL) {
-        loop_timer_stop(&b->answer_timer);
-        return;
-    }
-    uint64_t due_ms = first->sent_ms + b->answer_ms;
-    uint64_t now_ms = clock_mono_ms();
-    loop_timer_start(b->bus.loop, &b->answer_timer, due_ms > now_ms ? due_ms - now_ms : 0,
-                     redis_on_late, b);
-}
-
-static void redis_send(struct bus_redis *b, struct redis_call *c)
-{
-    int r = redis_link_send(b->link, c->words, c->words_count);
-    if (r < 0) {
-        c->res = r;
-        calls_put(&b->ended, c);
-        loop_timer_start(b->bus.loop, &b->ended_timer, 0, redis_on_ended, b);
-        return;
-    }
-    c->sent_ms = clock_mono_ms();
-    bool was_empty = b->sent.first == NULL;
-    calls_put(&b->sent, c);
-    if (was_empty)
-        redis_watch_answers(b);
-}
-
-static int redis_call_new(struct bus_redis *b, enum redis_kind kind, const char *script,
-                          const struct str *words, unsigned count, bus_done *cb, void *arg)
-{
-    ASSERT(count <= REDIS_WORDS_MAX);
+    ASSERT(w->count <= REDIS_WORDS_MAX);
+    if (b->is_closing)
+        return -ECANCELED;
     if (b->calls_count >= BUS_CALLS_MAX)
         return -ENOBUFS;
     size_t size = 0;
-    for (unsigned i = 0; i < count; i++)
-        size += words[i].size;
-    struct redis_call *c = malloc(sizeof *c + count * sizeof c->words[0] + size);
+    for (unsigned i = 0; i < w->count; i++)
+        size += w->at[i].size;
+    struct redis_call *c = malloc(sizeof *c + w->count * sizeof c->words[0] + size);
     if (c == NULL)
         return -ENOMEM;
     *c = (struct redis_call){
-        .cb = cb, .arg = arg, .kind = kind, .script = script, .words_count = count};
-    char *at = (char *)&c->words[count];
-    for (unsigned i = 0; i < count; i++) {
-        c->words[i] = (struct str){at, words[i].size};
-        if (words[i].size > 0)
-            memcpy(at, words[i].data, words[i].size);
-        at += words[i].size;
+        .cb = cb,
+        .arg = arg,
+        .kind = kind,
+        .slot = redis_slot_of(w->key),
+        .is_any = w->is_any,
+        .script = w->script,
+        .words_count = w->count,
+    };
+    char *at = (char *)&c->words[w->count];
+    for (unsigned i = 0; i < w->count; i++) {
+        c->words[i] = (struct str){at, w->at[i].size};
+        if (w->at[i].size > 0)
+            memcpy(at, w->at[i].data, w->at[i].size);
+        at += w->at[i].size;
     }
     b->calls_count++;
-    if (redis_link_is_up(b->link)) {
-        redis_send(b, c);
-    } else if (redis_link_is_away(b->link)) {
-        calls_put(&b->ended, c);
-        loop_timer_start(b->bus.loop, &b->ended_timer, 0, redis_on_ended, b);
-    } else {
-        calls_put(&b->waiting, c);
-    }
+    redis_route_call(b->route, c);
     return 0;
 }
 
-static int redis_sha(struct bus_redis *b, const char *script, struct str *ret)
+static int redis_plain(struct bus_redis *b, enum redis_kind kind, const struct str *words,
+                       unsigned count, bus_done *cb, void *arg)
+{
+    const struct redis_words w = {.key = words[1], .at = words, .count = count};
+    return redis_call_new(b, kind, &w, cb, arg);
+}
+
+static int redis_script_of(struct bus_redis *b, const char *text, const struct redis_script **ret)
 {
     for (unsigned i = 0; i < b->scripts_count; i++) {
-        if (b->scripts[i].text == script) {
-            *ret = str_of(b->scripts[i].sha);
+        if (b->scripts[i].text == text) {
+            *ret = &b->scripts[i];
             return 0;
         }
     }
     ASSERT(b->scripts_count < REDIS_SCRIPTS_MAX); /* scripts are static texts of ours */
     uint8_t sha[EVP_MAX_MD_SIZE];
     unsigned size = 0;
-    if (EVP_Digest(script, strlen(script), sha, &size, EVP_sha1(), NULL) != 1 || size != 20)
+    if (EVP_Digest(text, strlen(text), sha, &size, EVP_sha1(), NULL) != 1 || size != 20)
         return -EOPNOTSUPP; /* a library that has no SHA-1 at all */
-    struct redis_script *s = &b->scripts[b->scripts_count++];
-    s->text = script;
+    struct redis_script *s = &b->scripts[b->scripts_count];
+    s->text = text;
+    s->index = b->scripts_count++;
     enc_hex(sha, size, s->sha);
-    *ret = str_of(s->sha);
+    *ret = s;
     return 0;
 }
 
-/* EVALSHA; NOSCRIPT is answered by an EVAL of the same words. */
-static int redis_eval(struct bus_redis *b, enum redis_kind kind, const char *script,
-                      const struct str *keys, unsigned keys_count, const struct str *args,
-                      unsigned args_count, bus_done *cb, void *arg)
+static int redis_eval(struct bus_redis *b, enum redis_kind kind, const struct bus_script_call *call,
+                      bus_done *cb, void *arg)
 {
-    struct str words[REDIS_WORDS_MAX];
+    struct str words[REDIS_WORDS_MAX] = {STR_NONE, STR_NONE};
+    struct redis_words w = {.key = call->keys_count > 0 ? call->keys[0] : STR_NONE, .at = words};
     char count[16];
-    unsigned n = 0;
-    int r = redis_sha(b, script, &words[1]);
+    unsigned n = 2;
+    int r = redis_script_of(b, call->static_text, &w.script);
     if (r < 0)
         return r;
-    (void)snprintf(count, sizeof count, "%u", keys_count); /* sized to fit */
-    words[n++] = STR("EVALSHA");
-    n++;
+    (void)snprintf(count, sizeof count, "%u", call->keys_count); /* sized to fit */
     words[n++] = str_of(count);
-    for (unsigned i = 0; i < keys_count; i++)
-        words[n++] = keys[i];
-    for (unsigned i = 0; i < args_count; i++)
-        words[n++] = args[i];
-    return redis_call_new(b, kind, script, words, n, cb, arg);
+    for (unsigned i = 0; i < call->keys_count; i++)
+        words[n++] = call->keys[i];
+    for (unsigned i = 0; i < call->args_count; i++)
+        words[n++] = call->args[i];
+    w.count = n;
+    return redis_call_new(b, kind, &w, cb, arg);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -326,30 +226,15 @@ static void redis_finish_swap(struct bus_redis *b, struct redis_call *c,
         redis_finish(b, c, -ESTALE, answer->count > 1 ? &items[1] : NULL);
 }
 
-static void redis_on_answer(void *arg, const struct bus_answer *answer, struct str error)
+static void redis_on_end(void *arg, struct redis_call *c, int res, const struct bus_answer *answer,
+                         struct str error)
 {
     struct bus_redis *b = arg;
-    struct redis_call *c = calls_take(&b->sent);
-    if (c == NULL) {
-        redis_link_break(b->link, -EBADMSG); /* an answer that nobody has asked for */
-        return;
-    }
-    redis_watch_answers(b);
-    if (error.data != NULL && c->script != NULL && str_starts(error, STR("NOSCRIPT"))) {
-        c->words[0] = STR("EVAL");
-        c->words[1] = str_of(c->script);
-        c->script = NULL;
-        redis_send(b, c);
-        return;
-    }
-    if (error.data != NULL) {
-        redis_finish(b, c, redis_error_of(error), answer);
-        /* A primary that became a replica: the name may lead to another one by now. */
-        if (str_starts(error, STR("READONLY")))
-            redis_link_break(b->link, -ECONNRESET);
-        return;
-    }
-    if (c->kind == CALL_GET)
+    if (res == 0 && error.data != NULL)
+        res = redis_error_of(error);
+    if (res < 0)
+        redis_finish(b, c, res, answer);
+    else if (c->kind == CALL_GET)
         redis_finish(b, c, answer->kind == BUS_TEXT ? 0 : -ENOENT, answer);
     else if (c->kind == CALL_COUNT)
         redis_finish_count(b, c, answer);
@@ -359,23 +244,11 @@ static void redis_on_answer(void *arg, const struct bus_answer *answer, struct s
         redis_finish(b, c, 0, answer);
 }
 
-static void redis_on_up(void *arg)
+static void redis_on_map(void *arg)
 {
     struct bus_redis *b = arg;
-    struct redis_call *c = calls_take_all(&b->waiting);
-    while (c != NULL) {
-        struct redis_call *next = c->next;
-        redis_send(b, c);
-        c = next;
-    }
-}
-
-static void redis_on_down(void *arg, int error)
-{
-    struct bus_redis *b = arg;
-    loop_timer_stop(&b->answer_timer);
-    redis_finish_all(b, &b->sent, error == -ETIMEDOUT ? -ETIMEDOUT : -ECONNRESET);
-    redis_finish_all(b, &b->waiting, -EHOSTDOWN);
+    if (b->sub != NULL)
+        redis_sub_look(b->sub);
 }
 
 /* --- the table -------------------------------------------------------------------------------- */
@@ -384,7 +257,8 @@ static int redis_publish(struct bus *bus, struct str channel, struct str text, b
                          void *arg)
 {
     struct str words[] = {STR("PUBLISH"), channel, text};
-    return redis_call_new((struct bus_redis *)bus, CALL_PLAIN, NULL, words, 3, cb, arg);
+    const struct redis_words w = {.key = channel, .is_any = true, .at = words, .count = 3};
+    return redis_call_new((struct bus_redis *)bus, CALL_PLAIN, &w, cb, arg);
 }
 
 static int redis_subscribe(struct bus *bus, struct bus_sub *s)
@@ -392,7 +266,7 @@ static int redis_subscribe(struct bus *bus, struct bus_sub *s)
     struct bus_redis *b = (struct bus_redis *)bus;
     int r = 0;
     if (b->sub == NULL)
-        r = redis_sub_new(bus, &b->target, b->connect_ms, b->answer_ms, &b->sub);
+        r = redis_sub_new(bus, &b->target, &b->limits, b->route, &b->sub);
     if (r == 0)
         redis_sub_add(b->sub, bus_sub_channel(s));
     return r;
@@ -410,14 +284,14 @@ static int redis_count(struct bus *bus, struct str key, int64_t by, uint64_t lif
     (void)snprintf(texts[0], sizeof texts[0], "%" PRId64, by); /* both sized to fit */
     (void)snprintf(texts[1], sizeof texts[1], "%" PRIu64, life_ms);
     struct str args[] = {str_of(texts[0]), str_of(texts[1])};
-    return redis_eval((struct bus_redis *)bus, CALL_COUNT, redis_count_script, &key, 1, args, 2, cb,
-                      arg);
+    const struct bus_script_call call = {redis_count_script, &key, 1, args, 2};
+    return redis_eval((struct bus_redis *)bus, CALL_COUNT, &call, cb, arg);
 }
 
 static int redis_get(struct bus *bus, struct str key, bus_done *cb, void *arg)
 {
     struct str words[] = {STR("GET"), key};
-    return redis_call_new((struct bus_redis *)bus, CALL_GET, NULL, words, 2, cb, arg);
+    return redis_plain((struct bus_redis *)bus, CALL_GET, words, 2, cb, arg);
 }
 
 static int redis_swap(struct bus *bus, struct str key, struct str expected, struct str fresh,
@@ -427,8 +301,8 @@ static int redis_swap(struct bus *bus, struct str key, struct str expected, stru
     (void)snprintf(life, sizeof life, "%" PRIu64, life_ms); /* sized to fit */
     struct str args[] = {expected.data != NULL ? STR("1") : STR("0"), expected,
                          fresh.data != NULL ? STR("1") : STR("0"), fresh, str_of(life)};
-    return redis_eval((struct bus_redis *)bus, CALL_SWAP, redis_swap_script, &key, 1, args, 5, cb,
-                      arg);
+    const struct bus_script_call call = {redis_swap_script, &key, 1, args, 5};
+    return redis_eval((struct bus_redis *)bus, CALL_SWAP, &call, cb, arg);
 }
 
 static int redis_stream_add(struct bus *bus, struct str key, struct str text, uint64_t keep,
@@ -437,8 +311,8 @@ static int redis_stream_add(struct bus *bus, struct str key, struct str text, ui
     char most[24];
     (void)snprintf(most, sizeof most, "%" PRIu64, keep); /* sized to fit */
     struct str args[] = {text, str_of(most)};
-    return redis_eval((struct bus_redis *)bus, CALL_PLAIN, redis_stream_add_script, &key, 1, args,
-                      2, cb, arg);
+    const struct bus_script_call call = {redis_stream_add_script, &key, 1, args, 2};
+    return redis_eval((struct bus_redis *)bus, CALL_PLAIN, &call, cb, arg);
 }
 
 static int redis_stream_read(struct bus *bus, const struct bus_stream_read *read, bus_done *cb,
@@ -449,34 +323,29 @@ static int redis_stream_read(struct bus *bus, const struct bus_stream_read *read
     (void)snprintf(count, sizeof count, "%u", read->count); /* both sized to fit */
     (void)snprintf(idle, sizeof idle, "%" PRIu64, read->idle_ms);
     struct str args[] = {read->group, read->reader, str_of(count), str_of(idle)};
-    return redis_eval((struct bus_redis *)bus, CALL_PLAIN, redis_stream_read_script, &read->key, 1,
-                      args, 4, cb, arg);
+    const struct bus_script_call call = {redis_stream_read_script, &read->key, 1, args, 4};
+    return redis_eval((struct bus_redis *)bus, CALL_PLAIN, &call, cb, arg);
 }
 
 static int redis_stream_ack(struct bus *bus, struct str key, struct str group, struct str id,
                             bus_done *cb, void *arg)
 {
     struct str words[] = {STR("XACK"), key, group, id};
-    return redis_call_new((struct bus_redis *)bus, CALL_PLAIN, NULL, words, 4, cb, arg);
+    return redis_plain((struct bus_redis *)bus, CALL_PLAIN, words, 4, cb, arg);
 }
 
 static int redis_script(struct bus *bus, const struct bus_script_call *call, bus_done *cb,
                         void *arg)
 {
-    return redis_eval((struct bus_redis *)bus, CALL_PLAIN, call->static_text, call->keys,
-                      call->keys_count, call->args, call->args_count, cb, arg);
+    return redis_eval((struct bus_redis *)bus, CALL_PLAIN, call, cb, arg);
 }
 
 static void redis_close(struct bus *bus)
 {
     struct bus_redis *b = (struct bus_redis *)bus;
-    loop_timer_stop(&b->answer_timer);
-    loop_timer_stop(&b->ended_timer);
+    b->is_closing = true;
     redis_sub_free(b->sub);
-    redis_finish_all(b, &b->sent, -ECANCELED);
-    redis_finish_all(b, &b->waiting, -ECANCELED);
-    redis_finish_all(b, &b->ended, -ECANCELED);
-    redis_link_free(b->link);
+    redis_route_free(b->route);
     redis_target_clear(&b->target);
     MAGIC_CLEAR(&b->bus);
     free(b);
@@ -507,22 +376,19 @@ int bus_open_redis(const struct bus_redis_options *options, struct loop *loop, s
         .stream_ack = redis_stream_ack,
         .script = redis_script,
     };
-    static const struct redis_link_ops link_ops = {redis_on_up, redis_on_answer, redis_on_down};
+    static const struct redis_route_ops route_ops = {redis_on_end, redis_on_map};
     struct bus_redis *b = calloc(1, sizeof *b);
     if (b == NULL)
         return err_set(err, -ENOMEM, "out of memory");
     b->bus = (struct bus){.magic = BUS_MAGIC, .ops = &ops, .loop = loop};
-    b->connect_ms = options->connect_ms != 0 ? options->connect_ms : REDIS_CONNECT_MS;
-    b->answer_ms = options->answer_ms != 0 ? options->answer_ms : REDIS_ANSWER_MS;
-    b->waiting.last = &b->waiting.first;
-    b->sent.last = &b->sent.first;
-    b->ended.last = &b->ended.first;
+    b->limits.connect_ms = options->connect_ms != 0 ? options->connect_ms : REDIS_CONNECT_MS;
+    b->limits.answer_ms = options->answer_ms != 0 ? options->answer_ms : REDIS_ANSWER_MS;
     int r = redis_target_load(options, &b->target, err);
     if (r < 0) {
         free(b);
         return r;
     }
-    r = redis_link_new(loop, &b->target, b->connect_ms, &link_ops, b, &b->link);
+    r = redis_route_new(loop, &b->target, &b->limits, &route_ops, b, &b->route);
     if (r < 0) {
         redis_target_clear(&b->target);
         free(b);

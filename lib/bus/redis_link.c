@@ -51,6 +51,8 @@ struct redis_link {
     void *arg;
     uint32_t connect_ms;
     enum link_state state;
+    struct redis_address address;
+    unsigned tries;          /* attempts at all */
     unsigned failures;       /* attempts since it was up */
     unsigned greetings_left; /* answers until it is up */
     uint64_t generation;     /* of the connection: a callback may have ended it */
@@ -107,7 +109,7 @@ static void link_down(struct redis_link *l, int error)
     loop_timer_start(l->loop, &l->timer,
                      backoff_ms(l->failures, LINK_BACKOFF_MS, LINK_BACKOFF_MAX_MS), link_on_start,
                      l);
-    log_debug("redis %s port %u is away: %s", l->target->host, l->target->port, strerror(-error));
+    log_debug("redis %s port %u is away: %s", l->address.host, l->address.port, strerror(-error));
     l->ops->on_down(l->arg, error);
 }
 
@@ -287,8 +289,9 @@ static int link_convert(const redisReply *reply, unsigned depth, struct bus_answ
 static int link_on_greeting(struct redis_link *l, const redisReply *reply)
 {
     if (reply->type == REDIS_REPLY_ERROR) {
-        log_debug("redis %s port %u refuses: %s", l->target->host, l->target->port, reply->str);
         bool is_loading = strncmp(reply->str, "LOADING", strlen("LOADING")) == 0;
+        if (l->failures == 0 && !is_loading) /* a wrong password: nobody else would say so */
+            log_warn("redis %s port %u refuses: %s", l->address.host, l->address.port, reply->str);
         return is_loading ? -EAGAIN : -EACCES;
     }
     if (--l->greetings_left > 0)
@@ -395,7 +398,7 @@ static int link_tls_start(struct redis_link *l)
     if (l->tls == NULL || SSL_set_fd(l->tls, l->fd) != 1)
         return -ENOMEM;
     struct in6_addr any;
-    const char *host = l->target->host;
+    const char *host = l->address.host;
     bool is_address = inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
     X509_VERIFY_PARAM *param = SSL_get0_param(l->tls);
     int good = is_address ? X509_VERIFY_PARAM_set1_ip_asc(param, host)
@@ -494,8 +497,10 @@ static void link_on_start(void *arg)
     link_check(l);
     l->state = LINK_RESOLVING;
     loop_timer_start(l->loop, &l->timer, l->connect_ms, link_on_late, l);
-    int r = redis_resolve_new(l->loop, l->target->host, l->target->port, l->failures,
-                              link_on_resolved, l, &l->resolve);
+    unsigned turn = 0;
+    l->ops->pick(l->arg, l->tries++, &l->address, &turn);
+    int r = redis_resolve_new(l->loop, l->address.host, l->address.port, turn, link_on_resolved, l,
+                              &l->resolve);
     if (r < 0)
         link_down(l, r);
 }
@@ -530,6 +535,12 @@ struct redis_link *redis_link_free(struct redis_link *l)
     MAGIC_CLEAR(l);
     free(l);
     return NULL;
+}
+
+const struct redis_address *redis_link_address(const struct redis_link *l)
+{
+    link_check(l);
+    return &l->address;
 }
 
 bool redis_link_is_up(const struct redis_link *l)

@@ -17,6 +17,9 @@
 struct redis_link;
 
 struct redis_link_ops {
+    /* Where the next attempt goes; tries counts all of them, from 0. turn: which of the addresses
+     * of the host's name. */
+    void (*pick)(void *arg, unsigned tries, struct redis_address *ret, unsigned *ret_turn);
     void (*on_up)(void *arg); /* let in: commands may be sent */
     /* error: Redis's own text, such as "NOSCRIPT ...", else STR_NONE. */
     void (*on_answer)(void *arg, const struct bus_answer *answer, struct str error);
@@ -28,6 +31,8 @@ MUST_USE int redis_link_new(struct loop *loop, const struct redis_target *target
                             struct redis_link **ret);
 struct redis_link *redis_link_free(struct redis_link *l);
 
+/* Of the present or the last attempt. */
+const struct redis_address *redis_link_address(const struct redis_link *l);
 bool redis_link_is_up(const struct redis_link *l);
 /* The last attempt failed: who has to wait for the next one may not want to. */
 bool redis_link_is_away(const struct redis_link *l);

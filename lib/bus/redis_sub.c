@@ -9,6 +9,7 @@ struct redis_sub {
 #define REDIS_SUB_MAGIC UINT32_C(0x4ed15b5b)
     struct bus *bus;
     struct redis_link *link;
+    const struct redis_route *route;
     struct loop_timer ping_timer;
     uint32_t answer_ms;
     bool is_quiet; /* nothing has come since the last ping */
@@ -68,17 +69,25 @@ static void sub_on_down(void *arg, int error)
     bus__broken(s->bus);
 }
 
-int redis_sub_new(struct bus *b, const struct redis_target *target, uint32_t connect_ms,
-                  uint32_t answer_ms, struct redis_sub **ret)
+static void sub_pick(void *arg, unsigned tries, struct redis_address *ret, unsigned *ret_turn)
 {
-    static const struct redis_link_ops ops = {sub_on_up, sub_on_answer, sub_on_down};
+    const struct redis_sub *s = arg;
+    redis_route_pick(s->route, tries, ret, ret_turn);
+}
+
+int redis_sub_new(struct bus *b, const struct redis_target *target,
+                  const struct redis_node_limits *limits, const struct redis_route *route,
+                  struct redis_sub **ret)
+{
+    static const struct redis_link_ops ops = {sub_pick, sub_on_up, sub_on_answer, sub_on_down};
     struct redis_sub *s = calloc(1, sizeof *s);
     if (s == NULL)
         return -ENOMEM;
     s->magic = REDIS_SUB_MAGIC;
     s->bus = b;
-    s->answer_ms = answer_ms;
-    int r = redis_link_new(b->loop, target, connect_ms, &ops, s, &s->link);
+    s->answer_ms = limits->answer_ms;
+    s->route = route;
+    int r = redis_link_new(b->loop, target, limits->connect_ms, &ops, s, &s->link);
     if (r < 0) {
         free(s);
         return r;
@@ -97,6 +106,13 @@ struct redis_sub *redis_sub_free(struct redis_sub *s)
     MAGIC_CLEAR(s);
     free(s);
     return NULL;
+}
+
+void redis_sub_look(struct redis_sub *s)
+{
+    ASSERT(s->magic == REDIS_SUB_MAGIC);
+    if (!redis_route_knows(s->route, redis_link_address(s->link)))
+        redis_link_break(s->link, -EHOSTDOWN);
 }
 
 void redis_sub_add(struct redis_sub *s, struct str channel)

@@ -11,8 +11,13 @@ static int redis_url_bad(struct str url, const char *why, struct err *err)
     return err_set(err, -EINVAL, "redis: '" STR_FMT "' %s", STR_ARG(url), why);
 }
 
+bool redis_address_eq(const struct redis_address *a, const struct redis_address *b)
+{
+    return a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
 /* "host", "host:port", "[address]:port" */
-static int redis_url_host(struct str text, struct redis_target *t)
+static int redis_url_host(struct str text, struct redis_address *ret)
 {
     struct str port = STR_NONE;
     struct str host;
@@ -32,8 +37,21 @@ static int redis_url_host(struct str text, struct redis_target *t)
     for (size_t i = 0; i < host.size; i++)
         if (!isalnum((unsigned char)host.data[i]) && strchr(".-_:", host.data[i]) == NULL)
             return -EINVAL;
-    t->port = (uint16_t)number;
-    return str_copy(host, t->host, sizeof t->host);
+    ret->port = (uint16_t)number;
+    return str_copy(host, ret->host, sizeof ret->host);
+}
+
+static int redis_url_hosts(struct str text, struct redis_target *t)
+{
+    do {
+        if (t->seeds_count == REDIS_SEEDS_MAX)
+            return -EINVAL;
+        int r = redis_url_host(str_cut(text, ',', &text), &t->seeds[t->seeds_count]);
+        if (r < 0)
+            return r;
+        t->seeds_count++;
+    } while (text.data != NULL);
+    return 0;
 }
 
 int redis_url_parse(struct str url, struct redis_target *ret, struct err *err)
@@ -60,8 +78,9 @@ int redis_url_parse(struct str url, struct redis_target *ret, struct err *err)
         if (str_copy(user, t.user, sizeof t.user) < 0)
             return redis_url_bad(url, "has too long a user's name", err);
     }
-    if (redis_url_host(where, &t) < 0)
-        return redis_url_bad(url, "is not of the form redis://[user@]host[:port][/db]", err);
+    if (redis_url_hosts(where, &t) < 0)
+        return redis_url_bad(
+            url, "is not of the form redis://[user@]host[:port][,host[:port]...][/db]", err);
     uint64_t number = 0;
     if (db.size > 0 && (str_to_u64(db, &number) < 0 || number > 65535))
         return redis_url_bad(url, "does not end in a database's number", err);

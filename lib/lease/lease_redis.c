@@ -5,9 +5,7 @@
  *   "e:SESSION" -> UNTIL, or UNTIL US "o": it was ended, or ended for being over the limit
  *   "limit"     -> as the user's last opening gave it
  *
- * and one sorted set of all users that have had two sessions at once, by when the tokens of those
- * expire: "weir:lease:crowd". It is written behind the hash and apart from it (they need not be on
- * one node): whoever was missed is found with their next opening.
+ * Who has had two sessions at once is noted behind it and apart from it: lease_crowd.h.
  *
  * The hash lives as long as what it holds. Times are Redis's own, so that hosts need not agree. */
 #include <errno.h>
@@ -15,11 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/buf.h"
-#include "base/log.h"
 #include "lease/lease_backend.h"
+#include "lease/lease_crowd.h"
 
-#define UNIT        "\x1f"
-#define LEASE_CROWD "weir:lease:crowd"
+#define UNIT "\x1f"
 
 /* clang-format off */
 /* What the scripts share: `now`; keep(ms): the hash lives that long at least; read(): drops what
@@ -111,21 +108,6 @@ static const char lease_lua_trim[] = LUA_COMMON
     "if #live > 0 then redis.call('HSET', key, 'limit', ARGV[1]) end\n"
     "return flat(#live - #over, over)\n";
 
-/* KEYS: the crowd. ARGV: until, user. */
-static const char lease_lua_crowd_add[] =
-    "local until_ms = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[2]) or '') or 0\n"
-    "if until_ms < tonumber(ARGV[1]) then redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2]) end\n"
-    "return 1\n";
-
-/* KEYS: the crowd. ARGV: the first, the last. Answers users. */
-static const char lease_lua_crowd_list[] =
-    "local time = redis.call('TIME')\n"
-    "local now = string.format('%.0f', time[1] * 1000)\n"
-    "if ARGV[1] == '0' then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now) end\n"
-    "return redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[2])\n";
-
-static const char lease_lua_crowd_remove[] = "return redis.call('ZREM', KEYS[1], ARGV[1])\n";
-
 /* ARGV: session, life, until, the rest of the record of one that is not known, limit, when that one
  * has started (0: now). Answers an
  * enum lease_state; LEASE_CROWDED more where one was taken up beside others. */
@@ -186,45 +168,22 @@ static void lease_put_rest(const struct lease *l, struct buf *out)
     buf_put_str(out, l->asset);
 }
 
-/* --- the crowd: nothing waits for it ---------------------------------------------------------- */
-
-static void lease_on_noted(void *arg, int res, const struct bus_answer *answer)
-{
-    (void)arg, (void)res, (void)answer; /* noted with the user's next opening then */
-}
-
-static void lease_crowd_note(struct leases *l, struct str user, int64_t until_ms)
-{
-    struct lease_text text;
-    struct str key = STR(LEASE_CROWD);
-    struct str args[] = {lease_number(until_ms, &text), user};
-    struct bus_script_call call = {lease_lua_crowd_add, &key, 1, args, 2};
-    if (bus_script(((struct lease_redis *)l)->bus, &call, lease_on_noted, NULL) < 0)
-        log_debug("the list of users with several leases was not written");
-}
-
-static void lease_crowd_forget(struct leases *l, struct str user)
-{
-    struct str key = STR(LEASE_CROWD);
-    struct bus_script_call call = {lease_lua_crowd_remove, &key, 1, &user, 1};
-    if (bus_script(((struct lease_redis *)l)->bus, &call, lease_on_noted, NULL) < 0)
-        log_debug("the list of users with several leases was not written");
-}
-
 /* What a call still needs when its answer comes. */
 struct lease_call {
     struct lease_op *op;
+    struct bus *bus;
     int64_t until_ms;
     size_t user_size;
     char user[];
 };
 
-static struct lease_call *lease_call_new(struct lease_op *op, struct str user, int64_t until_ms)
+static struct lease_call *lease_call_new(struct leases *l, struct lease_op *op, struct str user,
+                                         int64_t until_ms)
 {
     struct lease_call *c = malloc(sizeof *c + user.size);
     if (c == NULL)
         return NULL;
-    *c = (struct lease_call){op, until_ms, user.size};
+    *c = (struct lease_call){op, ((struct lease_redis *)l)->bus, until_ms, user.size};
     memcpy(c->user, user.data, user.size);
     return c;
 }
@@ -332,9 +291,17 @@ static void lease_on_open(void *arg, int res, const struct bus_answer *answer)
     if (res == 0 && first == 0)
         res = -EDQUOT;
     if (res == 0 && first > 1 && c->op->leases != NULL)
-        lease_crowd_note(c->op->leases, lease_call_user(c), c->until_ms);
+        lease_crowd_note(c->bus, lease_call_user(c), c->until_ms);
     lease__finish(c->op, res, list, count);
     free(list);
+    free(c);
+}
+
+static void lease_on_forgotten(void *arg, int res, const struct bus_answer *answer)
+{
+    struct lease_call *c = arg;
+    (void)res, (void)answer; /* else it goes when the tokens have expired */
+    lease__finish(c->op, 0, NULL, 0);
     free(c);
 }
 
@@ -346,27 +313,13 @@ static void lease_on_trim(void *arg, int res, const struct bus_answer *answer)
     unsigned count = 0;
     if (res == 0)
         res = lease_parse_list(answer, &left, &list, &count);
-    if (res == 0 && left == 0 && c->op->leases != NULL)
-        lease_crowd_forget(c->op->leases, lease_call_user(c));
-    lease__finish(c->op, res, list, count);
+    /* Nobody of the user's plays: none was ended either, because a limit is 1 at least. */
+    bool is_gone = res == 0 && left == 0 && count == 0 && c->op->leases != NULL;
+    if (!is_gone || lease_crowd_forget(c->bus, lease_call_user(c), lease_on_forgotten, c) < 0) {
+        lease__finish(c->op, res, list, count);
+        free(c);
+    }
     free(list);
-    free(c);
-}
-
-static void lease_on_crowd(void *arg, int res, const struct bus_answer *answer)
-{
-    struct lease_call *c = arg;
-    struct str users[LEASE_CROWD_MAX];
-    unsigned count = 0;
-    if (res == 0 && (answer->kind != BUS_LIST || answer->count > LEASE_CROWD_MAX))
-        res = -EBADMSG;
-    for (unsigned i = 0; res == 0 && i < answer->count; i++)
-        if (answer->items[i].kind == BUS_TEXT)
-            users[count++] = answer->items[i].text;
-    bool is_last = res < 0 || answer->count < LEASE_CROWD_MAX;
-    lease__finish_crowd(c->op, res, users, count,
-                        is_last ? 0 : (uint64_t)c->until_ms + LEASE_CROWD_MAX);
-    free(c);
 }
 
 static void lease_on_end(void *arg, int res, const struct bus_answer *answer)
@@ -393,7 +346,7 @@ static int lease_redis_open(struct leases *l, const struct lease *lease, unsigne
                          buf_str(&rest),
                          lease->device,
                          lease_number(LEASE_ENDED_MAX, &texts[3])};
-    struct lease_call *c = lease_call_new(op, lease->user, lease->until_ms);
+    struct lease_call *c = lease_call_new(l, op, lease->user, lease->until_ms);
     if (c == NULL)
         return -ENOMEM;
     int r = lease_run(l, lease_lua_open, lease->user, args, ARRAY_LEN(args), lease_on_open, c);
@@ -406,7 +359,7 @@ static int lease_redis_trim(struct leases *l, struct str user, unsigned limit, s
 {
     struct lease_text texts[2];
     struct str args[] = {lease_number(limit, &texts[0]), lease_number(LEASE_ENDED_MAX, &texts[1])};
-    struct lease_call *c = lease_call_new(op, user, 0);
+    struct lease_call *c = lease_call_new(l, op, user, 0);
     if (c == NULL)
         return -ENOMEM;
     int r = lease_run(l, lease_lua_trim, user, args, ARRAY_LEN(args), lease_on_trim, c);
@@ -417,21 +370,7 @@ static int lease_redis_trim(struct leases *l, struct str user, unsigned limit, s
 
 static int lease_redis_crowded(struct leases *l, uint64_t cursor, struct lease_op *op)
 {
-    struct lease_text texts[2];
-    if (cursor > INT32_MAX)
-        return -EINVAL;
-    int64_t first = (int64_t)cursor;
-    struct str key = STR(LEASE_CROWD);
-    struct str args[] = {lease_number(first, &texts[0]),
-                         lease_number(first + LEASE_CROWD_MAX - 1, &texts[1])};
-    struct bus_script_call call = {lease_lua_crowd_list, &key, 1, args, 2};
-    struct lease_call *c = lease_call_new(op, STR(""), first);
-    if (c == NULL)
-        return -ENOMEM;
-    int r = bus_script(((struct lease_redis *)l)->bus, &call, lease_on_crowd, c);
-    if (r < 0)
-        free(c);
-    return r;
+    return lease_crowd_page(((struct lease_redis *)l)->bus, cursor, op);
 }
 
 static int lease_redis_list(struct leases *l, struct str user, struct lease_op *op)
@@ -482,7 +421,7 @@ static void lease_on_renew(void *arg, int res, const struct bus_answer *answer)
     if (res == 0)
         p->op->states[p->index] = (enum lease_state)state;
     if (res == 0 && n > LEASE_CROWDED && p->op->leases != NULL)
-        lease_crowd_note(p->op->leases, p->user, p->until_ms);
+        lease_crowd_note(((struct lease_redis *)p->op->leases)->bus, p->user, p->until_ms);
     lease_part_done(p, res);
 }
 

@@ -11,6 +11,7 @@ import unittest
 import urllib.parse
 
 from daemon import free_port, until
+from redis_cluster import RedisCluster
 from weir import Weir
 
 STOP_S = 2  # a terminated session stops at every edge within that
@@ -21,6 +22,10 @@ LARGE = 96 << 20  # more than sockets and a client's window hold
 class Redis:
     def __init__(self, folder):
         self.folder, self.port, self.process = folder, free_port(), None
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.port}"
 
     def start(self):
         self.process = subprocess.Popen(
@@ -60,15 +65,15 @@ class Upstream(http.server.BaseHTTPRequestHandler):
 class Installation(Weir):
     """Control and two edges, "edge" (fail: open) and "edge2" (fail: closed), in front of an HTTP upstream."""
 
-    def __init__(self, with_redis, leases_fail="closed"):
+    def __init__(self, with_redis, leases_fail="closed", redis=Redis):
         super().__init__()
-        self.redis = Redis(self.folder) if with_redis else None
+        self.redis = redis(self.folder) if with_redis else None
         config = self.folder / "config"
         edge = (config / "edge.yaml").read_text()
         if with_redis:
-            edge = re.sub(r"(?m)^lease:\n(  .*\n)+", f"redis: redis://127.0.0.1:{self.redis.port}\nlease:\n  backend: redis\n", edge)
+            edge = re.sub(r"(?m)^lease:\n(  .*\n)+", f"redis: {self.redis.url}\nlease:\n  backend: redis\n", edge)
             control = config / "control.yaml"
-            control.write_text(control.read_text() + f"redis: redis://127.0.0.1:{self.redis.port}\nleases_fail: {leases_fail}\n")
+            control.write_text(control.read_text() + f"redis: {self.redis.url}\nleases_fail: {leases_fail}\n")
             self.redis.start()
         edge = edge.replace("lease:\n", "lease:\n  renew_s: 1\n")
         self.upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
@@ -130,10 +135,11 @@ class Installation(Weir):
 class Common:
     """What holds with either backend."""
     with_redis = False
+    redis = Redis
 
     @classmethod
     def setUpClass(cls):
-        cls.weir = Installation(cls.with_redis)
+        cls.weir = Installation(cls.with_redis, redis=cls.redis)
         cls.addClassCleanup(cls.weir.close)
 
     def until(self, wanted, call, seconds=WAIT_S):
@@ -353,6 +359,18 @@ class WithRedis(Common, unittest.TestCase):
         finally:
             w.redis.process.send_signal(signal.SIGCONT)
         self.until("ok", lambda: w.ask("edge2", unknown["hls_url"]))
+
+
+class WithCluster(Common, unittest.TestCase):
+    """Leases in a Redis Cluster."""
+    with_redis = True
+    redis = RedisCluster
+
+    def test_outage(self):
+        def start():
+            for node in range(3):
+                self.weir.redis.start_node(node)
+        self.outage(self.weir.redis.kill, start)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The promises of bus.h on each backend: argv[1] is "local" or "redis". */
+/* The promises of bus.h on each backend: argv[1] is "local", "redis" or "cluster". */
 #include "bus/bus.h"
 #include <pthread.h>
 #include "base/clock.h"
-#include "redis_server.h"
+#include "redis_cluster.h"
 
 #define WAIT_MS 20000
 #define TURN_MS 20
 
 static bool on_redis;
-static struct redis_server server;
+static const char *url;
 
 struct fixture {
     struct bus_hub *hub;
@@ -21,7 +21,7 @@ static struct bus *open_bus(struct bus_hub *hub, struct loop *loop)
 {
     struct bus *b = NULL;
     struct err err = {""};
-    struct bus_redis_options options = {.url = server.url};
+    struct bus_redis_options options = {.url = url};
     int r = on_redis ? bus_open_redis(&options, loop, &err, &b) : bus_open_local(hub, loop, &b);
     if (r < 0)
         print_error("%s\n", err.text);
@@ -643,11 +643,19 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(bad_stream_calls_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(scripts_are_for_redis, set_up, tear_down),
     };
-    on_redis = argc > 1 && strcmp(argv[1], "redis") == 0;
-    if (on_redis)
+    static struct redis_server server;
+    static struct redis_cluster cluster;
+    bool on_cluster = argc > 1 && strcmp(argv[1], "cluster") == 0;
+    on_redis = on_cluster || (argc > 1 && strcmp(argv[1], "redis") == 0);
+    url = on_cluster ? cluster.url : server.url;
+    if (on_cluster)
+        redis_cluster_start(&cluster, 0);
+    else if (on_redis)
         redis_server_start(&server);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (on_redis)
+    if (on_cluster)
+        redis_cluster_stop(&cluster);
+    else if (on_redis)
         redis_server_stop(&server);
     return failed;
 }

@@ -90,8 +90,11 @@ static void count_until(struct fixture *f, int wanted)
 /* A call of each kind in turn. */
 static int any_call(struct fixture *f, unsigned i, struct outcome *o)
 {
+    static const char script[] = "return redis.call('INCR', KEYS[1])";
     const struct bus_stream_read read = {STR("st"), STR("g"), STR("r"), 3, 0};
-    switch (i % 7) {
+    const struct str key = STR("k");
+    const struct bus_script_call call = {script, &key, 1, NULL, 0};
+    switch (i % 8) {
     case 0:
         return bus_count(f->bus, STR("k"), 1, 0, on_done, o);
     case 1:
@@ -104,6 +107,8 @@ static int any_call(struct fixture *f, unsigned i, struct outcome *o)
         return bus_stream_add(f->bus, STR("st"), STR("x"), 100, on_done, o);
     case 5:
         return bus_stream_read(f->bus, &read, on_done, o);
+    case 6:
+        return bus_script(f->bus, &call, on_done, o);
     default:
         return bus_stream_ack(f->bus, STR("st"), STR("g"), STR("1-1"), on_done, o);
     }
@@ -147,6 +152,160 @@ static void each_call_ends_once_when_redis_is_killed(void **state)
     assert_true(broken > 0);
     assert_int_equal(good + broken, 3 * CALLS);
     free(o);
+}
+
+/* --- a stream over breaks --------------------------------------------------------------------- */
+
+#define STREAM_TEXTS 400
+
+struct reader {
+    struct fixture *f;
+    unsigned reads, acks; /* answers */
+    unsigned seen[STREAM_TEXTS];
+    bool is_acked[STREAM_TEXTS];
+    bool is_unsure[STREAM_TEXTS]; /* whether an acknowledgement arrived */
+};
+
+struct ack {
+    struct reader *r;
+    unsigned n;
+};
+
+static void on_acked(void *arg, int res, const struct bus_answer *answer)
+{
+    struct ack *a = arg;
+    a->r->acks++;
+    a->r->is_acked[a->n] = a->r->is_acked[a->n] || (res == 0 && answer->number == 1);
+    a->r->is_unsure[a->n] = a->r->is_unsure[a->n] || res == -ECONNRESET;
+    free(a);
+}
+
+static void on_messages(void *arg, int res, const struct bus_answer *answer)
+{
+    struct reader *r = arg;
+    r->reads++;
+    for (unsigned i = 0; res == 0 && i < answer->count; i++) {
+        const struct bus_answer *pair = answer->items[i].items;
+        uint64_t n;
+        assert_int_equal(str_to_u64(pair[1].text, &n), 0);
+        assert_true(n < STREAM_TEXTS);
+        r->seen[n]++;
+        struct ack *a = malloc(sizeof *a);
+        assert_non_null(a);
+        *a = (struct ack){r, (unsigned)n};
+        int sent = bus_stream_ack(r->f->bus, STR("kept"), STR("g"), pair[0].text, on_acked, a);
+        assert_int_equal(sent, 0);
+    }
+}
+
+/* One that keeps on disk what it has answered for: what was added is read, by whichever reader, and
+ * what was acknowledged does not come again, however often it is killed meanwhile. */
+static void a_stream_outlives_its_redis(void **state)
+{
+    struct fixture *f = *state;
+    struct redis_server s = {.extra = {"--appendonly", "yes", "--appendfsync", "always"}};
+    struct outcome *o = calloc(STREAM_TEXTS, sizeof *o);
+    struct reader *r = calloc(1, sizeof *r);
+    assert_true(o != NULL && r != NULL);
+    redis_server_start(&s);
+    struct fixture g = {.loop = f->loop};
+    g.bus = open_bus(f, &(struct bus_redis_options){.url = s.url});
+    r->f = &g;
+    struct bus_stream_read read = {STR("kept"), STR("g"), STR("r1"), 20, 0};
+    unsigned reads = 0;
+    for (unsigned i = 0; i < STREAM_TEXTS; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "%u", i);
+        assert_int_equal(
+            bus_stream_add(g.bus, STR("kept"), str_of(text), STREAM_TEXTS, on_done, &o[i]), 0);
+        if (i % 10 == 9) {
+            read.reader = i % 20 == 9 ? STR("r1") : STR("r2");
+            assert_int_equal(bus_stream_read(g.bus, &read, on_messages, r), 0);
+            reads++;
+            if (i > 30) /* some are under way, not all */
+                run_until(f->loop, &o[i - 30].calls, 1);
+        }
+        if (i % 100 == 55) { /* in the middle of all three */
+            redis_server_kill(&s);
+            count_until(&g, -EHOSTDOWN);
+            redis_server_run(&s);
+            count_until(&g, 0);
+        }
+    }
+    run_until(f->loop, &o[STREAM_TEXTS - 1].calls, 1);
+    run_until(f->loop, &r->reads, reads);
+    redis_server_kill(&s); /* before the rest is read */
+    count_until(&g, -EHOSTDOWN);
+    redis_server_run(&s);
+    count_until(&g, 0);
+    unsigned before[STREAM_TEXTS];
+    memcpy(before, r->seen, sizeof before);
+    bool was_acked[STREAM_TEXTS];
+    memcpy(was_acked, r->is_acked, sizeof was_acked);
+    read.reader = STR("r3");
+    for (unsigned i = 0; i < STREAM_TEXTS / 20 + 2; i++) {
+        assert_int_equal(bus_stream_read(g.bus, &read, on_messages, r), 0);
+        run_until(f->loop, &r->reads, ++reads);
+        count_until(&g, 0); /* the acknowledgements went before it */
+    }
+    unsigned added = 0;
+    for (unsigned i = 0; i < STREAM_TEXTS; i++) {
+        assert_int_equal(o[i].calls, 1);
+        added += o[i].res == 0;
+        assert_true(o[i].res < 0 || r->seen[i] > 0);
+        assert_true(o[i].res < 0 || r->is_acked[i] || r->is_unsure[i]);
+        assert_true(!was_acked[i] || r->seen[i] == before[i]);
+    }
+    assert_true(added > STREAM_TEXTS / 2);
+    bus_close(g.bus);
+    redis_server_stop(&s);
+    free(r);
+    free(o);
+}
+
+/* The first use of a script is not refused and sent again behind what was asked after it. */
+static void calls_keep_their_order(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome o[3] = {0};
+    for (unsigned round = 0; round < 2; round++) {
+        count_until(f, 0);
+        memset(o, 0, sizeof o);
+        assert_int_equal(bus_swap(f->bus, STR("first"), STR_NONE, STR("x"), 0, on_done, &o[0]), 0);
+        assert_int_equal(bus_get(f->bus, STR("first"), on_done, &o[1]), 0);
+        assert_int_equal(bus_swap(f->bus, STR("first"), STR("x"), STR_NONE, 0, on_done, &o[2]), 0);
+        run_until(f->loop, &o[2].calls, 1);
+        for (unsigned i = 0; i < 3; i++)
+            assert_int_equal(o[i].res, 0);
+        redis_server_kill(&f->server); /* and forgets all scripts */
+        redis_server_run(&f->server);
+    }
+}
+
+/* Any of several addresses will do: what is away or has become a replica is passed over. */
+static void several_addresses(void **state)
+{
+    struct fixture *f = *state;
+    char url[256];
+    char port[8];
+    struct outcome o = {0};
+    (void)snprintf(port, sizeof port, "%u", f->server.port);
+    struct redis_server s = {.extra = {"--replicaof", "127.0.0.1", port}};
+    redis_server_start(&s);
+    (void)snprintf(url, sizeof url, "redis://127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u",
+                   redis_free_port(), s.port, f->server.port);
+    struct fixture g = {.loop = f->loop};
+    g.bus = open_bus(f, &(struct bus_redis_options){.url = url});
+    count_until(&g, 0);
+    assert_int_equal(bus_swap(g.bus, STR("at"), STR_NONE, STR("primary"), 0, on_done, &o), 0);
+    run_until(f->loop, &o.calls, 1);
+    assert_int_equal(o.res, 0);
+    o = (struct outcome){0};
+    assert_int_equal(bus_get(f->bus, STR("at"), on_done, &o), 0);
+    run_until(f->loop, &o.calls, 1);
+    assert_int_equal(o.res, 0);
+    bus_close(g.bus);
+    redis_server_stop(&s);
 }
 
 static void a_hanging_redis_is_given_up(void **state)
@@ -397,48 +556,60 @@ static void urls(void **state)
 {
     static const struct {
         const char *url;
-        const char *host; /* NULL: refused */
-        uint16_t port;
+        const char *hosts; /* NULL: refused */
         uint32_t db;
         const char *user;
         bool is_tls;
     } rows[] = {
-        {"redis://localhost", "localhost", 6379, 0, "", false},
-        {"redis://localhost/", "localhost", 6379, 0, "", false},
-        {"rediss://cache.example.org:7000/12", "cache.example.org", 7000, 12, "", true},
-        {"redis://weir@[::1]:6380/1", "::1", 6380, 1, "weir", false},
-        {"redis://[::1]", "::1", 6379, 0, "", false},
-        {"redis://a@b@host", "host", 6379, 0, "a@b", false},
-        {"http://localhost", NULL, 0, 0, NULL, false},
-        {"redis:", NULL, 0, 0, NULL, false},
-        {"redis://", NULL, 0, 0, NULL, false},
-        {"redis:///3", NULL, 0, 0, NULL, false},
-        {"redis://host:0", NULL, 0, 0, NULL, false},
-        {"redis://host:65536", NULL, 0, 0, NULL, false},
-        {"redis://host:x", NULL, 0, 0, NULL, false},
-        {"redis://host/x", NULL, 0, 0, NULL, false},
-        {"redis://host/1/2", NULL, 0, 0, NULL, false},
-        {"redis://host/99999", NULL, 0, 0, NULL, false},
-        {"redis://[::1", NULL, 0, 0, NULL, false},
-        {"redis://[::1]6379", NULL, 0, 0, NULL, false},
-        {"redis://:secret@host", NULL, 0, 0, NULL, false},
-        {"redis://ho st", NULL, 0, 0, NULL, false},
+        {"redis://localhost", "localhost 6379 ", 0, "", false},
+        {"redis://localhost/", "localhost 6379 ", 0, "", false},
+        {"rediss://cache.example.org:7000/12", "cache.example.org 7000 ", 12, "", true},
+        {"redis://weir@[::1]:6380/1", "::1 6380 ", 1, "weir", false},
+        {"redis://[::1]", "::1 6379 ", 0, "", false},
+        {"redis://a@b@host", "host 6379 ", 0, "a@b", false},
+        {"redis://weir@a:7000,[::2]:7001,c/3", "a 7000 ::2 7001 c 6379 ", 3, "weir", false},
+        {"rediss://1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,g",
+         "1 6379 2 6379 3 6379 4 6379 5 6379 6 6379 7 6379 8 6379 9 6379 a 6379 b 6379 c 6379 "
+         "d 6379 e 6379 f 6379 g 6379 ",
+         0, "", true},
+        {"redis://1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,g,h", NULL, 0, NULL, false},
+        {"redis://a,", NULL, 0, NULL, false},
+        {"redis://,a", NULL, 0, NULL, false},
+        {"redis://a,,b", NULL, 0, NULL, false},
+        {"redis://a,b:x", NULL, 0, NULL, false},
+        {"http://localhost", NULL, 0, NULL, false},
+        {"redis:", NULL, 0, NULL, false},
+        {"redis://", NULL, 0, NULL, false},
+        {"redis:///3", NULL, 0, NULL, false},
+        {"redis://host:0", NULL, 0, NULL, false},
+        {"redis://host:65536", NULL, 0, NULL, false},
+        {"redis://host:x", NULL, 0, NULL, false},
+        {"redis://host/x", NULL, 0, NULL, false},
+        {"redis://host/1/2", NULL, 0, NULL, false},
+        {"redis://host/99999", NULL, 0, NULL, false},
+        {"redis://[::1", NULL, 0, NULL, false},
+        {"redis://[::1]6379", NULL, 0, NULL, false},
+        {"redis://:secret@host", NULL, 0, NULL, false},
+        {"redis://ho st", NULL, 0, NULL, false},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct redis_target t;
         struct err err = {""};
         int r = redis_url_parse(str_of(rows[i].url), &t, &err);
-        if (rows[i].host == NULL) {
+        if (rows[i].hosts == NULL) {
             assert_int_equal(r, -EINVAL);
             assert_memory_equal(err.text, "redis: ", 7);
             assert_null(strstr(err.text, "secret"));
             continue;
         }
         assert_int_equal(r, 0);
-        assert_string_equal(t.host, rows[i].host);
+        char hosts[512] = "";
+        for (unsigned k = 0, n = 0; k < t.seeds_count; k++)
+            n += (unsigned)snprintf(hosts + n, sizeof hosts - n, "%s %u ", t.seeds[k].host,
+                                    t.seeds[k].port);
+        assert_string_equal(hosts, rows[i].hosts);
         assert_string_equal(t.user, rows[i].user);
-        assert_int_equal(t.port, rows[i].port);
         assert_int_equal(t.db, rows[i].db);
         assert_int_equal(t.is_tls, rows[i].is_tls);
     }
@@ -482,6 +653,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(calls_wait_for_the_first_connection, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_call_ends_once_when_redis_is_killed, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_stream_outlives_its_redis, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(calls_keep_their_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(several_addresses, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_hanging_redis_is_given_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(subscriptions_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(scripts_that_redis_has_forgotten_are_sent_again, set_up,

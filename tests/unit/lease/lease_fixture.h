@@ -7,7 +7,7 @@
  * Errors:  the test fails.
  * Units:   milliseconds. */
 #pragma once
-#include "../bus/redis_server.h"
+#include "../bus/redis_cluster.h"
 #include "base/clock.h"
 #include "lease/lease.h"
 
@@ -17,10 +17,12 @@
 
 struct backend {
     bool on_redis;
-    bool is_db;    /* control's database, alone or behind the Redis */
-    bool is_mongo; /* that database is a MongoDB */
-    bool is_away;  /* the Redis never answers */
+    bool is_cluster; /* that is a Redis Cluster */
+    bool is_db;      /* control's database, alone or behind the Redis */
+    bool is_mongo;   /* that database is a MongoDB */
+    bool is_away;    /* the Redis never answers */
     struct redis_server server;
+    struct redis_cluster cluster;
     struct bus_hub *hub;
     struct lease_book *book;
     struct db *db; /* lease_db_fixture.h */
@@ -70,7 +72,7 @@ static inline void fixture_open(struct backend *b, struct fixture *f)
 {
     struct err err = {""};
     /* With a database behind it a Redis that is only slow must not look as if it were away. */
-    struct bus_redis_options options = {.url = b->server.url,
+    struct bus_redis_options options = {.url = b->is_cluster ? b->cluster.url : b->server.url,
                                         .answer_ms = b->is_db ? WAIT_MS : 1000};
     f->backend = b;
     assert_int_equal(loop_new(&f->loop), 0);
