@@ -14,7 +14,8 @@
 
 #define KNOWN_FRESH_MS 3000  /* while others may change what nobody here hears of */
 #define KNOWN_TOLD_MS  10000 /* while all that others change is heard of */
-#define KNOWN_SLOTS    16384 /* of about a kilobyte: what does not fit is looked up again */
+#define KNOWN_SLOTS    65536 /* of about a kilobyte: what does not fit is looked up again */
+#define KNOWN_WAYS     4     /* of these a credential may be in */
 
 struct known;
 
