@@ -284,7 +284,8 @@ static double load_ms(const struct load *l, double part)
 static void load_print(struct load *l)
 {
     const char *comma = "";
-    qsort(l->times, l->times_count, sizeof *l->times, load_by_time);
+    if (l->times_count > 0)
+        qsort(l->times, l->times_count, sizeof *l->times, load_by_time);
     printf("{\"requests\": %zu, \"seconds\": %u, \"p50\": %.3f, \"p95\": %.3f, \"p99\": %.3f, "
            "\"max\": %.3f, \"late\": %llu, \"statuses\": {",
            l->times_count, l->seconds, load_ms(l, 0.5), load_ms(l, 0.95), load_ms(l, 0.99),

@@ -33,7 +33,7 @@ static bool gate_cache_viewer(const struct call *c, uint32_t *ret)
 }
 
 /* c->cache_kind is what the answer's validity hangs on. False: it is not to be kept. */
-static bool gate_cache_place(struct call *c, const struct str *values)
+static bool gate_cache_place(struct call *c)
 {
     const struct operation *op = c->op;
     c->cache_variant = 0;
@@ -43,9 +43,8 @@ static bool gate_cache_place(struct call *c, const struct str *values)
     c->cache_variant |= (uint32_t)c->takes;
     if (op->cache_of < 0)
         return true;
-    struct str id = values[op->cache_of];
-    c->cache_kind = gate_cache_document(id);
-    return memchr(id.data, '%', id.size) == NULL; /* else it names another one */
+    c->cache_kind = gate_cache_document(c->cache_id);
+    return memchr(c->cache_id.data, '%', c->cache_id.size) == NULL; /* else it names another one */
 }
 
 static int gate_cache_use(struct call *c, const struct cached *found)
@@ -68,11 +67,11 @@ static int gate_cache_use(struct call *c, const struct cached *found)
     return 0;
 }
 
-int gate_cache_find(struct gate *g, struct call *c, const struct str *values)
+int gate_cache_find(struct gate *g, struct call *c)
 {
     const struct control_worker *w = http_req_worker(c->req);
     struct cached found;
-    c->cache_keeps = c->op->cache_ms > 0 && gate_cache_place(c, values);
+    c->cache_keeps = c->op->cache_ms > 0 && gate_cache_place(c);
     if (!c->cache_keeps)
         return 0;
     c->cache_changed = atomic_load(&g->changes.counts[c->cache_kind]);

@@ -15,8 +15,8 @@
 #include "control/api/call.h"
 #include "control/api/gate.h"
 
-/* values: the path's, as sent. The call is rendered where an answer was found. */
-MUST_USE int gate_cache_find(struct gate *g, struct call *c, const struct str *values);
+/* c->cache_id: what the path names, as sent. The call is rendered where an answer was found. */
+MUST_USE int gate_cache_find(struct gate *g, struct call *c);
 void gate_cache_keep(struct gate *g, struct call *c);
 
 /* Answers that show things of that kind, or the one of that id, are void. */

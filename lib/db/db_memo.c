@@ -90,8 +90,8 @@ void db_memo_put(struct db_memo *m, const char *id, const json_t *doc, uint64_t 
     if (e != NULL) {
         e->size = (uint32_t)size;
         memcpy(e->text, id, id_size);
-        if (size > 0)
-            memcpy(e->text + id_size, text, size);
+        for (size_t i = 0; i < size; i++) /* no zero behind it: its size is known */
+            e->text[id_size + i] = text[i];
         struct db_memo_slot *slot = db_memo_slot(m, id);
         (void)pthread_mutex_lock(&m->lock);
         if (slot->turn == turn) {
