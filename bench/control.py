@@ -30,6 +30,7 @@ USERS = 4_000 if QUICK else 100_000
 LOGINS = 500 if QUICK else 4_000  # users who make requests: signing a token takes a millisecond
 RATE = 300 if QUICK else 1_000  # requests a second of each kind
 SEARCHES = 100  # a second
+PAGE = 20  # of found videos
 SECONDS = 2 if QUICK else 6
 LEASES = 10_000 if QUICK else 100_000
 ROUND_S = 3 if QUICK else 30  # in which all of them are renewed once
@@ -208,6 +209,7 @@ def bench_search(control, load, table, videos):
         requests = []
         for i in range(n):
             path, query = queries.one(kind)
+            query |= {"limit": PAGE} if path == "search" else {}
             requests.append(("GET", f"/api/v1/videos/{path}?{urllib.parse.urlencode(query)}", users[i], None))
         before = cpu_seconds(control.pid)
         got = expect(load.run(control.port, requests, SEARCHES), "200", kind)
