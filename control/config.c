@@ -53,6 +53,7 @@ static const cyaml_schema_field_t control_fields[] = {
                                EDGE_COUNT_MAX - 1),
     TEXT(geo_file, struct control_config, CYAML_FLAG_OPTIONAL),
     TEXT(default_plan, struct control_config, CYAML_FLAG_OPTIONAL),
+    CYAML_FIELD_UINT("audit_days", CYAML_FLAG_OPTIONAL, struct control_config, audit_days),
     CYAML_FIELD_UINT("sweep_s", CYAML_FLAG_OPTIONAL, struct control_config, sweep_s),
     TEXT(public_url, struct control_config, CYAML_FLAG_OPTIONAL),
     TEXT(admin_credential_file, struct control_config, CYAML_FLAG_DEFAULT),
@@ -84,12 +85,8 @@ const cyaml_schema_value_t control_schema = {
  */
 static int config_check_url(const char *name, const char *url, struct err *err)
 {
-    struct str rest = str_of(url);
-    if (str_starts(rest, STR("https://")))
-        rest = str_skip(rest, strlen("https://"));
-    else if (str_starts(rest, STR("http://")))
-        rest = str_skip(rest, strlen("http://"));
-    else
+    struct str rest = str_behind_http(str_of(url));
+    if (rest.data == NULL)
         return err_set(err, -EINVAL, "%s: '%s' does not begin with https:// or http://", name, url);
     while (str_ends(rest, STR("/")))
         rest.size--;
@@ -170,6 +167,9 @@ int control_config_check(const void *config, struct err *err)
     if (r == 0 && c->stream_limit > LEASE_LIMIT_MAX)
         r = err_set(err, -EINVAL, "stream_limit: %u is more than %d", c->stream_limit,
                     LEASE_LIMIT_MAX);
+    if (r == 0 && c->audit_days > CONTROL_AUDIT_DAYS_MAX)
+        r = err_set(err, -EINVAL, "audit_days: %u is more than %d", c->audit_days,
+                    CONTROL_AUDIT_DAYS_MAX);
     if (r == 0)
         r = bus_config_check(&c->bus, err);
     char *key_file = NULL;

@@ -16,7 +16,9 @@
 #define CONTROL_TOKEN_LIFETIME_S_MIN 60
 #define CONTROL_TOKEN_LIFETIME_S_MAX (7 * 24 * 3600)
 
-#define CONTROL_SWEEP_S 60
+#define CONTROL_SWEEP_S        60
+#define CONTROL_AUDIT_DAYS     400
+#define CONTROL_AUDIT_DAYS_MAX 36500
 
 /* While Redis is away: sessions are in the database, or nobody starts, or everybody does. */
 enum control_leases_fail { CONTROL_LEASES_DB, CONTROL_LEASES_CLOSED, CONTROL_LEASES_OPEN };
@@ -57,6 +59,7 @@ struct control_config {
     struct control_edge *edges; /* beside edge_url, which may be NULL then */
     unsigned edges_count;
     char *geo_file;             /* MaxMind DB; NULL: no place is known */
+    uint32_t audit_days;        /* how long audit records stay; 0: CONTROL_AUDIT_DAYS */
     uint32_t sweep_s;           /* 0: CONTROL_SWEEP_S */
     struct bus_config bus;      /* NULL redis: leases are in this process's memory */
     unsigned leases_fail;       /* when Redis is away */

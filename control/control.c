@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/api/audit.h"
 #include "control/api/cache.h"
 #include "control/api/gate.h"
 #include "control/api/gate_cache.h"
@@ -66,7 +67,14 @@ static void control_purge(void *arg)
 {
     struct control *c = arg;
     people_sweep(c->people, clock_real_ms());
+    int64_t day_ms = INT64_C(24) * 3600 * 1000;
+    uint64_t count = 0;
     int r = idem_purge(c->db, clock_real_ms());
+    if (r == 0)
+        r = audit_purge(c->db, clock_real_ms() - (int64_t)c->audit_days * day_ms, &count);
+    if (count > 0)
+        log_info("%llu audit records are older than %u days and go", (unsigned long long)count,
+                 c->audit_days);
     struct err err;
     if (r < 0) {
         (void)err_errno(&err, r, "deleting what has expired");
@@ -135,7 +143,7 @@ static void *control_worker_start(void *arg, struct loop *loop, unsigned index, 
     }
     if (index == 0) {
         loop_timer_start(loop, &w->timer, 0, control_on_timer, w);
-        upkeep_attach(w->control->upkeep, loop);
+        upkeep_attach(w->control->upkeep, loop, w->leases);
     }
     if (index == 0 && w->control->config->bus.redis != NULL)
         loop_timer_start(loop, &w->rate_timer, RATE_SHARE_MS, control_on_rate_timer, w);
@@ -252,6 +260,7 @@ int control_start(const struct control_config *config, struct err *err, struct c
         return err_set(err, -ENOMEM, "out of memory");
     c->magic = CONTROL_MAGIC;
     c->config = config;
+    c->audit_days = config->audit_days != 0 ? config->audit_days : CONTROL_AUDIT_DAYS;
     (void)pthread_mutex_init(&c->lock, NULL); /* default attributes: cannot fail */
     int r = metrics_new(&c->metrics);
     if (r == 0)

@@ -51,6 +51,7 @@ struct control {
     struct plans *plans;
     atomic_bool sweep_wanted;           /* a limit has become lower: not only in a minute */
     struct lease_db_state leases_in_db; /* Redis was away: lease_mend.h */
+    unsigned audit_days;
     struct metric *work_seconds;
     _Atomic bool db_fails; /* the last operation failed by the database's fault: not ready */
     _Atomic unsigned passwords_waiting;

@@ -58,9 +58,9 @@ static const struct db_collection model_collections[] = {
         {
             .name = "audit",
             .members = "at_ms:i actor_kind:s actor:s operation:s target:s peer:s agent:s "
-                       "request:s outcome:s status:i? code:s?",
-            .keys = {{"at_ms", false}, {"actor at_ms", false}},
-            .keys_count = 2,
+                       "request:s outcome:s status:i? code:s? event:s? about:s?",
+            .keys = {{"at_ms", false}, {"actor at_ms", false}, {"about at_ms", false}},
+            .keys_count = 3,
         },
     [MODEL_IDEMPOTENCY] =
         {

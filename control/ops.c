@@ -10,6 +10,7 @@ const struct op_handler *const ops_all[] = {
     audit_ops,
     broadcast_ops,
     factor_ops,
+    history_ops,
     list_ops,
     me_ops,
     oidc_ops,

@@ -25,6 +25,7 @@ extern const struct op_handler service_ops[];
 extern const struct op_handler video_ops[];
 extern const struct op_handler social_ops[];
 extern const struct op_handler me_ops[];
+extern const struct op_handler history_ops[];
 extern const struct op_handler list_ops[];
 
 extern const struct op_handler *const ops_all[]; /* ends with NULL */

@@ -33,7 +33,7 @@ static int lease_check_control(const struct lease_config *c, struct err *err)
     struct str url = str_of(c->url);
     if (url.size == 0)
         return err_set(err, -EINVAL, "lease: url: the backend control needs its URL");
-    if (!str_starts(url, STR("https://")) && !str_starts(url, STR("http://")))
+    if (str_behind_http(url).data == NULL)
         return err_set(err, -EINVAL, "lease: url: '%s' does not begin with https:// or http://",
                        c->url);
     if (c->credential_file == NULL)

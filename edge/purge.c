@@ -32,9 +32,7 @@ int purge_check(const struct purge_config *c, struct err *err)
     uint32_t catch_up_s = 0;
     for (unsigned i = 0; i < c->urls_count; i++) {
         struct str url = str_of(c->urls[i]);
-        struct str rest = str_starts(url, STR("https://"))  ? str_skip(url, 8)
-                          : str_starts(url, STR("http://")) ? str_skip(url, 7)
-                                                            : STR_NONE;
+        struct str rest = str_behind_http(url);
         if (rest.size == 0 || memchr(rest.data, '/', rest.size) != NULL)
             return err_set(err, -EINVAL,
                            "edges: urls: '%s' is not a URL without a path, such as "

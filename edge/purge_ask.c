@@ -108,9 +108,7 @@ struct ask_url {
 
 static bool ask_url_split(struct str url, struct ask_url *ret)
 {
-    struct str rest = str_starts(url, STR("https://"))  ? str_skip(url, 8)
-                      : str_starts(url, STR("http://")) ? str_skip(url, 7)
-                                                        : STR_NONE;
+    struct str rest = str_behind_http(url);
     rest = str_cut(rest, '#', &(struct str){0});
     size_t end = 0;
     while (end < rest.size && rest.data[end] != '/' && rest.data[end] != '?')

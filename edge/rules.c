@@ -87,9 +87,7 @@ static int rules_check_origins(const struct rules_config *c, struct err *err)
         struct str one = str_of(c->allow_origin[i]);
         if (str_eq(one, STR("*")) || str_eq(one, STR("null")))
             continue;
-        struct str rest = str_starts(one, STR("https://"))  ? str_skip(one, 8)
-                          : str_starts(one, STR("http://")) ? str_skip(one, 7)
-                                                            : STR_NONE;
+        struct str rest = str_behind_http(one);
         if (!rules_is_host(rest))
             return err_set(err, -EINVAL,
                            "routes: allow_origin: '" STR_FMT

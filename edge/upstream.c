@@ -98,9 +98,7 @@ static int upstream_check_url(const struct upstream_config *c, const char *key, 
                               struct err *err)
 {
     struct str url = str_of(text);
-    struct str rest = str_starts(url, STR("https://"))  ? str_skip(url, 8)
-                      : str_starts(url, STR("http://")) ? str_skip(url, 7)
-                                                        : STR_NONE;
+    struct str rest = str_behind_http(url);
     bool ok = rest.size > 0;
     for (size_t i = 0; ok && i < rest.size; i++)
         ok = rest.data[i] > ' ' && rest.data[i] < 0x7f && strchr("/?#\"\\@", rest.data[i]) == NULL;

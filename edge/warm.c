@@ -202,7 +202,7 @@ static int warm_start_text(struct warm_run *run, struct edge_worker *w, struct s
     struct str token, query;
     if (!warm_is_sendable(text))
         return -EINVAL;
-    if (str_starts(text, STR("https://")) || str_starts(text, STR("http://"))) {
+    if (str_behind_http(text).data != NULL) {
         scheme = str_cut(text, ':', &text);
         text = str_skip(text, 2);
         size_t size = 0;

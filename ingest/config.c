@@ -33,13 +33,7 @@ const cyaml_schema_value_t ingest_schema = {
 /* "https://host:port", without a path: ours are appended. */
 static int config_url(const char *key, const char *url, struct err *err)
 {
-    struct str rest = str_of(url);
-    if (str_starts(rest, STR("http://")))
-        rest = str_skip(rest, 7);
-    else if (str_starts(rest, STR("https://")))
-        rest = str_skip(rest, 8);
-    else
-        rest = STR_NONE;
+    struct str rest = str_behind_http(str_of(url));
     if (rest.size == 0 || memchr(rest.data, '/', rest.size) != NULL)
         return err_set(err, -EINVAL,
                        "%s: '%s' is not a URL such as http://host:port without a path", key, url);

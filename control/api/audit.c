@@ -6,8 +6,11 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "control/model.h"
+#include "control/session.h"
 
 #define AUDIT_AGENT_MAX 256
+#define AUDIT_AGAIN_MS  (INT64_C(15) * 60 * 1000)
+#define AUDIT_ID_SIZE   32 /* as other ids have: half a digest tells them apart */
 
 /* --- records ---------------------------------------------------------------------------------- */
 
@@ -90,19 +93,107 @@ void audit_end(struct call *c)
     c->audit_id = NULL;
 }
 
+/* --- what happens besides --------------------------------------------------------------------- */
+
+void audit_event(const struct call *c, const char *what, const char *user)
+{
+    CLEAN_BUF struct buf fields = BUF_EMPTY;
+    buf_puts(&fields, "\"event\":");
+    buf_put_json_string(&fields, str_of(what));
+    buf_puts(&fields, ",\"peer\":");
+    buf_put_json_string(&fields, str_of(c->peer));
+    buf_puts(&fields, ",\"request\":");
+    buf_put_json_string(&fields, str_of(c->id));
+    if (user != NULL) {
+        buf_puts(&fields, ",\"user\":");
+        buf_put_json_string(&fields, str_of(user));
+    }
+    if (c->caller.kind != CALLER_NONE) {
+        buf_puts(&fields, ",\"by\":");
+        buf_put_json_string(&fields, c->caller.kind == CALLER_OPERATOR ? STR("operator")
+                                                                       : str_of(c->caller.user));
+    }
+    log_fields(LOG_INFO, buf_error(&fields) < 0 ? STR_NONE : buf_str(&fields), "%s", what);
+}
+
+struct audit_note {
+    struct control *control;
+    json_t *doc;
+};
+
+static void audit_write_note(void *arg)
+{
+    struct audit_note *n = arg;
+    int r = db_insert(n->control->db, MODEL_AUDIT, n->doc);
+    if (r == -EEXIST) /* told already */
+        r = 0;
+    if (r < 0)
+        log_error("an audit record could not be written");
+    control_worked(n->control, false, r);
+    json_decref(n->doc);
+    free(n);
+}
+
+/* The same of the same within AUDIT_AGAIN_MS is one record: a flood of tries is none of records. */
+static json_t *audit_make_note(const struct call *c, const char *what, const char *user,
+                               unsigned status)
+{
+    char id[SESSION_DIGEST_SIZE];
+    CLEAN_BUF struct buf key = BUF_EMPTY;
+    int64_t now_ms = clock_real_ms();
+    buf_printf(&key, "%s\n%s\n%s\n%lld", what, user != NULL ? user : c->peer, c->caller.user,
+               (long long)(now_ms / AUDIT_AGAIN_MS));
+    if (buf_error(&key) < 0)
+        return NULL;
+    session_digest(buf_str(&key), id);
+    return json_pack("{s:s%, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s*}",
+                     "id", id, (size_t)AUDIT_ID_SIZE, "at_ms", (json_int_t)now_ms, "actor_kind",
+                     audit_kind(c), "actor", c->caller.user, "operation", c->op->id, "target",
+                     c->op->path, "peer", c->peer, "agent", "", "request", c->id, "outcome",
+                     "noticed", "event", what, "status", (int)status, "code",
+                     c->fault.code != NULL ? c->fault.code : "", "about", user);
+}
+
+static void audit_note(const struct call *c, const char *what, const char *user, unsigned status)
+{
+    struct audit_note *n = malloc(sizeof *n);
+    json_t *doc = n == NULL ? NULL : audit_make_note(c, what, user, status);
+    if (doc != NULL) {
+        *n = (struct audit_note){c->control, doc};
+        if (control_run(c->control, false, audit_write_note, n) == 0)
+            return;
+    }
+    json_decref(doc);
+    free(n);
+    log_error("an audit record could not be written"); /* its line is above */
+}
+
+void audit_attack(const struct call *c, const char *what, const char *user)
+{
+    audit_event(c, what, user);
+    audit_note(c, what, user, c->fault.status);
+}
+
 void audit_refused(const struct call *c)
 {
-    if (c->op->audited)
+    if (c->op->audited || c->op->auth == OP_AUTH_ADMIN)
         audit_log(c, c->fault.status, c->fault.code);
+    if (c->op->audited && c->fault.status == 403 && c->caller.user[0] != 0)
+        audit_note(c, "forbidden", c->caller.user, c->fault.status);
+}
+
+int audit_purge(struct db *db, int64_t before_ms, uint64_t *ret_count)
+{
+    return db_delete_below(db, MODEL_AUDIT, "at_ms", before_ms, ret_count);
 }
 
 /* --- reading them ----------------------------------------------------------------------------- */
 
 static json_t *audit_public(const json_t *doc)
 {
-    static const char *const names[] = {"id",      "actor_kind", "actor", "operation",
-                                        "target",  "peer",       "agent", "request",
-                                        "outcome", "status",     "code"};
+    static const char *const names[] = {"id",   "actor_kind", "actor",   "operation", "target",
+                                        "peer", "agent",      "request", "outcome",   "status",
+                                        "code", "event",      "about"};
     char at[CLOCK_TEXT_SIZE];
     clock_format(json_integer_value(json_object_get(doc, "at_ms")), at);
     json_t *shown = json_pack("{s:s}", "at", at);
@@ -116,33 +207,54 @@ static json_t *audit_public(const json_t *doc)
     return shown;
 }
 
+static int audit_time(struct call *c, const char *name, json_t **ret)
+{
+    int64_t at_ms = 0;
+    const char *text = call_query_text(c, name);
+    if (text == NULL)
+        return 0;
+    if (clock_parse(str_of(text), &at_ms) < 0)
+        return fault_set(&c->fault, 422, "PARAMETER_INVALID", "\"%s\" is not a time", name);
+    *ret = json_integer(at_ms);
+    return *ret == NULL ? -ENOMEM : 0;
+}
+
+/* By the index of whom it is by, or of whom it is about, or of the time alone; the rest is looked
+ * at in each. */
 static int audit_list(struct call *c)
 {
+    static const char *const names[] = {"actor", "about", "operation", "outcome", "event"};
     json_t *docs = NULL;
+    json_t *from = NULL;
+    json_t *below = NULL;
     char *next = NULL;
-    const char *actor = call_query_text(c, "actor");
-    json_t *equal = actor == NULL ? NULL : json_string(actor);
-    struct db_list list = {
-        .key = actor == NULL ? "at_ms" : "actor at_ms",
-        .descending = true,
-        .equal = equal,
-    };
-    call_list(c, &list);
-    int r = db_list(c->db, MODEL_AUDIT, &list, &docs, &next);
-    json_decref(equal);
-    if (r < 0)
-        return r == -EINVAL ? call_bad_cursor(c) : r;
-    json_t *acts = json_array();
-    for (size_t i = 0; acts != NULL && i < json_array_size(docs); i++)
-        if (json_array_append_new(acts, audit_public(json_array_get(docs, i))) < 0) {
-            json_decref(acts);
-            acts = NULL;
+    json_t *where = json_object();
+    int r = where == NULL ? -ENOMEM : 0;
+    struct db_list list = {.key = "at_ms", .descending = true, .where = where};
+    for (unsigned i = 0; r == 0 && i < ARRAY_LEN(names); i++) {
+        json_t *value = json_object_get(c->query, names[i]);
+        if (value == NULL)
+            continue;
+        if (list.equal == NULL && i < 2) {
+            list.equal = value;
+            list.key = i == 0 ? "actor at_ms" : "about at_ms";
+        } else if (json_object_set(where, names[i], value) < 0) {
+            r = -ENOMEM;
         }
-    json_decref(docs);
-    if (acts != NULL)
-        return call_page(c, "acts", acts, next);
-    free(next);
-    return -ENOMEM;
+    }
+    if (r == 0)
+        r = audit_time(c, "from", &from);
+    if (r == 0)
+        r = audit_time(c, "below", &below);
+    list.from = from;
+    list.below = below;
+    call_list(c, &list);
+    if (r == 0)
+        r = db_list(c->db, MODEL_AUDIT, &list, &docs, &next);
+    json_decref(where);
+    json_decref(from);
+    json_decref(below);
+    return call_page_of(c, r, "acts", docs, next, audit_public);
 }
 
 const struct op_handler audit_ops[] = {

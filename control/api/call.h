@@ -52,10 +52,11 @@ struct call {
     /* What is answered. */
     int error;
     struct fault fault;
-    json_t *details;  /* of the fault: an object, taken over; NULL: what the fault says */
-    unsigned status;  /* 0: the first 2xx that the document has */
-    json_t *answer;   /* taken over; NULL: an empty body */
-    const char *etag; /* of the answer, without quotes; NULL: none */
+    json_t *details;      /* of the fault: an object, taken over; NULL: what the fault says */
+    unsigned status;      /* 0: the first 2xx that the document has */
+    json_t *answer;       /* taken over; NULL: an empty body */
+    const char *revision; /* of the document that is answered; NULL: it has none */
+    const char *etag;     /* of the answer, without quotes; made when it is rendered; NULL: none */
     struct call_note *notes;
 
     /* The handler's own, from work to then. */
@@ -119,6 +120,9 @@ MUST_USE int call_header(struct call *c, const char *name, const char *format, .
 MUST_USE int call_cookie(struct call *c, const char *name, const char *value, const char *path,
                          int64_t life_s);
 
+/* r, with Retry-After where it is the refusal of one guess too many (people/attempts.h). */
+MUST_USE int call_wait(struct call *c, int r, unsigned wait_s);
+
 /* --- pages of a list -------------------------------------------------------------------------- */
 
 /* limit and cursor, of the parameters of these names. */
@@ -127,13 +131,17 @@ void call_list(const struct call *c, struct db_list *list);
 int call_bad_cursor(struct call *c);
 /* Answers {name: items, "next": next}; takes both over, in every case. */
 MUST_USE int call_page(struct call *c, const char *name, json_t *items, char *next);
+/* Documents as `view` shows each (NULL from it: no memory); an array, or NULL: no memory. */
+json_t *call_views(const json_t *docs, json_t *(*view)(const json_t *doc));
+/* Both: r is what db_list and the like gave, docs and next its answers, which it takes over. */
+MUST_USE int call_page_of(struct call *c, int r, const char *name, json_t *docs, char *next,
+                          json_t *(*view)(const json_t *doc));
 
 /* --- revisions: the document counts its changes in an integer --------------------------------- */
 
-/* ETag of a good answer to GET (the operation has x-weir-etag: a client that has it already is
- * answered 304), or of a document just changed. */
+/* Of what is answered, or was just changed: If-Match asks for it. The ETag has it in front, and a
+ * digest of the answer behind it. */
 MUST_USE int call_revision(struct call *c, int64_t revision);
-MUST_USE int call_etag(struct call *c, const char *tag); /* printable ASCII without '"' and '+' */
 
 /* If-Match (the operation has x-weir-if-match): *ret_asked: the document must have *ret_revision,
  * which goes into db_update.where, and its -ESTALE is call_stale. -EPROTO: 412, no revision. */

@@ -6,6 +6,14 @@
 #include <stdlib.h>
 #include "control/api/call.h"
 
+int call_wait(struct call *c, int r, unsigned wait_s)
+{
+    if (r != -EPROTO || c->fault.status != 429)
+        return r;
+    int noted = call_header(c, "retry-after", "%u", wait_s);
+    return noted < 0 ? noted : r;
+}
+
 /* --- pages ------------------------------------------------------------------------------------ */
 
 void call_list(const struct call *c, struct db_list *list)
@@ -30,20 +38,42 @@ int call_page(struct call *c, const char *name, json_t *items, char *next)
     return call_answer(c, page);
 }
 
-/* --- revisions -------------------------------------------------------------------------------- */
-
-int call_etag(struct call *c, const char *tag)
+json_t *call_views(const json_t *docs, json_t *(*view)(const json_t *doc))
 {
-    ASSERT(strlen(tag) < CALL_ETAG_SIZE);
-    c->etag = call_keep(c, str_of(tag));
-    return c->etag == NULL ? -ENOMEM : 0;
+    json_t *list = json_array();
+    size_t i;
+    json_t *doc;
+    json_array_foreach(docs, i, doc)
+    {
+        if (json_array_append_new(list, view(doc)) < 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
 }
+
+int call_page_of(struct call *c, int r, const char *name, json_t *docs, char *next,
+                 json_t *(*view)(const json_t *doc))
+{
+    if (r < 0)
+        return r == -EINVAL ? call_bad_cursor(c) : r;
+    json_t *list = call_views(docs, view);
+    json_decref(docs);
+    if (list != NULL)
+        return call_page(c, name, list, next);
+    free(next);
+    return -ENOMEM;
+}
+
+/* --- revisions -------------------------------------------------------------------------------- */
 
 int call_revision(struct call *c, int64_t revision)
 {
     char tag[24];
     (void)snprintf(tag, sizeof tag, "%" PRId64, revision);
-    return call_etag(c, tag);
+    c->revision = call_keep(c, str_of(tag));
+    return c->revision == NULL ? -ENOMEM : 0;
 }
 
 int call_stale(struct call *c)
@@ -54,13 +84,13 @@ int call_stale(struct call *c)
 int call_expected(struct call *c, bool *ret_asked, int64_t *ret_revision)
 {
     struct str tag = str_trim(str_of(c->if_match));
-    struct str coding;
+    struct str rest; /* digest and coding of the answer that had it */
     *ret_asked = false;
     if (tag.size == 0 || str_eq(tag, STR("*")))
         return 0;
     if (tag.size < 3 || tag.data[0] != '"' || tag.data[tag.size - 1] != '"')
         return call_stale(c);
-    tag = str_cut((struct str){tag.data + 1, tag.size - 2}, '+', &coding);
+    tag = str_cut((struct str){tag.data + 1, tag.size - 2}, '-', &rest);
     if (str_to_i64(tag, ret_revision) < 0)
         return call_stale(c);
     *ret_asked = true;

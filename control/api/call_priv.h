@@ -12,7 +12,9 @@ struct call_note {
 struct call *call__new(struct control *c, struct http_req *req, const struct operation *op);
 struct call *call__free(struct call *c);
 
-/* call_read.c: what was asked, into the call: 0 or -EPROTO with the fault, -ENOMEM. */
+/* call_read.c: what was asked, into the call: 0 or -EPROTO with the fault, -ENOMEM. Headers apart:
+ * they are held against the document before an answer that was kept is given. */
+MUST_USE int call__read_headers(struct call *c);
 MUST_USE int call__read(struct call *c, const struct str values[SPEC_PATH_MAX]);
 
 /* call_render.c: what is answered, into bytes. Any thread. */

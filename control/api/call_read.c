@@ -1,11 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What was asked, read and held against the document: path, query, body. */
+/* What was asked, read and held against the document: headers, path, query, body. */
 #include <errno.h>
 #include "base/enc.h"
 #include "control/api/call_priv.h"
 #include "control/api/idem.h"
 #include "control/api/text.h"
 #include "control/valid.h"
+
+/* --- headers ---------------------------------------------------------------------------------- */
+
+static int call_read_header(struct call *c, const struct op_param *param, const struct fields *f)
+{
+    struct str value = STR_NONE;
+    for (unsigned i = 0; i < f->count; i++) {
+        if (!str_eq_nocase(f->at[i].name, str_of(param->name)))
+            continue;
+        if (value.data != NULL)
+            return fault_set(&c->fault, 422, "PARAMETER_INVALID", "\"%s\" is there twice",
+                             param->name);
+        value = f->at[i].value.data != NULL ? f->at[i].value : STR("");
+    }
+    if (value.data == NULL && param->required)
+        return fault_set(&c->fault, 422, "PARAMETER_INVALID", "\"%s\" is missing", param->name);
+    if (value.data == NULL)
+        return 0;
+    if (!text_is_utf8(value))
+        return fault_set(&c->fault, 400, "HEADER_INVALID", "\"%s\" is not UTF-8", param->name);
+    return schema_fit_string(param->schema, value, param->name, "PARAMETER_INVALID", &c->fault);
+}
+
+int call__read_headers(struct call *c)
+{
+    if (c->op->needs_match && c->if_match == NULL)
+        return fault_set(&c->fault, 428, "REVISION_MISSING",
+                         "say by If-Match which revision is to be changed");
+    if (c->op->header_params_count == 0)
+        return 0;
+    struct fields fields = http_req_fields(c->req);
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < c->op->header_params_count; i++)
+        r = call_read_header(c, &c->op->header_params[i], &fields);
+    return r;
+}
 
 /* --- path ------------------------------------------------------------------------------------- */
 
@@ -184,9 +220,6 @@ static int call_read_body(struct call *c)
 
 int call__read(struct call *c, const struct str values[SPEC_PATH_MAX])
 {
-    if (c->op->needs_match && c->if_match == NULL)
-        return fault_set(&c->fault, 428, "REVISION_MISSING",
-                         "say by If-Match which revision is to be changed");
     int r = call_read_path(c, values);
     if (r == 0)
         r = call_read_query(c);

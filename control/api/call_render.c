@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/log.h"
+#include "base/digest.h"
 #include "control/api/call_priv.h"
 #include "http/http_cond.h"
 
@@ -138,8 +139,14 @@ static int call_dump(struct call *c, const json_t *value)
         if (buf_error(&c->idem_body) < 0)
             return -ENOMEM;
     }
+    return 0;
+}
+
+/* Packed, where the client takes that and it is worth it. */
+static void call_pack(struct call *c)
+{
     if (c->bytes.size < PACK_SIZE_MIN || c->takes == PACK_NONE)
-        return 0;
+        return;
     struct buf packed = BUF_EMPTY;
     if (pack_bytes(c->takes, buf_str(&c->bytes), &packed) == 0 && packed.size < c->bytes.size) {
         buf_free(&c->bytes);
@@ -148,6 +155,38 @@ static int call_dump(struct call *c, const json_t *value)
     } else {
         buf_free(&packed); /* as it is, then */
     }
+}
+
+/* "REVISION-DIGEST" or, of what has no revision, "DIGEST": whoever has the answer is told by all
+ * of it that it is the same, and changes it by the revision alone: counts move without it. */
+static int call_tag(struct call *c)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    char tag[CALL_ETAG_SIZE];
+    if (!c->op->tagged && c->revision == NULL)
+        return 0;
+    const struct digest d = digest_of(c->bytes.data, c->bytes.size);
+    digest_format(&d, digest);
+    (void)snprintf(tag, sizeof tag, "%s%s%.16s", c->revision != NULL ? c->revision : "",
+                   c->revision != NULL ? "-" : "", digest); /* sized to fit */
+    c->etag = call_keep(c, str_of(tag));
+    return c->etag == NULL ? -ENOMEM : 0;
+}
+
+/* The answer's bytes; a client that has them already gets none. */
+static int call_render_answer(struct call *c)
+{
+    int r = call_dump(c, c->answer);
+    if (r == 0)
+        r = call_tag(c);
+    if (r < 0)
+        return r;
+    if (c->op->method == HTTP_GET && c->status == 200 && call__has_newest(c)) {
+        buf_clear(&c->bytes);
+        c->status = 304;
+        return 0;
+    }
+    call_pack(c);
     return 0;
 }
 
@@ -157,7 +196,9 @@ static void call_render_fault(struct call *c)
     c->details = NULL;
     c->status = c->fault.status;
     json_t *answer = call__fault_json(&c->fault, details);
-    if (call_dump(c, answer) < 0)
+    if (call_dump(c, answer) == 0)
+        call_pack(c);
+    else
         buf_clear(&c->bytes);
     json_decref(answer);
 }
@@ -173,11 +214,7 @@ void call__render(struct call *c)
         c->status = c->op->status;
     call_check_answer(c);
     c->rendered = true;
-    if (c->error == 0 && c->op->method == HTTP_GET && c->status == 200 && call__has_newest(c)) {
-        c->status = 304;
-        return;
-    }
-    if (c->error == 0 && c->answer != NULL && call_dump(c, c->answer) < 0) {
+    if (c->error == 0 && c->answer != NULL && call_render_answer(c) < 0) {
         c->error = -ENOMEM;
         fault_of_errno(&c->fault, c->error, c->op->id);
     }

@@ -70,6 +70,9 @@ int caller_check(struct call *c)
     }
     if (caller->kind == CALLER_KEY && (op->scope == NULL || !caller_has_scope(caller, op->scope)))
         return fault_set(&c->fault, 403, "SCOPE_MISSING", "this API key is not for that");
+    if (op->manages && caller->kind == CALLER_USER && caller->rating_max >= 0)
+        return fault_set(&c->fault, 403, "PROFILE_RESTRICTED",
+                         "this profile may not do that; choose one without a limit");
     if (op->roles != 0 && (caller->roles & (op->roles | CALLER_ADMIN)) == 0)
         return fault_set(&c->fault, 403, "ROLE_MISSING", "your account may not do that");
     return 0;

@@ -174,11 +174,18 @@ static int gate_work(struct call *c)
     return r == 0 && c->op->handler->work != NULL ? c->op->handler->work(c) : r;
 }
 
+/* Whether it computes one of those slow digests. */
+static bool gate_hashes(const struct call *c)
+{
+    const char *with = c->op->hashes_with;
+    return c->op->hashes && (with == NULL || json_object_get(c->body, with) != NULL);
+}
+
 static void gate_on_pool(void *arg)
 {
     struct call *c = arg;
     struct control *control = c->control;
-    bool hashes = c->op->hashes;
+    bool hashes = gate_hashes(c);
     ASSERT(c->magic == CALL_MAGIC);
     /* At a quarter of a second each the queue may be far longer than anybody waits for an end. */
     bool asks = !c->caller_known && c->op->cache_ms > 0;
@@ -210,7 +217,7 @@ static void gate_submit(struct call *c)
         gate_on_done(c);
         return;
     }
-    int r = control_run(c->control, c->op->hashes, gate_on_pool, c);
+    int r = control_run(c->control, gate_hashes(c), gate_on_pool, c);
     if (r == 0)
         return;
     call_finish(c, fault_set(&c->fault, 503, "BUSY", "the service is busy, try again in a moment"));
@@ -235,12 +242,15 @@ static int gate_read(struct gate *g, struct call *c, const struct str values[SPE
         if (r < 0)
             return r;
     }
+    r = call__read_headers(c);
     if (c->op->cache_ms > 0 && c->op->cache_of >= 0)
         c->cache_id = values[c->op->cache_of];
-    r = gate_cache_find(g, c);
-    if (r < 0 || c->rendered)
-        return r;
-    r = call__read(c, values);
+    if (r == 0) {
+        r = gate_cache_find(g, c);
+        if (r < 0 || c->rendered)
+            return r;
+        r = call__read(c, values);
+    }
     if (r == -EPROTO && !c->caller_known) {
         c->held = r;
         return 0;

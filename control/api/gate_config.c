@@ -20,13 +20,7 @@ const cyaml_schema_field_t gate_config_fields[] = {
 /* scheme://host[:port], as browsers write it: lower case, nothing behind. */
 static bool gate_is_origin(struct str s)
 {
-    struct str rest = s;
-    if (str_starts(s, STR("https://")))
-        rest = str_skip(s, 8);
-    else if (str_starts(s, STR("http://")))
-        rest = str_skip(s, 7);
-    else
-        return false;
+    struct str rest = str_behind_http(s);
     for (size_t i = 0; i < rest.size; i++)
         if (strchr("abcdefghijklmnopqrstuvwxyz0123456789.-_:[]", rest.data[i]) == NULL)
             return false;

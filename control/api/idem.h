@@ -19,7 +19,6 @@
 
 #define IDEM_LIFE_S   (24 * 3600)
 #define IDEM_RUN_MS   60000
-#define IDEM_KEY_MAX  255
 #define IDEM_BODY_MAX ((size_t)512 << 10) /* of an answer that is kept */
 
 MUST_USE int idem_read(struct call *c);

@@ -111,10 +111,11 @@ def error_response(codes):
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
 
 
-def header(name, text, required=False, most=None):
-    schema = {"type": "string"}
-    if most:
-        schema |= {"minLength": 1, "maxLength": most, "pattern": "^[!-~]{1,%d}$" % most}
+def header(name, text, required=False, most=1024, code=None):
+    # A blank at the ends does not arrive.
+    schema = {"type": "string", "minLength": 1, "maxLength": most, "pattern": "^[!-~][ -~]{0,%d}$" % (most - 1)}
+    if code:
+        schema["x-weir-code"] = code
     return {"name": name, "in": "header", "required": required, "description": text, "schema": schema}
 
 
@@ -142,7 +143,7 @@ def add_idempotency(method, operation, parameters, responses):
         return
     if method != "post" or operation["x-weir-auth"] == "none":
         fail(f"{operation['operationId']}: x-weir-idempotent is for POST of somebody who is known")
-    parameters.append(header("Idempotency-Key", "Sent again with the same key within 24 hours it is not done again, but answered as the first time", most=255))
+    parameters.append(header("Idempotency-Key", "Sent again with the same key within 24 hours it is not done again, but answered as the first time", most=255, code="IDEMPOTENCY_INVALID"))
     running = "`IDEMPOTENCY_RUNNING`: a request with this key is under way"
     if "409" in responses:
         responses["409"]["description"] += "; " + running
@@ -190,6 +191,8 @@ def finish_operation(document, path, method, operation, item_parameters):
     auth = operation["x-weir-auth"]
     if auth not in AUTH:
         fail(f"{name}: x-weir-auth {auth} is not known")
+    if "x-weir-manages" in operation and auth != "user":
+        fail(f"{name}: x-weir-manages is for what a user does")
     operation["security"] = AUTH[auth] or []
     parameters = item_parameters + operation.get("parameters", [])
     responses = {str(status): dict(value) for status, value in operation["responses"].items()}

@@ -113,13 +113,7 @@ static bool format_digest(struct str s)
 /* An absolute URL of the web, as printable ASCII. */
 static bool format_uri(struct str s)
 {
-    struct str rest = s;
-    if (str_starts(s, STR("https://")))
-        rest = str_skip(s, 8);
-    else if (str_starts(s, STR("http://")))
-        rest = str_skip(s, 7);
-    else
-        return false;
+    struct str rest = str_behind_http(s);
     for (size_t i = 0; i < rest.size; i++)
         if (rest.data[i] <= ' ' || rest.data[i] >= 0x7f || strchr("<>\"{}|\\^`", rest.data[i]))
             return false;

@@ -7,9 +7,6 @@
 static int service_get(struct call *c)
 {
     const struct gate_settings *s = c->control->gate->settings;
-    int r = call_etag(c, WEIR_VERSION);
-    if (r < 0)
-        return r;
     return call_answer(c, json_pack("{s:s, s:s, s:I, s:I, s:s}", "name", "weir-control", "version",
                                     WEIR_VERSION, "rate_user", (json_int_t)s->rate_user,
                                     "rate_address", (json_int_t)s->rate_address, "document",

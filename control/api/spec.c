@@ -71,14 +71,19 @@ static int spec_make_access(const struct spec_maker *m)
                 m, "x-weir-roles: of a user's operation, and known:", name == NULL ? "" : name);
         m->op->roles |= role;
     }
+    m->op->manages = json_is_true(json_object_get(m->node, "x-weir-manages")) ||
+                     m->op->roles != 0 || m->op->auth == OP_AUTH_ADMIN;
     const char *match = spec_text(m->node, "x-weir-if-match");
     m->op->needs_match = match != NULL && strcmp(match, "required") == 0;
     m->op->select = spec_text(m->node, "x-weir-fields");
     m->op->idempotent = json_is_true(json_object_get(m->node, "x-weir-idempotent"));
-    m->op->audited = json_is_true(json_object_get(m->node, "x-weir-audit")) ||
-                     (m->op->auth == OP_AUTH_ADMIN && m->op->method != HTTP_GET);
+    m->op->tagged = json_is_true(json_object_get(m->node, "x-weir-etag"));
+    const json_t *audit = json_object_get(m->node, "x-weir-audit");
+    m->op->audited = audit != NULL ? json_is_true(audit)
+                                   : m->op->auth == OP_AUTH_ADMIN && m->op->method != HTTP_GET;
     const char *pool = spec_text(m->node, "x-weir-pool");
     m->op->hashes = pool != NULL && strcmp(pool, "passwords") == 0;
+    m->op->hashes_with = spec_text(m->node, "x-weir-pool-with");
     return pool != NULL && !m->op->hashes ? spec_bad(m, "no such x-weir-pool:", pool) : 0;
 }
 
@@ -171,7 +176,8 @@ static int spec_make_params(const struct spec_maker *m)
     size_t i;
     json_t *each;
     op->query_params = calloc(json_array_size(list) + 1, sizeof *op->query_params);
-    if (op->query_params == NULL)
+    op->header_params = calloc(json_array_size(list) + 1, sizeof *op->header_params);
+    if (op->query_params == NULL || op->header_params == NULL)
         return -ENOMEM;
     json_array_foreach(list, i, each)
     {
@@ -180,13 +186,13 @@ static int spec_make_params(const struct spec_maker *m)
         const char *in = spec_text(node, "in");
         if (in == NULL)
             return spec_bad(m, "a parameter without \"in\"", "");
-        if (strcmp(in, "header") == 0)
-            continue; /* those that there are, are the frame's own */
         int r = spec_make_param(m, node, &param);
         if (r < 0)
             return r;
         if (strcmp(in, "query") == 0)
             op->query_params[op->query_params_count++] = param;
+        else if (strcmp(in, "header") == 0 && param.is_text)
+            op->header_params[op->header_params_count++] = param;
         else if (strcmp(in, "path") == 0 && op->path_params_count < SPEC_PATH_MAX)
             op->path_params[op->path_params_count++] = param;
         else
@@ -382,6 +388,7 @@ struct spec *spec_free(struct spec *s)
     ASSERT(s->magic == SPEC_MAGIC);
     for (unsigned i = 0; i < s->count; i++) {
         free(s->ops[i].query_params);
+        free(s->ops[i].header_params);
         free(s->ops[i].responses);
     }
     free(s->ops);

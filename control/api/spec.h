@@ -57,6 +57,8 @@ struct operation {
     unsigned roles;     /* one of these is needed: bits of caller.h; 0: none */
     const char *scope;  /* that an API key needs; NULL: keys are not let in */
     const char *select; /* the list whose items have fields=, ""  the answer itself; NULL: none */
+    bool manages;       /* a profile with a limit may not */
+    bool tagged;        /* a GET whose answer has an ETag */
     bool needs_match;   /* If-Match must be there */
     uint32_t cache_ms;  /* answers are kept that long: cache.h; 0: not */
     unsigned cache_kind;
@@ -66,6 +68,7 @@ struct operation {
     bool idempotent;      /* Idempotency-Key counts */
     bool audited;         /* audit.h */
     bool hashes;          /* runs in the passwords' pool */
+    const char *hashes_with; /* only where the body has this member; NULL: always */
     bool takes_body;
     bool needs_body;
     size_t body_max;
@@ -74,6 +77,8 @@ struct operation {
     unsigned path_params_count;
     struct op_param *query_params;
     unsigned query_params_count;
+    struct op_param *header_params; /* names as the document writes them, of any case */
+    unsigned header_params_count;
     struct op_response *responses;
     unsigned responses_count;
     unsigned status; /* of a good answer: the first 2xx or 3xx */

@@ -65,7 +65,7 @@
     },                                                                                             \
     [MODEL_CHANNELS] = {                                                                           \
         .name = "channels",                                                                        \
-        .members = "handle:s title:s summary:s? owner:s followers:i? tally_ms:i? created_ms:i "    \
+        .members = "handle:s title:s summary:s? owner:s? followers:i? tally_ms:i? created_ms:i "   \
                    "updated_ms:i rev:i",                                                           \
         .keys = {{"handle", true}, {"owner created_ms", false}, {"tally_ms", false},               \
                  {"created_ms", false}},                                                           \
@@ -92,7 +92,7 @@
     },                                                                                             \
     [MODEL_COMMENTS] = {                                                                           \
         .name = "comments",                                                                        \
-        .members = "thread:s video:s parent:s? user:s name:s? text:s? replies:i? tally_ms:i? "     \
+        .members = "thread:s video:s parent:s? user:s? name:s? text:s? replies:i? tally_ms:i? "    \
                    "deleted_ms:i? deleted_by:s? created_ms:i updated_ms:i rev:i",                  \
         .keys = {{"thread created_ms", false}, {"video created_ms", false},                        \
                  {"user created_ms", false}, {"tally_ms", false}},                                 \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/catalog/catalog_ops.h"
 #include <errno.h>
+#include <stdlib.h>
 #include "base/clock.h"
 #include "control/catalog/catalog.h"
 #include "control/catalog/member.h"
@@ -42,7 +43,7 @@ int catalog_path_video(struct call *c, json_t **ret)
 
 int catalog_tag(struct call *c, const json_t *doc)
 {
-    return call_header(c, "etag", "\"%lld\"", (long long)member_int(doc, "rev"));
+    return call_revision(c, member_int(doc, "rev"));
 }
 
 int catalog_rev(struct call *c, int64_t *ret)
@@ -116,29 +117,56 @@ static int catalog_add_video(struct call *c, json_t *item, const json_t *video)
     return r;
 }
 
-int catalog_add_videos(struct call *c, json_t *items)
+static int catalog_add_some(struct call *c, json_t *items, size_t from, unsigned count)
 {
     const char *ids[DB_LIST_MAX];
-    unsigned count = 0;
     json_t *videos = NULL;
-    size_t i;
-    json_t *item;
-    ASSERT(json_array_size(items) <= DB_LIST_MAX);
-    json_array_foreach(items, i, item)
-    {
-        ids[count] = member_text(item, "video");
-        if (ids[count++] == NULL)
+    ASSERT(count > 0);
+    ASSERT(count <= DB_LIST_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        ids[i] = member_text(json_array_get(items, from + i), "video");
+        if (ids[i] == NULL)
             return -EBADMSG;
     }
-    if (count == 0)
-        return 0;
     int r = db_get_many(c->db, MODEL_VIDEOS, ids, count, &videos);
-    json_array_foreach(items, i, item)
-    {
-        if (r == 0)
-            r = catalog_add_video(c, item, json_array_get(videos, i));
-    }
+    for (unsigned i = 0; r == 0 && i < count; i++)
+        r = catalog_add_video(c, json_array_get(items, from + i), json_array_get(videos, i));
     json_decref(videos);
+    return r;
+}
+
+/* A packed month may have more than the database gives at once. */
+int catalog_add_videos(struct call *c, json_t *items)
+{
+    size_t size = json_array_size(items);
+    int r = 0;
+    for (size_t from = 0; r == 0 && from < size; from += DB_LIST_MAX)
+        r = catalog_add_some(c, items, from, (unsigned)MIN(size - from, (size_t)DB_LIST_MAX));
+    return r;
+}
+
+int catalog_page_of(struct call *c, int r, const char *name, json_t *docs, char *next,
+                    json_t *(*view)(const json_t *doc))
+{
+    if (r < 0)
+        return r == -EINVAL ? call_bad_cursor(c) : r;
+    json_t *list = call_views(docs, view);
+    json_decref(docs);
+    r = list == NULL ? -ENOMEM : catalog_add_videos(c, list);
+    if (r == 0)
+        return call_page(c, name, list, next);
+    json_decref(list);
+    free(next);
+    return r;
+}
+
+int catalog_answer_of(struct call *c, json_t *view)
+{
+    json_t *list = json_pack("[o]", view);
+    int r = list == NULL ? -ENOMEM : catalog_add_videos(c, list);
+    if (r == 0)
+        r = call_answer(c, json_incref(view));
+    json_decref(list);
     return r;
 }
 

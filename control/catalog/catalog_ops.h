@@ -30,11 +30,16 @@ json_t *catalog_show_all(struct call *c, const json_t *videos);
  * where this viewer may not see it (any more). */
 MUST_USE int catalog_add_videos(struct call *c, json_t *items);
 
+/* call_page_of, with catalog_add_videos of what is shown. */
+MUST_USE int catalog_page_of(struct call *c, int r, const char *name, json_t *docs, char *next,
+                             json_t *(*view)(const json_t *doc));
+/* One of them as the answer; takes view over, NULL: -ENOMEM. */
+MUST_USE int catalog_answer_of(struct call *c, json_t *view);
+
 /* The conditions of the query (category, language, ...) on top of what the viewer may see. */
 MUST_USE int catalog_filters(struct call *c, json_t **ret_where);
 
-/* The revision as ETag, for If-Match. Not call_revision: counts move without it, so whoever has
- * read the document before is not told that it is the same. */
+/* The revision, for If-Match. */
 MUST_USE int catalog_tag(struct call *c, const json_t *doc);
 
 /* -1: any; the revision that If-Match names. */

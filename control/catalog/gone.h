@@ -15,17 +15,23 @@
 #include "db/db.h"
 
 enum gone_kind {
-    GONE_VIDEO,    /* its comments, scores, favourites, history */
-    GONE_CHANNEL,  /* its followers; videos and series lose it */
-    GONE_SERIES,   /* its videos lose it */
-    GONE_CATEGORY, /* likewise */
-    GONE_USER,     /* what the account did: all but videos and channels, which lose their owner */
+    GONE_VIDEO,     /* its comments, scores, favourites, history */
+    GONE_CHANNEL,   /* its followers; videos and series lose it */
+    GONE_SERIES,    /* its videos lose it */
+    GONE_CATEGORY,  /* likewise */
+    GONE_PROFILE,   /* what it has watched, and its favourites: another may get its place, and id */
+    GONE_USER,      /* all that is the account's or that it did, its channels and videos too */
+    GONE_USER_KEPT, /* the same, but channels, series and videos stay, and are nobody's */
     GONE_KINDS,
 };
 
-/* GONE_USER: there is no thing here, only what hangs on it. */
+/* The note of an account stays for as long: what its last requests wrote behind the first sweep
+ * goes with a later one, and each control forgets it and ends what it plays (upkeep.h). */
+#define GONE_USER_MS (30 * 1000)
+
 MUST_USE int gone_put(struct db *db, enum gone_kind kind, const char *id, int64_t now_ms);
-MUST_USE int gone_sweep(struct db *db, uint64_t *ret_count);
+MUST_USE int gone_sweep(struct db *db, int64_t now_ms, uint64_t *ret_count);
+MUST_USE int gone_users(struct db *db, json_t **ret); /* ids of accounts that are noted: an array */
 
 /* Makes the paths of the videos anew that have the category in theirs. */
 MUST_USE int gone_repath(struct db *db, const struct category_tree *t, const char *category);

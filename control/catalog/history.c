@@ -14,6 +14,23 @@
 #define HISTORY_HOT_MONTHS 3  /* this one, the one before, and one whose packing is due */
 #define HISTORY_BATCH      200
 
+/* Whose history: a viewer's, or a user's with all viewers of the account. */
+struct history_whose {
+    const char *hot;  /* the key */
+    const char *warm; /* likewise, of packed months */
+    const char *id;
+};
+
+static struct history_whose history_of_viewer(const char *viewer)
+{
+    return (struct history_whose){"viewer last_ms", "viewer month", viewer};
+}
+
+static struct history_whose history_of_user(const char *user)
+{
+    return (struct history_whose){"user last_ms", "user month", user};
+}
+
 /* --- marking ---------------------------------------------------------------------------------- */
 
 static bool history_is_done(const struct history_ask *ask)
@@ -123,25 +140,19 @@ static json_t *history_unpack(const json_t *packed, const json_t *entry)
     return NULL;
 }
 
-static int history_warm_list(struct db *db, const char *viewer, const char *below, unsigned limit,
-                             json_t **ret)
+static int history_warm_list(struct db *db, const struct history_whose *of, unsigned limit,
+                             const char *cursor, json_t **ret, char **ret_cursor)
 {
-    json_t *equal = json_pack("[s]", viewer);
-    json_t *before = below == NULL ? NULL : json_string(below);
-    char *next = NULL;
+    json_t *equal = json_pack("[s]", of->id);
     const struct db_list list = {
-        .key = "viewer month",
+        .key = of->warm,
         .descending = true,
         .limit = limit,
+        .cursor = cursor,
         .equal = equal,
-        .below = before,
     };
-    int r = equal == NULL || (below != NULL && before == NULL)
-                ? -ENOMEM
-                : db_list(db, MODEL_HISTORY_MONTHS, &list, ret, &next);
-    free(next); /* there are no more months than that */
+    int r = equal == NULL ? -ENOMEM : db_list(db, MODEL_HISTORY_MONTHS, &list, ret, ret_cursor);
     json_decref(equal);
-    json_decref(before);
     return r;
 }
 
@@ -149,7 +160,10 @@ static int history_warm_position(struct db *db, const char *viewer, const char *
 {
     json_t *docs = NULL;
     json_t *best = NULL;
-    int r = history_warm_list(db, viewer, NULL, HISTORY_WARM_PAGE, &docs);
+    char *next = NULL;
+    const struct history_whose whose = history_of_viewer(viewer);
+    int r = history_warm_list(db, &whose, HISTORY_WARM_PAGE, NULL, &docs, &next);
+    free(next); /* what is older is archived soon */
     for (size_t i = 0; r == 0 && best == NULL && i < json_array_size(docs); i++) {
         const json_t *packed = json_array_get(docs, i);
         size_t at;
@@ -182,15 +196,15 @@ int history_position(struct db *db, const char *viewer, const char *video, int64
 
 /* --- lists ------------------------------------------------------------------------------------ */
 
-/* A cursor is "h" and the database's among the hot ones, or "w" and the month that was shown last
- * among the warm ones; "w" alone: none was yet. */
-static int history_list_hot(struct db *db, const char *viewer, unsigned limit, const char *cursor,
-                            json_t **ret, char **ret_cursor)
+/* A cursor is "h" and the database's among the hot ones, or "w" and the database's among the warm
+ * ones; "w" alone: none was shown yet. */
+static int history_list_hot(struct db *db, const struct history_whose *of, unsigned limit,
+                            const char *cursor, json_t **ret, char **ret_cursor)
 {
-    json_t *equal = json_pack("[s]", viewer);
+    json_t *equal = json_pack("[s]", of->id);
     char *next = NULL;
     const struct db_list list = {
-        .key = "viewer last_ms",
+        .key = of->hot,
         .descending = true,
         .limit = limit,
         .cursor = cursor,
@@ -244,45 +258,55 @@ static int history_unpack_all(const json_t *packed, json_t *into)
 }
 
 /* A whole month is a page: it is one document, and cannot be large. */
-static int history_list_warm(struct db *db, const char *viewer, const char *below, json_t **ret,
-                             char **ret_cursor)
+static int history_list_warm(struct db *db, const struct history_whose *of, const char *cursor,
+                             json_t **ret, char **ret_cursor)
 {
+    CLEAN_BUF struct buf out = BUF_EMPTY;
     json_t *docs = NULL;
-    json_t *list = NULL;
     char *next = NULL;
-    int r = history_warm_list(db, viewer, below, 2, &docs);
+    int r = history_warm_list(db, of, 1, cursor, &docs, &next);
+    if (r < 0)
+        return r;
     const json_t *packed = json_array_get(docs, 0);
-    const char *month = member_text(packed, "month");
-    if (r == 0) {
-        list = json_array();
-        r = list == NULL ? -ENOMEM : packed == NULL ? 0 : history_unpack_all(packed, list);
+    json_t *list = json_array();
+    r = list == NULL ? -ENOMEM : packed == NULL ? 0 : history_unpack_all(packed, list);
+    if (r == 0 && next != NULL) {
+        buf_printf(&out, "w%s", next);
+        r = buf_error(&out);
     }
-    if (r == 0 && json_array_size(docs) > 1 && month != NULL) {
-        CLEAN_BUF struct buf out = BUF_EMPTY;
-        buf_printf(&out, "w%s", month);
-        next = buf_take(&out);
-        r = next == NULL ? -ENOMEM : 0;
-    }
+    free(next);
     json_decref(docs);
     if (r < 0) {
         json_decref(list);
         return r;
     }
     *ret = list;
-    *ret_cursor = next;
+    *ret_cursor = next == NULL ? NULL : buf_take(&out);
     return 0;
+}
+
+static int history_list_of(struct db *db, const struct history_whose *of, unsigned limit,
+                           const char *cursor, json_t **ret, char **ret_cursor)
+{
+    if (cursor == NULL || (cursor[0] == 'h' && cursor[1] != 0))
+        return history_list_hot(db, of, limit, cursor == NULL ? NULL : cursor + 1, ret, ret_cursor);
+    if (cursor[0] != 'w')
+        return -EINVAL;
+    return history_list_warm(db, of, cursor[1] == 0 ? NULL : cursor + 1, ret, ret_cursor);
 }
 
 int history_list(struct db *db, const char *viewer, unsigned limit, const char *cursor,
                  json_t **ret, char **ret_cursor)
 {
-    int64_t end_ms;
-    if (cursor == NULL || (cursor[0] == 'h' && cursor[1] != 0))
-        return history_list_hot(db, viewer, limit, cursor == NULL ? NULL : cursor + 1, ret,
-                                ret_cursor);
-    if (cursor[0] != 'w' || (cursor[1] != 0 && month_end(str_of(cursor + 1), &end_ms) < 0))
-        return -EINVAL;
-    return history_list_warm(db, viewer, cursor[1] == 0 ? NULL : cursor + 1, ret, ret_cursor);
+    const struct history_whose of = history_of_viewer(viewer);
+    return history_list_of(db, &of, limit, cursor, ret, ret_cursor);
+}
+
+int history_list_user(struct db *db, const char *user, unsigned limit, const char *cursor,
+                      json_t **ret, char **ret_cursor)
+{
+    const struct history_whose of = history_of_user(user);
+    return history_list_of(db, &of, limit, cursor, ret, ret_cursor);
 }
 
 json_t *history_public(const json_t *entry)
@@ -304,16 +328,16 @@ json_t *history_public(const json_t *entry)
 
 /* --- forgetting ------------------------------------------------------------------------------- */
 
-static int history_delete_hot(struct db *db, const char *viewer, const char *video,
+static int history_delete_hot(struct db *db, const struct history_whose *of, const char *video,
                               uint64_t *ret_count)
 {
-    json_t *equal = json_pack("[s]", viewer);
+    json_t *equal = json_pack("[s]", of->id);
     json_t *where = video == NULL ? json_object() : json_pack("{s:s}", "video", video);
     bool more = true;
     int r = equal == NULL || where == NULL ? -ENOMEM : 0;
     while (r == 0 && more) {
         const struct db_list list = {
-            .key = "viewer last_ms", .limit = HISTORY_BATCH, .equal = equal, .where = where};
+            .key = of->hot, .limit = HISTORY_BATCH, .equal = equal, .where = where};
         json_t *docs = NULL;
         char *next = NULL;
         size_t i;
@@ -360,15 +384,17 @@ static int history_delete_warm_one(struct db *db, const json_t *packed, const ch
     return r == -ENOENT ? 0 : r;
 }
 
-int history_delete(struct db *db, const char *viewer, const char *video)
+static int history_delete_of(struct db *db, const struct history_whose *of, const char *video)
 {
     uint64_t count = 0;
     json_t *docs = NULL;
+    char *next = NULL;
     size_t i;
     json_t *packed;
-    int r = history_delete_hot(db, viewer, video, &count);
-    if (r == 0)
-        r = history_warm_list(db, viewer, NULL, DB_LIST_MAX, &docs);
+    int r = history_delete_hot(db, of, video, &count);
+    if (r == 0) /* half a year of months, of 8 viewers at most */
+        r = history_warm_list(db, of, DB_LIST_MAX, NULL, &docs, &next);
+    free(next);
     json_array_foreach(docs, i, packed)
     {
         if (r == 0)
@@ -376,4 +402,16 @@ int history_delete(struct db *db, const char *viewer, const char *video)
     }
     json_decref(docs);
     return r == 0 && video != NULL && count == 0 ? -ENOENT : r;
+}
+
+int history_delete(struct db *db, const char *viewer, const char *video)
+{
+    const struct history_whose of = history_of_viewer(viewer);
+    return history_delete_of(db, &of, video);
+}
+
+int history_delete_user(struct db *db, const char *user)
+{
+    const struct history_whose of = history_of_user(user);
+    return history_delete_of(db, &of, NULL);
 }

@@ -18,9 +18,11 @@
 #include "base/str.h"
 #include "db/db.h"
 
-#define HISTORY_HOT_MS   (INT64_C(30) * 24 * 3600 * 1000)
-#define HISTORY_WARM_MS  (INT64_C(180) * 24 * 3600 * 1000)
-#define HISTORY_DONE_PCT 95 /* watched so far, the rest is credits */
+#define HISTORY_HOT_MS  (INT64_C(30) * 24 * 3600 * 1000)
+#define HISTORY_WARM_MS (INT64_C(180) * 24 * 3600 * 1000)
+/* Of a viewer in a month: with the longest names they fit in a document. */
+#define HISTORY_ENTRIES_MAX 3500
+#define HISTORY_DONE_PCT    95 /* watched so far, the rest is credits */
 
 struct history_ask {
     const char *viewer; /* the profile, or the user who has none */
@@ -45,6 +47,11 @@ MUST_USE int history_list(struct db *db, const char *viewer, unsigned limit, con
 /* All entries of the video, or (NULL) of all, that are not archived. */
 MUST_USE int history_delete(struct db *db, const char *viewer, const char *video);
 
+/* The same of a user, all viewers of the account: what operators see. */
+MUST_USE int history_list_user(struct db *db, const char *user, unsigned limit, const char *cursor,
+                               json_t **ret, char **ret_cursor);
+MUST_USE int history_delete_user(struct db *db, const char *user);
+
 json_t *history_public(const json_t *entry); /* NULL: no memory */
 
 /* --- ageing (history_age.c, history_archive.c) ------------------------------------------------ */
@@ -52,5 +59,10 @@ json_t *history_public(const json_t *entry); /* NULL: no memory */
 MUST_USE int history_pack(struct db *db, int64_t now_ms, uint64_t *ret_count);
 
 /* Appends nothing to what is there: each file is written whole, then renamed. */
+/* What is where: {"hot", "warm": how many documents, "warm_oldest": a month or null}. */
+MUST_USE int history_status(struct db *db, json_t **ret);
+/* {"files", "bytes", "oldest", "newest"}: months or null. folder need not be there. */
+MUST_USE int history_archive_status(const char *folder, json_t **ret);
+
 MUST_USE int history_archive(struct db *db, const char *folder, int64_t now_ms, uint64_t *ret_count,
                              struct err *err);

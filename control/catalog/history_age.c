@@ -10,8 +10,7 @@
 #include "control/catalog/month.h"
 #include "control/model.h"
 
-#define HISTORY_PACK_MAX    1000 /* entries a turn */
-#define HISTORY_ENTRIES_MAX 5000 /* of a viewer in a month: well within a document */
+#define HISTORY_PACK_MAX 1000 /* entries a turn */
 
 static json_t *history_entry(const json_t *doc)
 {

@@ -3,10 +3,13 @@
  * named last; only then are its entries taken out of the database. Stopped in between, the next
  * turn writes what is still there into another file of that month: a line may be twice, none is
  * lost. `zstd -dc history-2026-05.*.ndjson.zst` reads them. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
 #include "base/file.h"
@@ -223,4 +226,79 @@ int history_archive(struct db *db, const char *folder, int64_t now_ms, uint64_t 
     if (r == 0)
         *ret_count = count;
     return r;
+}
+
+/* --- what there is ---------------------------------------------------------------------------- */
+
+/* "history-YYYY-MM.N.ndjson.zst": the month; false: not of that form. */
+static bool history_file_month(const char *name, char ret[MONTH_SIZE])
+{
+    struct str rest = str_of(name);
+    int64_t end_ms;
+    uint64_t number;
+    if (!str_starts(rest, STR("history-")))
+        return false;
+    rest.data += strlen("history-");
+    rest.size -= strlen("history-");
+    struct str month = str_cut(rest, '.', &rest);
+    struct str n = str_cut(rest, '.', &rest);
+    return month_end(month, &end_ms) == 0 && str_to_u64(n, &number) == 0 &&
+           str_eq(rest, STR("ndjson.zst")) && str_copy(month, ret, MONTH_SIZE) == 0;
+}
+
+static json_t *history_month_or_null(const char *month)
+{
+    return month[0] != 0 ? json_string(month) : json_null();
+}
+
+int history_archive_status(const char *folder, json_t **ret)
+{
+    char oldest[MONTH_SIZE] = "";
+    char newest[MONTH_SIZE] = "";
+    char month[MONTH_SIZE];
+    json_int_t files = 0;
+    json_int_t bytes = 0;
+    struct stat st;
+    const struct dirent *e;
+    DIR *dir = opendir(folder);
+    if (dir == NULL && errno != ENOENT)
+        return -errno;
+    while (dir != NULL && (e = readdir(dir)) != NULL) {
+        if (!history_file_month(e->d_name, month) || fstatat(dirfd(dir), e->d_name, &st, 0) < 0)
+            continue;
+        files++;
+        bytes += st.st_size;
+        if (oldest[0] == 0 || strcmp(month, oldest) < 0)
+            memcpy(oldest, month, sizeof month);
+        if (strcmp(month, newest) > 0)
+            memcpy(newest, month, sizeof month);
+    }
+    if (dir != NULL)
+        (void)closedir(dir); /* only read */
+    *ret = json_pack("{s:I, s:I, s:o, s:o}", "files", files, "bytes", bytes, "oldest",
+                     history_month_or_null(oldest), "newest", history_month_or_null(newest));
+    return *ret == NULL ? -ENOMEM : 0;
+}
+
+int history_status(struct db *db, json_t **ret)
+{
+    const struct db_list hot = {.key = "last_ms", .limit = 1};
+    const struct db_list warm = {.key = "month", .limit = 1};
+    json_t *docs = NULL;
+    char *next = NULL;
+    uint64_t hot_count = 0;
+    uint64_t warm_count = 0;
+    int r = db_count(db, MODEL_HISTORY, &hot, &hot_count);
+    if (r == 0)
+        r = db_count(db, MODEL_HISTORY_MONTHS, &warm, &warm_count);
+    if (r == 0)
+        r = db_list(db, MODEL_HISTORY_MONTHS, &warm, &docs, &next);
+    free(next);
+    if (r < 0)
+        return r;
+    const char *oldest = member_text(json_array_get(docs, 0), "month");
+    *ret = json_pack("{s:I, s:I, s:s?}", "hot", (json_int_t)hot_count, "warm",
+                     (json_int_t)warm_count, "warm_oldest", oldest);
+    json_decref(docs);
+    return *ret == NULL ? -ENOMEM : 0;
 }

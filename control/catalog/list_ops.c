@@ -17,24 +17,9 @@ static int list_page(struct call *c, unsigned coll, struct db_list *list, const 
 {
     json_t *docs = NULL;
     char *next = NULL;
-    size_t i;
-    json_t *doc;
     call_list(c, list);
     int r = db_list(c->db, coll, list, &docs, &next);
-    if (r < 0)
-        return r == -EINVAL ? call_bad_cursor(c) : r;
-    json_t *shown = json_array();
-    json_array_foreach(docs, i, doc)
-    {
-        if (r == 0 && json_array_append_new(shown, view(doc)) < 0)
-            r = -ENOMEM;
-    }
-    json_decref(docs);
-    if (r == 0)
-        return call_page(c, name, shown, next);
-    json_decref(shown);
-    free(next);
-    return r;
+    return call_page_of(c, r, name, docs, next, view);
 }
 
 static int list_answer(struct call *c, const json_t *doc, json_t *view)

@@ -10,6 +10,8 @@
 #include "control/catalog/tally.h"
 #include "control/memory.h"
 #include "control/model.h"
+#include "control/people/people.h"
+#include "control/plans/leave.h"
 
 struct upkeep {
     uint32_t magic;
@@ -20,7 +22,9 @@ struct upkeep {
     struct words *words;
     char *folder;
     atomic_bool is_running;
-    uint64_t aged_ms; /* when history was looked at last; 0: never */
+    struct leases *leases;     /* of that loop */
+    _Atomic(json_t *) leaving; /* ids of accounts that are gone, for the loop; NULL: none */
+    uint64_t aged_ms;          /* when history was looked at last; 0: never */
     struct metric *moved;
     struct metric *mended;
     struct metric *archived;
@@ -67,6 +71,49 @@ static void upkeep_age(struct upkeep *u, struct db *db, int64_t now_ms, int *tur
         u->aged_ms = mono_ms;
 }
 
+/* --- accounts that are gone ------------------------------------------------------------------- */
+
+static void upkeep_on_left(void *arg, int res)
+{
+    (void)arg;
+    if (res < 0 && res != -ECANCELED) /* it comes again as long as the account is noted */
+        upkeep_failed(res, "ending what a deleted account plays");
+}
+
+/* On the loop: also where whoever deleted them was killed before it had ended what they play. */
+static void upkeep_leave(struct upkeep *u)
+{
+    json_t *users = atomic_exchange(&u->leaving, NULL);
+    size_t i;
+    json_t *user;
+    json_array_foreach(users, i, user)
+    {
+        const char *id = json_string_value(user);
+        int r = id == NULL ? 0 : leave_all(u->leases, id, upkeep_on_left, u);
+        if (r < 0)
+            upkeep_on_left(u, r);
+    }
+    json_decref(users);
+}
+
+static int upkeep_find_gone(struct upkeep *u, struct db *db)
+{
+    json_t *users = NULL;
+    size_t i;
+    json_t *user;
+    int r = gone_users(db, &users);
+    json_array_foreach(users, i, user)
+    {
+        if (json_is_string(user))
+            people_forget(u->control->people, json_string_value(user));
+    }
+    if (r == 0)
+        json_decref(atomic_exchange(&u->leaving, users));
+    return r;
+}
+
+/* --- turns ------------------------------------------------------------------------------------ */
+
 static void upkeep_turn(void *arg)
 {
     struct upkeep *u = arg;
@@ -77,7 +124,9 @@ static void upkeep_turn(void *arg)
     int r = catalog_sweep(db, now_ms, &count);
     upkeep_note(r, count, u->moved, "publishing and withdrawing", &turn);
     count = 0;
-    r = gone_sweep(db, &count);
+    r = upkeep_find_gone(u, db);
+    if (r == 0)
+        r = gone_sweep(db, now_ms, &count);
     upkeep_note(r, count, u->mended, "taking away what hangs on deleted things", &turn);
     count = 0;
     r = category_sweep(db, now_ms, &count);
@@ -95,6 +144,7 @@ static void upkeep_turn(void *arg)
 static void upkeep_on_timer(void *arg)
 {
     struct upkeep *u = arg;
+    upkeep_leave(u);
     if (!memory_is_coming(u->control->memory) && !atomic_exchange(&u->is_running, true) &&
         control_run(u->control, false, upkeep_turn, u) < 0) {
         atomic_store(&u->is_running, false);
@@ -103,10 +153,11 @@ static void upkeep_on_timer(void *arg)
     loop_timer_start(atomic_load(&u->loop), &u->timer, UPKEEP_MS, upkeep_on_timer, u);
 }
 
-void upkeep_attach(struct upkeep *u, struct loop *loop)
+void upkeep_attach(struct upkeep *u, struct loop *loop, struct leases *leases)
 {
     ASSERT(u->magic == UPKEEP_MAGIC);
     ASSERT(atomic_load(&u->loop) == NULL);
+    u->leases = leases;
     atomic_store(&u->loop, loop);
     loop_timer_start(loop, &u->timer, 0, upkeep_on_timer, u);
 }
@@ -124,6 +175,12 @@ struct words *upkeep_words(struct upkeep *u)
 {
     ASSERT(u->magic == UPKEEP_MAGIC);
     return u->words;
+}
+
+const char *upkeep_folder(const struct upkeep *u)
+{
+    ASSERT(u->magic == UPKEEP_MAGIC);
+    return u->folder;
 }
 
 int upkeep_new(struct control *c, const char *folder, struct upkeep **ret)
@@ -159,6 +216,7 @@ struct upkeep *upkeep_free(struct upkeep *u)
     ASSERT(u->magic == UPKEEP_MAGIC);
     ASSERT(atomic_load(&u->loop) == NULL);
     words_free(u->words);
+    json_decref(atomic_load(&u->leaving));
     free(u->folder);
     MAGIC_CLEAR(u);
     free(u);

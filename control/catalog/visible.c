@@ -3,6 +3,7 @@
 #include <string.h>
 #include "control/catalog/country.h"
 #include "control/catalog/video_state.h"
+#include "control/people/profiles.h"
 
 static bool visible_equals(const json_t *doc, const char *member, const char *text)
 {
@@ -15,16 +16,20 @@ bool visible_is_owner(const json_t *doc, const struct viewer *viewer)
     return viewer->is_admin || visible_equals(doc, "owner", viewer->user);
 }
 
+int visible_age(const json_t *video)
+{
+    const json_t *age = json_object_get(video, "age");
+    return json_is_integer(age) ? (int)MAX(MIN(json_integer_value(age), VISIBLE_AGE_MOST), 0) : -1;
+}
+
 enum visible visible_video(const json_t *video, const struct viewer *viewer)
 {
-    if (visible_is_owner(video, viewer))
-        return VISIBLE_YES;
+    if (viewer->age_max < 0 && visible_is_owner(video, viewer))
+        return VISIBLE_YES; /* a child at the owner's account is no owner */
     if (!visible_equals(video, "state", video_state_name(VIDEO_PUBLISHED)))
         return VISIBLE_NO;
     /* Age first: a child is told nothing of where the film may be seen. */
-    const json_t *age = json_object_get(video, "age");
-    if (viewer->age_max >= 0 &&
-        (!json_is_integer(age) || json_integer_value(age) > viewer->age_max))
+    if (!profile_may_watch(viewer->age_max, visible_age(video)))
         return VISIBLE_AGE;
     if (!country_has(json_object_get(video, "countries"), viewer->country))
         return VISIBLE_COUNTRY;

@@ -20,6 +20,8 @@ struct viewer {
     const char *country; /* two capital letters; "": unknown */
 };
 
+#define VISIBLE_AGE_MOST 99
+
 enum visible {
     VISIBLE_YES,
     VISIBLE_NO,      /* as if it did not exist */
@@ -29,6 +31,7 @@ enum visible {
 
 /* Whoever owns it, and admins, see it in any state and from everywhere. */
 enum visible visible_video(const json_t *video, const struct viewer *viewer);
+int visible_age(const json_t *video); /* from which on it is fit to be seen; < 0: not rated */
 bool visible_is_owner(const json_t *doc, const struct viewer *viewer); /* or an admin */
 
 /* For db_list.where and db_search.where: what anybody like this viewer may see. Caller decrefs;

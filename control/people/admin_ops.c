@@ -9,6 +9,7 @@
 #include "control/people/ops_priv.h"
 #include "control/people/otp.h"
 #include "control/people/attempts.h"
+#include "control/plans/leave.h"
 #include "token/jwks.h"
 
 static const char *admin_text(const json_t *doc, const char *name)
@@ -30,35 +31,12 @@ static int admin_answer(struct call *c, const json_t *user)
 
 static int admin_users(struct call *c)
 {
-    const struct db_list list = {
-        .key = "created_ms",
-        .descending = true,
-        .limit = (unsigned)call_query_integer(c, "limit"),
-        .cursor = call_query_text(c, "cursor"),
-    };
+    struct db_list list = {.key = "created_ms", .descending = true};
     json_t *docs = NULL;
-    json_t *doc;
     char *next = NULL;
-    size_t i;
+    call_list(c, &list);
     int r = db_list(c->db, MODEL_USERS, &list, &docs, &next);
-    if (r == -EINVAL)
-        return fault_set(&c->fault, 422, "CURSOR_INVALID", "the cursor is none of this list");
-    if (r < 0)
-        return r;
-    json_t *users = json_array();
-    json_array_foreach(docs, i, doc)
-    {
-        if (r == 0 && json_array_append_new(users, account_listed(doc)) < 0)
-            r = -ENOMEM;
-    }
-    json_decref(docs);
-    json_t *answer = json_pack("{s:o, s:s?}", "users", users, "next", next);
-    free(next);
-    if (r < 0) {
-        json_decref(answer);
-        return r;
-    }
-    return call_answer(c, answer);
+    return call_page_of(c, r, "users", docs, next, account_listed);
 }
 
 static int admin_user(struct call *c)
@@ -81,7 +59,7 @@ static int admin_verify(struct call *c, json_t **user)
         return r;
     json_decref(*user);
     *user = fresh;
-    ops__audit(c, "user verified", admin_text(fresh, "id"));
+    audit_event(c, "user verified", admin_text(fresh, "id"));
     return 0;
 }
 
@@ -95,7 +73,7 @@ static int admin_apply(struct call *c, json_t **user)
     if (role_of(call_text(c, "role"), &role)) {
         r = account_set_role(c->db, id, role, &fresh);
         if (r == 0) {
-            ops__audit(c, "role changed", id);
+            audit_event(c, "role changed", id);
             json_decref(*user);
             *user = fresh;
             id = admin_text(fresh, "id");
@@ -105,7 +83,7 @@ static int admin_apply(struct call *c, json_t **user)
         fresh = NULL;
         r = account_disable(c->db, id, json_is_true(disabled), c->now_ms, &fresh);
         if (r == 0) {
-            ops__audit(c, json_is_true(disabled) ? "user disabled" : "user enabled", id);
+            audit_event(c, json_is_true(disabled) ? "user disabled" : "user enabled", id);
             json_decref(*user);
             *user = fresh;
         }
@@ -113,7 +91,7 @@ static int admin_apply(struct call *c, json_t **user)
     if (r == 0 && call_true(c, "second_factor_off")) {
         r = otp_disable(c->db, admin_text(*user, "id"));
         if (r == 0)
-            ops__audit(c, "second factor off", admin_text(*user, "id"));
+            audit_event(c, "second factor off", admin_text(*user, "id"));
     }
     return r;
 }
@@ -167,7 +145,7 @@ static int admin_reset(struct call *c)
         r = buf_error(&link);
     }
     if (r == 0)
-        ops__audit(c, "password reset asked for", admin_text(user, "id"));
+        audit_event(c, "password reset asked for", admin_text(user, "id"));
     json_decref(user);
     return r < 0
                ? admin_not_found(c, r)
@@ -182,11 +160,52 @@ static int admin_log_out(struct call *c)
         r = logins_close(c->db, admin_text(user, "id"), NULL);
     if (r == 0) {
         people_forget(c->control->people, admin_text(user, "id"));
-        ops__audit(c, "devices logged out", admin_text(user, "id"));
+        audit_event(c, "devices logged out", admin_text(user, "id"));
     }
     json_decref(user);
     return admin_not_found(c, r);
 }
+
+/* --- deleting --------------------------------------------------------------------------------- */
+
+int ops__delete(struct call *c, const char *user, enum gone_kind kind)
+{
+    c->data = call_keep(c, str_of(user));
+    int r = c->data == NULL ? -ENOMEM : gone_put(c->db, kind, user, c->now_ms);
+    if (r < 0)
+        return r;
+    people_forget(c->control->people, user);
+    audit_event(c, "account deleted", user);
+    return 0;
+}
+
+/* The account is gone whatever becomes of this: the sweep does it again. */
+static void admin_on_left(void *arg, int res)
+{
+    (void)res;
+    call_finish(arg, 0);
+}
+
+void ops__leave(struct call *c)
+{
+    const struct control_worker *w = http_req_worker(c->req);
+    if (leave_all(w->leases, c->data, admin_on_left, c) < 0)
+        call_finish(c, 0);
+}
+
+static int admin_delete(struct call *c)
+{
+    json_t *user = NULL;
+    const char *videos = call_query_text(c, "videos");
+    bool keeps = videos != NULL && strcmp(videos, "keep") == 0;
+    int r = account_of_text(c->db, call_path(c, "user"), &user);
+    if (r == 0)
+        r = ops__delete(c, admin_text(user, "id"), keeps ? GONE_USER_KEPT : GONE_USER);
+    json_decref(user);
+    return admin_not_found(c, r);
+}
+
+/* --- signing keys ----------------------------------------------------------------------------- */
 
 static int admin_keys(struct call *c)
 {
@@ -210,7 +229,7 @@ static int admin_rotate(struct call *c)
     int r = keyring_rotate(people_keys(c->control->people), c->now_ms, &err);
     if (r < 0)
         return fault_set(&c->fault, 500, "KEY_NOT_ROTATED", "%s", err.text);
-    ops__audit(c, "signing key rotated", NULL);
+    audit_event(c, "signing key rotated", NULL);
     return admin_keys(c);
 }
 
@@ -218,6 +237,7 @@ const struct op_handler admin_people_ops[] = {
     {"admin_users", admin_users, NULL},
     {"admin_user", admin_user, NULL},
     {"admin_user_change", admin_change, NULL},
+    {"admin_user_delete", admin_delete, ops__leave},
     {"admin_user_reset", admin_reset, NULL},
     {"admin_user_log_out", admin_log_out, NULL},
     {"admin_sign_keys", admin_keys, NULL},

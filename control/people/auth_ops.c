@@ -24,35 +24,6 @@ static const char *auth_text(const json_t *doc, const char *name)
     return json_string_value(json_object_get(doc, name));
 }
 
-void ops__audit(const struct call *c, const char *what, const char *user)
-{
-    CLEAN_BUF struct buf fields = BUF_EMPTY;
-    buf_puts(&fields, "\"event\":");
-    buf_put_json_string(&fields, str_of(what));
-    buf_puts(&fields, ",\"peer\":");
-    buf_put_json_string(&fields, str_of(c->peer));
-    buf_puts(&fields, ",\"request\":");
-    buf_put_json_string(&fields, str_of(c->id));
-    if (user != NULL) {
-        buf_puts(&fields, ",\"user\":");
-        buf_put_json_string(&fields, str_of(user));
-    }
-    if (c->caller.kind != CALLER_NONE) {
-        buf_puts(&fields, ",\"by\":");
-        buf_put_json_string(&fields, c->caller.kind == CALLER_OPERATOR ? STR("operator")
-                                                                       : str_of(c->caller.user));
-    }
-    log_fields(LOG_INFO, buf_error(&fields) < 0 ? STR_NONE : buf_str(&fields), "%s", what);
-}
-
-int ops__wait(struct call *c, int r, unsigned wait_s)
-{
-    if (r != -EPROTO || c->fault.status != 429)
-        return r;
-    int noted = call_header(c, "retry-after", "%u", wait_s);
-    return noted < 0 ? noted : r;
-}
-
 int ops__me(struct call *c, json_t **ret)
 {
     if (c->caller.document != NULL) {
@@ -77,7 +48,7 @@ int ops__confirm(struct call *c, const json_t *user)
     else if (otp_is_on(user))
         r = fault_set(&c->fault, 403, "OTP_WRONG",
                       "a code of the second factor is needed for that");
-    return ops__wait(c, r, wait_s);
+    return call_wait(c, r, wait_s);
 }
 
 /* --- what a log-in is answered with ----------------------------------------------------------- */
@@ -170,7 +141,7 @@ int ops__log_in_now(struct call *c, const json_t *user)
     if (r < 0)
         return r;
     metric_add(c->control->log_ins, 1);
-    ops__audit(c, "logged in", start.user);
+    audit_event(c, "logged in", start.user);
     return ops__answer(c, user, login, refresh);
 }
 
@@ -231,7 +202,7 @@ static int auth_sign_up(struct call *c)
     if (r < 0)
         return r;
     metric_add(c->control->sign_ups, 1);
-    ops__audit(c, "signed up", auth_text(user, "id"));
+    audit_event(c, "signed up", auth_text(user, "id"));
     c->status = 201;
     r = ops__log_in_now(c, user);
     json_decref(user);
@@ -246,12 +217,32 @@ static int auth_verify(struct call *c)
     if (r < 0)
         return r;
     metric_add(c->control->sign_ups, 1);
-    ops__audit(c, "signed up", auth_text(user, "id"));
+    audit_event(c, "signed up", auth_text(user, "id"));
     json_decref(user);
     return 0;
 }
 
 /* --- logging in ------------------------------------------------------------------------------- */
+
+/* Looked up whether the account exists or not, so that the answer takes as long. */
+static void auth_note_failure(struct call *c)
+{
+    char address[VALID_EMAIL_SIZE];
+    struct fault ignored = {0};
+    json_t *user = NULL;
+    if (c->fault.status != 429) {
+        audit_event(c, "log-in failed", NULL);
+        return;
+    }
+    int r = valid_email(call_str(c, "email"), address, &ignored);
+    if (r == 0)
+        r = account_find(c->db, address, &user);
+    if (r == 0)
+        audit_attack(c, "log-in locked", auth_text(user, "id"));
+    else
+        audit_event(c, "log-in locked", NULL);
+    json_decref(user);
+}
 
 static int auth_log_in(struct call *c)
 {
@@ -261,12 +252,12 @@ static int auth_log_in(struct call *c)
                            &c->fault, &wait_s);
     if (r == -EPROTO) {
         metric_add(c->control->log_ins_failed, 1);
-        ops__audit(c, c->fault.status == 429 ? "log-in locked" : "log-in failed", NULL);
+        auth_note_failure(c);
     }
     if (r == 0)
         r = ops__log_in(c, user);
     json_decref(user);
-    return ops__wait(c, r, wait_s);
+    return call_wait(c, r, wait_s);
 }
 
 static int auth_otp(struct call *c)
@@ -287,7 +278,10 @@ static int auth_otp(struct call *c)
         r = otp_check(c->db, user, call_text(c, "code"), c->now_ms, &c->fault, &wait_s);
     if (r == -EPROTO && user != NULL) {
         metric_add(c->control->log_ins_failed, 1);
-        ops__audit(c, "second factor failed", auth_text(user, "id"));
+        if (c->fault.status == 429)
+            audit_attack(c, "second factor locked", auth_text(user, "id"));
+        else
+            audit_event(c, "second factor failed", auth_text(user, "id"));
     }
     if (r == 0) {
         ticket = NULL;
@@ -301,7 +295,7 @@ static int auth_otp(struct call *c)
     if (r == 0)
         r = ops__log_in_now(c, user);
     json_decref(user);
-    return ops__wait(c, r, wait_s);
+    return call_wait(c, r, wait_s);
 }
 
 /* --- staying, and going ----------------------------------------------------------------------- */
@@ -329,7 +323,7 @@ static int auth_refresh(struct call *c)
     const char *user_id = auth_text(login, "user");
     if (r == -EKEYREJECTED) {
         people_forget(c->control->people, id);
-        ops__audit(c, "refresh token used twice, log-in ended", user_id);
+        audit_attack(c, "refresh token used twice, log-in ended", user_id);
         r = -ENOENT;
     } else if (r == 0) {
         r = user_id == NULL ? -EBADMSG : db_get(c->db, MODEL_USERS, user_id, &user);
@@ -374,8 +368,8 @@ static int auth_reset(struct call *c)
         return fault_set(&c->fault, 409, "LETTERS_OFF",
                          "this installation sends no letters, ask who looks after it");
     int r = account_wish_reset(c->db, call_str(c, "email"), c->now_ms, &letter, &c->fault);
-    if (r == 0 && letter.is_known)
-        r = auth_write(c, LETTER_RESET, &letter);
+    if (r == 0)
+        r = auth_write(c, letter.is_known ? LETTER_RESET : LETTER_NONE, &letter);
     if (r < 0)
         return r;
     return call_answer(c, json_pack("{s:s}", "status", "letter_sent"));
@@ -389,7 +383,7 @@ static int auth_reset_confirm(struct call *c)
     if (r < 0)
         return r;
     people_forget(c->control->people, auth_text(user, "id"));
-    ops__audit(c, "password reset", auth_text(user, "id"));
+    audit_event(c, "password reset", auth_text(user, "id"));
     json_decref(user);
     return 0;
 }

@@ -118,6 +118,8 @@ static int caller_find_token(struct call *c, struct str credential, int64_t *ret
         r = str_copy(str_of(profile), c->caller.profile, sizeof c->caller.profile);
     if (r == 0) {
         c->caller.rating_max = json_is_integer(rating) ? (int)json_integer_value(rating) : -1;
+        if (c->caller.rating_max >= 0) /* a child at the account has none of its powers */
+            c->caller.roles &= CALLER_FREE | CALLER_PREMIUM;
         *ret_expires_ms = access.expires_s * 1000;
     }
     json_decref(login);

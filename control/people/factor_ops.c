@@ -30,9 +30,9 @@ static int factor_confirm(struct call *c)
     if (r == 0)
         r = otp_confirm(c->db, user, call_text(c, "code"), c->now_ms, &codes, &c->fault, &wait_s);
     if (r == 0)
-        ops__audit(c, "second factor on", c->caller.user);
+        audit_event(c, "second factor on", c->caller.user);
     json_decref(user);
-    return r < 0 ? ops__wait(c, r, wait_s)
+    return r < 0 ? call_wait(c, r, wait_s)
                  : call_answer(c, json_pack("{s:o}", "recovery_codes", codes));
 }
 
@@ -60,7 +60,7 @@ static int factor_disable(struct call *c)
     if (r == 0)
         r = otp_disable(c->db, c->caller.user);
     if (r == 0)
-        ops__audit(c, "second factor off", c->caller.user);
+        audit_event(c, "second factor off", c->caller.user);
     json_decref(user);
     return r;
 }

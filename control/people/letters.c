@@ -211,12 +211,13 @@ int letters_write(struct letters *q, struct live *l, enum letter letter, const c
     (void)pthread_mutex_lock(&q->lock);
     if (r == 0 && (q->is_stopping || q->count >= LETTERS_MAX))
         r = -EAGAIN;
-    if (r == 0) {
+    bool put = r == 0 && letter != LETTER_NONE;
+    if (put) {
         letters_put(q, w);
         (void)pthread_cond_broadcast(&q->changed);
     }
     (void)pthread_mutex_unlock(&q->lock);
-    if (r < 0)
+    if (!put)
         letter_free(w);
     return r;
 }

@@ -127,7 +127,7 @@ static int oidc_log_in(struct call *c, const json_t *user, const char *path)
     if (r < 0)
         return r;
     metric_add(c->control->log_ins, 1);
-    ops__audit(c, "logged in by a provider", id);
+    audit_event(c, "logged in by a provider", id);
     return call_header(c, "location", "%s", path);
 }
 
@@ -152,7 +152,7 @@ static int oidc_back(struct call *c)
     r = oidc_end(c->live->outside->oidc, c->db, &end, c->now_ms, &user, &path, &c->fault);
     if (r == -EPROTO) {
         metric_add(c->control->log_ins_failed, 1);
-        ops__audit(c, "log-in by a provider failed", NULL);
+        audit_event(c, "log-in by a provider failed", NULL);
     }
     if (r == 0)
         r = oidc_log_in(c, user, path.data);

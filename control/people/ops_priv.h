@@ -7,9 +7,12 @@
  * Errors:  as call.h.
  * Units:   - */
 #pragma once
+#include "control/api/audit.h"
 #include "control/api/call.h"
 #include "control/people/accounts.h"
 #include "control/people/people.h"
+
+#include "control/catalog/gone.h"
 
 #define OPS_ACCESS_COOKIE  "weir_access"
 #define OPS_REFRESH_COOKIE "weir_refresh"
@@ -32,11 +35,10 @@ MUST_USE int ops__ticket(struct call *c, const json_t *user, char ret_ticket[TIC
 /* The document of the user who asks; caller decrefs. */
 MUST_USE int ops__me(struct call *c, json_t **ret);
 
-/* r, with Retry-After where it is a wait. */
-int ops__wait(struct call *c, int r, unsigned wait_s);
-
-/* One line for who looks after the installation: what, whom it is about (NULL: nobody known). */
-void ops__audit(const struct call *c, const char *what, const char *user);
+/* Deletes an account with all that hangs on it: what of it is not gone at once goes with the sweep
+ * (gone.h). -ENOENT. Behind it comes ops__leave on the loop, which ends what it plays. */
+MUST_USE int ops__delete(struct call *c, const char *user, enum gone_kind kind);
+void ops__leave(struct call *c);
 
 /* What confirms that it is still the owner: the password of the body, or where there is none a
  * code of the second factor. An account with neither needs no more. 403 PASSWORD_WRONG, ... */

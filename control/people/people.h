@@ -40,7 +40,9 @@ void people_sweep(struct people *p, int64_t now_ms);
 MUST_USE int people_run(struct people *p, void (*work)(void *arg), void *arg);
 void people_stop(struct people *p);
 
-enum letter { LETTER_CONFIRM, LETTER_TAKEN, LETTER_RESET };
+/* LETTER_NONE: to nobody. All is done but sending it, so that neither the time nor a full queue
+ * tells who has an account. */
+enum letter { LETTER_NONE, LETTER_CONFIRM, LETTER_TAKEN, LETTER_RESET };
 
 /* Sends a letter some time soon, and tries again where the server cannot now; l: whose mail server
  * it is (a reference is taken). ticket: what the link has; NULL: there is none. */

@@ -3,22 +3,29 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "control/catalog/gone.h"
 #include "control/model.h"
 #include "control/password.h"
 #include "control/people/attempts.h"
 
 #define PROFILE_TRIES_MAX 16 /* others that change the same one at the same time */
 
-bool profile_may_manage(const json_t *rating_max)
+bool profile_may_manage(int rating_max)
 {
-    return !json_is_integer(rating_max);
+    return rating_max < 0;
 }
 
-bool profile_may_watch(const json_t *rating_max, int64_t rating)
+bool profile_may_watch(int rating_max, int rating)
 {
-    if (!json_is_integer(rating_max))
-        return true;
-    return rating >= 0 && rating <= json_integer_value(rating_max);
+    return rating_max < 0 || (rating >= 0 && rating <= rating_max);
+}
+
+int profile_limit(const json_t *profile)
+{
+    const json_t *limit = json_object_get(profile, "rating_max");
+    /* Between its bounds when it was written; a limit of any other size is one all the same. */
+    return json_is_integer(limit) ? (int)MAX(MIN(json_integer_value(limit), PROFILE_RATING_MAX), 0)
+                                  : -1;
 }
 
 /* --- the document ----------------------------------------------------------------------------- */
@@ -152,9 +159,9 @@ int profiles_list(struct db *db, const char *user, json_t **ret)
     return 0;
 }
 
-int profile_end(struct db *db, const char *user, const char *id)
+int profile_end(struct db *db, const char *user, const char *id, int64_t now_ms)
 {
-    return profile_is_of(user, id) ? db_delete(db, MODEL_PROFILES, id) : -ENOENT;
+    return profile_is_of(user, id) ? gone_put(db, GONE_PROFILE, id, now_ms) : -ENOENT;
 }
 
 int profile_check_pin(struct db *db, const json_t *profile, const char *pin, int64_t now_ms,
@@ -173,6 +180,41 @@ int profile_check_pin(struct db *db, const json_t *profile, const char *pin, int
     if (r == 0 && !matches)
         r = fault_set(fault, 403, "PIN_WRONG", "the PIN is wrong");
     return r < 0 ? r : attempts_forget(db, "pin", id);
+}
+
+int profile_check_over(struct db *db, const char *user, int rating, const char *pin, int64_t now_ms,
+                       struct fault *fault, unsigned *ret_wait_s)
+{
+    json_t *list = NULL;
+    json_t *profile;
+    size_t i;
+    bool any = false;
+    bool matches = false;
+    int r = profiles_list(db, user, &list);
+    if (r < 0)
+        return r;
+    /* One guess, however many profiles it is held against. */
+    if (pin != NULL)
+        r = attempts_begin(db, "pin", str_of(user), now_ms, fault, ret_wait_s);
+    json_array_foreach(list, i, profile)
+    {
+        const char *hash = json_string_value(json_object_get(profile, "pin"));
+        if (hash == NULL || !profile_may_watch(profile_limit(profile), rating))
+            continue;
+        any = true;
+        if (r == 0 && !matches && pin != NULL)
+            r = password_check(str_of(pin), hash, &matches);
+    }
+    json_decref(list);
+    if (r < 0)
+        return r;
+    if (!any)
+        return -ENOENT;
+    if (pin == NULL)
+        return -EACCES;
+    if (!matches)
+        return fault_set(fault, 403, "PIN_WRONG", "the PIN is wrong");
+    return attempts_forget(db, "pin", str_of(user));
 }
 
 json_t *profile_public(const json_t *doc)

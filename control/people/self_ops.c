@@ -8,11 +8,22 @@
 #include "control/people/api_keys.h"
 #include "control/people/logins.h"
 #include "control/people/ops_priv.h"
+#include "control/people/otp.h"
 #include "control/people/profiles.h"
+
+#define SELF_FRESH_MS (INT64_C(10) * 60 * 1000)
 
 static const char *self_text(const json_t *doc, const char *name)
 {
     return json_string_value(json_object_get(doc, name));
+}
+
+static int self_may_manage(struct call *c)
+{
+    if (profile_may_manage(c->caller.rating_max))
+        return 0;
+    return fault_set(&c->fault, 403, "PROFILE_RESTRICTED",
+                     "this profile may not do that; choose one without a limit");
 }
 
 /* --- the account ------------------------------------------------------------------------------ */
@@ -56,6 +67,18 @@ static int self_change(struct call *c)
     return r;
 }
 
+/* Nothing proves it but the log-in itself: then that must have been a moment ago. */
+static int self_is_fresh(struct call *c)
+{
+    json_t *login = NULL;
+    int r = login_get(c->db, c->caller.session, c->now_ms, &login);
+    if (r == 0 &&
+        json_integer_value(json_object_get(login, "created_ms")) < c->now_ms - SELF_FRESH_MS)
+        r = fault_set(&c->fault, 403, "LOGIN_TOO_OLD", "log in once more first");
+    json_decref(login);
+    return r;
+}
+
 /* All other log-ins end: whoever had the old password has none of them any more. */
 static int self_password(struct call *c)
 {
@@ -65,6 +88,8 @@ static int self_password(struct call *c)
     if (r == 0 && self_text(user, "password") != NULL) {
         struct str old = call_str(c, "password");
         r = account_check(c->db, user, old, c->now_ms, &c->fault, &wait_s);
+    } else if (r == 0) {
+        r = self_is_fresh(c);
     }
     if (r == 0)
         r = account_set_password(c->db, c->caller.user, call_str(c, "new_password"), &c->fault);
@@ -72,10 +97,27 @@ static int self_password(struct call *c)
         r = logins_close(c->db, c->caller.user, c->caller.session);
     if (r == 0) {
         people_forget(c->control->people, c->caller.user);
-        ops__audit(c, "password changed", c->caller.user);
+        audit_event(c, "password changed", c->caller.user);
     }
     json_decref(user);
-    return ops__wait(c, r, wait_s);
+    return call_wait(c, r, wait_s);
+}
+
+static int self_delete(struct call *c)
+{
+    json_t *user = NULL;
+    int r = self_may_manage(c);
+    if (r == 0)
+        r = ops__me(c, &user);
+    if (r == 0)
+        r = self_text(user, "password") == NULL && !otp_is_on(user) ? self_is_fresh(c)
+                                                                    : ops__confirm(c, user);
+    json_decref(user);
+    if (r == 0)
+        r = ops__delete(c, c->caller.user, GONE_USER);
+    if (r == 0)
+        r = ops__no_cookies(c);
+    return r;
 }
 
 /* --- devices ---------------------------------------------------------------------------------- */
@@ -135,7 +177,7 @@ static int self_device_end(struct call *c)
         return fault_set(&c->fault, 404, "DEVICE_NOT_FOUND", "you are not logged in there");
     if (r == 0) {
         people_forget(c->control->people, id);
-        ops__audit(c, "device logged out", c->caller.user);
+        audit_event(c, "device logged out", c->caller.user);
     }
     return r;
 }
@@ -145,7 +187,7 @@ static int self_devices_end(struct call *c)
     int r = logins_close(c->db, c->caller.user, c->caller.session);
     if (r == 0) {
         people_forget(c->control->people, c->caller.user);
-        ops__audit(c, "other devices logged out", c->caller.user);
+        audit_event(c, "other devices logged out", c->caller.user);
     }
     return r;
 }
@@ -169,14 +211,6 @@ static int self_profiles(struct call *c)
     json_t *docs = NULL;
     int r = profiles_list(c->db, c->caller.user, &docs);
     return r < 0 ? r : self_list(c, "profiles", docs, self_profile);
-}
-
-static int self_may_manage(struct call *c)
-{
-    if (c->caller.rating_max < 0)
-        return 0;
-    return fault_set(&c->fault, 403, "PROFILE_RESTRICTED",
-                     "this profile may not change profiles; choose one without a limit");
 }
 
 static int self_profile_make(struct call *c)
@@ -241,7 +275,7 @@ static int self_profile_end(struct call *c)
 {
     int r = self_may_manage(c);
     if (r == 0)
-        r = profile_end(c->db, c->caller.user, call_path(c, "profile"));
+        r = profile_end(c->db, c->caller.user, call_path(c, "profile"), c->now_ms);
     return self_no_profile(c, r);
 }
 
@@ -260,7 +294,7 @@ static int self_profile_choose(struct call *c)
         r = call_answer(c, profile_public(doc));
     }
     json_decref(doc);
-    return ops__wait(c, self_no_profile(c, r), wait_s);
+    return call_wait(c, self_no_profile(c, r), wait_s);
 }
 
 /* --- API keys --------------------------------------------------------------------------------- */
@@ -306,7 +340,7 @@ static int self_key_make(struct call *c)
         json_decref(answer);
         return -ENOMEM;
     }
-    ops__audit(c, "API key made", c->caller.user);
+    audit_event(c, "API key made", c->caller.user);
     return call_answer(c, answer);
 }
 
@@ -318,7 +352,7 @@ static int self_key_end(struct call *c)
         return fault_set(&c->fault, 404, "KEY_NOT_FOUND", "there is no such key");
     if (r == 0) {
         people_forget(c->control->people, id);
-        ops__audit(c, "API key ended", c->caller.user);
+        audit_event(c, "API key ended", c->caller.user);
     }
     return r;
 }
@@ -326,6 +360,7 @@ static int self_key_end(struct call *c)
 const struct op_handler self_ops[] = {
     {"users_me", self_me, NULL},
     {"users_me_change", self_change, NULL},
+    {"users_me_delete", self_delete, ops__leave},
     {"users_me_password", self_password, NULL},
     {"devices_list", self_devices, NULL},
     {"devices_end", self_devices_end, NULL},

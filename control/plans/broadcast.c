@@ -298,9 +298,9 @@ json_t *broadcast_public(const json_t *doc, int64_t now_ms)
 
 json_t *broadcast_title(const json_t *doc)
 {
-    json_t *title = json_pack("{s:O, s:O, s:O, s:s, s:i}", "id", json_object_get(doc, "asset"),
-                              "title", json_object_get(doc, "title"), "owner",
-                              json_object_get(doc, "owner"), "state", "published", "age", 0);
+    json_t *title = json_pack("{s:O, s:O, s:O, s:s}", "id", json_object_get(doc, "asset"), "title",
+                              json_object_get(doc, "title"), "owner", json_object_get(doc, "owner"),
+                              "state", "published");
     json_t *tier = json_object_get(doc, "tier");
     if (title != NULL && tier != NULL && json_object_set(title, "tier", tier) < 0) {
         json_decref(title);

@@ -2,6 +2,7 @@
 /* Live streams: openapi/streams.yaml. */
 #include <errno.h>
 #include <stdlib.h>
+#include "control/api/audit.h"
 #include "control/ops.h"
 #include "control/plans/broadcast.h"
 #include "control/plans/playback_ops.h"
@@ -140,8 +141,13 @@ static int stream_authorize(struct call *c)
                                                            : BROADCAST_UNPUBLISH;
     int r = broadcast_tell(c->db, e, call_str(c, "key"), call_text(c, "encoder"), c->now_ms, &doc,
                            &c->fault);
+    if (r == -EPROTO && c->fault.status == 403)
+        audit_attack(c, "stream key wrong", NULL);
     if (r < 0)
         return r;
+    if (e != BROADCAST_BEAT) /* which come every few seconds, and change nothing */
+        audit_event(c, e == BROADCAST_PUBLISH ? "stream on air" : "stream off air",
+                    json_string_value(json_object_get(doc, "owner")));
     r = call_answer(c, json_pack("{s:o, s:i}", "stream", broadcast_public(doc, c->now_ms), "beat_s",
                                  BROADCAST_BEAT_MS / 1000));
     json_decref(doc);

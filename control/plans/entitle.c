@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/plans/entitle.h"
+#include "control/people/profiles.h"
 
 const char *entitle_why_text(enum entitle_why why)
 {
@@ -46,12 +47,6 @@ static bool entitle_country_fits(const struct entitle_ask *ask)
     if (entitle_has(&ask->block, ask->country))
         return false;
     return ask->allow.count == 0 || entitle_has(&ask->allow, ask->country);
-}
-
-static bool entitle_age_fits(const struct entitle_ask *ask)
-{
-    int age = ask->age < 0 ? ENTITLE_AGE_UNRATED : ask->age;
-    return ask->age_max < 0 || age <= ask->age_max;
 }
 
 static bool entitle_is_same(const char *a, const char *b)
@@ -111,14 +106,14 @@ struct entitle_verdict entitle(const struct entitle_ask *ask)
     struct entitle_verdict v = entitle_viewer(ask);
     const struct plan *p = v.plan;
     bool is_owner = entitle_is_same(ask->user, ask->owner);
-    if (ask->is_admin || is_owner) {
+    if (ask->age_max < 0 && (ask->is_admin || is_owner)) {
         v.ads = false;
         v.until_ms = 0;
         return entitle_allow(v, ask->is_admin ? ENTITLE_BY_ADMIN : ENTITLE_BY_OWNER, 0);
     }
     if (!ask->is_published)
         return entitle_refuse(v, ENTITLE_NOT_PUBLISHED);
-    if (!entitle_age_fits(ask))
+    if (!profile_may_watch(ask->age_max, ask->age))
         return entitle_refuse(v, ENTITLE_AGE);
     if (!entitle_country_fits(ask))
         return entitle_refuse(v, ENTITLE_COUNTRY);

@@ -9,18 +9,18 @@
  * Units:   milliseconds since 1970, years of age, lines of video.
  *
  * Rules, in this order; the first that answers decides:
- *  1. An administrator, and the owner of the title, may watch it as it is (full height).
+ *  1. An administrator, and the owner of the title, may watch it as it is (full height), but not by
+ *     a profile with an age limit.
  *  2. A title that is not published is not there for anybody else.
- *  3. A title beyond the profile's age limit is refused; one without an age counts as 18.
+ *  3. A title beyond the profile's age limit is refused; one that nobody rated is beyond any limit.
  *  4. A country that the title is blocked in, or that is not among those it is allowed in, refuses;
- *     an unknown country is in no list, so it fails a list of allowed ones.
+ *     an unknown country fails a list of allowed ones that does not name it ("?", as the catalogue
+ *     does where only some countries are blocked).
  *  5. The viewer's plan, while it lasts, includes the title's plan: allowed.
  *  6. A grant of this title (rented or bought) that is valid now: allowed, at the grant's height.
  *  7. Otherwise refused: the verdict names the lowest plan that would do. */
 #pragma once
 #include "control/plans/plan.h"
-
-#define ENTITLE_AGE_UNRATED 18
 
 enum entitle_why {
     ENTITLE_BY_PLAN,
@@ -50,7 +50,7 @@ struct entitle_countries {
 struct entitle_ask {
     const struct plan_list *plans;
     int64_t now_ms;
-    const char *country; /* "" or NULL: not known */
+    const char *country; /* "?", "" or NULL: not known */
 
     const char *user;         /* NULL: nobody is logged in */
     const char *plan;         /* NULL, or one that is no more: the default */

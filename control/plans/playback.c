@@ -1,8 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/plans/playback.h"
 #include <errno.h>
+#include "control/session.h"
 
 #define PLAYBACK_ROUND_S 3600
+#define PLAYBACK_OF_USER ((size_t)16) /* characters of a session's id */
+
+_Static_assert(PLAYBACK_OF_USER < ID_TEXT_SIZE - 1, "some of it is random");
+
+void playback_session_make(const char *user, char ret_session[ID_TEXT_SIZE])
+{
+    char digest[SESSION_DIGEST_SIZE];
+    session_digest(str_of(user), digest);
+    id_text(ret_session);
+    memcpy(ret_session, digest, PLAYBACK_OF_USER);
+}
+
+bool playback_session_is_of(const char *session, const char *user)
+{
+    char digest[SESSION_DIGEST_SIZE];
+    session_digest(str_of(user), digest);
+    return strlen(session) == ID_TEXT_SIZE - 1 && memcmp(session, digest, PLAYBACK_OF_USER) == 0;
+}
 
 /* token_sign only reads, but its struct is also what token_verify fills, so its texts are not
  * const. */

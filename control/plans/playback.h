@@ -9,8 +9,15 @@
  * Units:   seconds since 1970. */
 #pragma once
 #include "base/buf.h"
+#include "base/id.h"
 #include "control/plans/edges.h"
 #include "token/token.h"
+
+/* A session's id: half of it is its user's, half is random. Leases are kept by user and session,
+ * but edges are told of the end of a session by its name alone, and a renewal takes up what the
+ * backend does not know. So nobody may bring up a name that could be another user's. */
+void playback_session_make(const char *user, char ret_session[ID_TEXT_SIZE]);
+bool playback_session_is_of(const char *session, const char *user);
 
 struct playback_signer {
     const struct token_ring *ring;

@@ -48,7 +48,7 @@ static int playback_result(struct call *c, int res)
 
 static int playback_no_session(struct call *c)
 {
-    return fault_set(&c->fault, 404, "SESSION_NOT_FOUND", "you have no such session");
+    return fault_set(&c->fault, 404, "SESSION_NOT_FOUND", "there is no such session");
 }
 
 /* --- lists ------------------------------------------------------------------------------------ */
@@ -239,10 +239,10 @@ int playback_begin(struct call *c, struct playback_state **ret)
 int playback_admit(struct call *c, struct playback_state *state, json_t *video, const char *asset)
 {
     state->video = video;
-    id_text(state->session);
+    playback_session_make(c->caller.user, state->session);
     if (str_copy(str_of(asset), state->asset, sizeof state->asset) < 0)
         return -EBADMSG;
-    return viewer_may(c, state->viewer, video, &state->verdict);
+    return viewer_may(c, state->viewer, video, call_text(c, "pin"), &state->verdict);
 }
 
 static int playback_work_open(struct call *c)
@@ -255,6 +255,8 @@ static int playback_work_open(struct call *c)
         return fault_set(&c->fault, 404, "VIDEO_NOT_FOUND", "there is no such video");
     if (r == 0)
         r = playback_begin(c, &state);
+    if (r == 0)
+        r = viewer_as(c, state->viewer, call_text(c, "profile"), call_text(c, "pin"));
     if (r < 0) {
         json_decref(video);
         return r;
@@ -339,12 +341,18 @@ void playback_end_of(struct call *c, const char *user, const char *session)
 
 static void playback_end(struct call *c)
 {
+    if (!playback_session_is_of(call_path(c, "session"), c->caller.user)) {
+        call_finish(c, playback_no_session(c));
+        return;
+    }
     playback_end_of(c, c->caller.user, call_path(c, "session"));
 }
 
 static int playback_work_beat(struct call *c)
 {
     struct playback_state *state = NULL;
+    if (!playback_session_is_of(call_path(c, "session"), c->caller.user))
+        return playback_no_session(c);
     return playback_begin(c, &state);
 }
 

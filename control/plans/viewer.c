@@ -2,6 +2,9 @@
 #include "control/plans/viewer.h"
 #include <errno.h>
 #include <stdlib.h>
+#include "control/catalog/country.h"
+#include "control/catalog/visible.h"
+#include "control/people/profiles.h"
 #include "control/plans/rights.h"
 
 #define VIEWER_COUNTRIES_MAX 300
@@ -42,13 +45,12 @@ static struct entitle_ask viewer_ask(const struct call *c, const struct viewer_o
     struct entitle_ask ask = {
         .plans = v->plans,
         .now_ms = c->now_ms,
-        .country = v->place.country,
+        .country = v->place.country[0] != 0 ? v->place.country : COUNTRY_UNKNOWN,
         .user = c->caller.user[0] != 0 ? c->caller.user : NULL,
         .default_plan = c->live->default_plan,
         .default_limit = c->live->stream_limit,
         .is_admin = c->caller.kind == CALLER_OPERATOR || (c->caller.roles & CALLER_ADMIN) != 0,
-        /* a key has no profile */
-        .age_max = c->caller.kind == CALLER_USER ? c->caller.rating_max : -1,
+        .age_max = v->age_max,
     };
     rights_fill(v->rights, &ask, grants);
     return ask;
@@ -77,10 +79,47 @@ int viewer_load(struct call *c, struct viewer_of **ret)
         return r;
     }
     viewer_find_place(c, v);
+    /* a key has no profile, unless the call names one */
+    v->age_max = c->caller.kind == CALLER_USER ? c->caller.rating_max : -1;
     const struct entitle_ask ask = viewer_ask(c, v, NULL);
     v->has = entitle_viewer(&ask);
     *ret = v;
     return 0;
+}
+
+/* --- profiles --------------------------------------------------------------------------------- */
+
+int viewer_as(struct call *c, struct viewer_of *v, const char *profile, const char *pin)
+{
+    json_t *doc = NULL;
+    unsigned wait_s = 0;
+    if (profile == NULL || strcmp(profile, c->caller.profile) == 0)
+        return 0; /* chosen already, with its PIN */
+    int r = profile_get(c->db, c->caller.user, profile, &doc);
+    if (r == -ENOENT)
+        return fault_set(&c->fault, 404, "PROFILE_NOT_FOUND", "there is no such profile");
+    if (r == 0)
+        r = profile_check_pin(c->db, doc, pin, c->now_ms, &c->fault, &wait_s);
+    if (r == 0)
+        v->age_max = profile_limit(doc);
+    json_decref(doc);
+    return call_wait(c, r, wait_s);
+}
+
+/* Beyond the profile's limit: a PIN of somebody who may watch it lets it be watched this once. 0:
+ * it was right. */
+static int viewer_check_over(struct call *c, const struct viewer_of *v, int rating, const char *pin)
+{
+    unsigned wait_s = 0;
+    int r = profile_check_over(c->db, c->caller.user, rating, pin, c->now_ms, &c->fault, &wait_s);
+    if (r != -ENOENT && r != -EACCES)
+        return call_wait(c, r, wait_s);
+    c->details =
+        json_pack("{s:o, s:i, s:b}", "age", rating < 0 ? json_null() : json_integer(rating),
+                  "rating_max", v->age_max, "pin_helps", r == -EACCES);
+    if (c->details == NULL)
+        return -ENOMEM;
+    return fault_set(&c->fault, 403, "AGE_RESTRICTED", "this profile may not watch this title");
 }
 
 /* --- titles ----------------------------------------------------------------------------------- */
@@ -90,28 +129,28 @@ static const char *viewer_text(const json_t *video, const char *name)
     return json_string_value(json_object_get(video, name));
 }
 
-/* The catalogue keeps where a title may be seen as the countries in which it may; "*": everywhere.
- * A title without such a list is as old as the catalogue's first form: everywhere. */
+/* The catalogue keeps where a title may be seen as the countries in which it may, and "?" where a
+ * viewer may whose country is not known; "*": everywhere (country.h). A title without such a list
+ * is as old as the catalogue's first form: everywhere. */
 static void viewer_fill_title(const json_t *video, struct entitle_ask *ask,
                               const char *countries[VIEWER_COUNTRIES_MAX])
 {
     size_t i;
     const json_t *each;
     const char *state = viewer_text(video, "state");
-    const json_t *age = json_object_get(video, "age");
     const json_t *list = json_object_get(video, "countries");
     bool is_everywhere = list == NULL;
     ask->asset = viewer_text(video, "id");
     ask->owner = viewer_text(video, "owner");
     ask->tier = viewer_text(video, "tier");
     ask->is_published = state == NULL || strcmp(state, "published") == 0;
-    ask->age = json_is_integer(age) ? (int)MAX(MIN(json_integer_value(age), 99), 0) : -1;
+    ask->age = visible_age(video);
     json_array_foreach(list, i, each)
     {
         const char *code = json_string_value(each);
         if (code == NULL || i >= VIEWER_COUNTRIES_MAX)
             continue;
-        is_everywhere = is_everywhere || strcmp(code, "*") == 0;
+        is_everywhere = is_everywhere || strcmp(code, COUNTRY_ANY) == 0;
         countries[ask->allow.count++] = code;
     }
     ask->allow.at = countries;
@@ -133,7 +172,7 @@ static int viewer_refuse_plan(struct call *c, const struct viewer_of *v,
                      verdict->needed->name);
 }
 
-int viewer_may(struct call *c, const struct viewer_of *v, const json_t *video,
+int viewer_may(struct call *c, const struct viewer_of *v, const json_t *video, const char *pin,
                struct entitle_verdict *ret)
 {
     const char *countries[VIEWER_COUNTRIES_MAX + 1];
@@ -147,19 +186,26 @@ int viewer_may(struct call *c, const struct viewer_of *v, const json_t *video,
     struct entitle_ask ask = viewer_ask(c, v, grants);
     viewer_fill_title(video, &ask, countries);
     struct entitle_verdict verdict = entitle(&ask);
+    int r = 0;
+    if (verdict.why == ENTITLE_AGE && !verdict.allowed) {
+        r = viewer_check_over(c, v, ask.age, pin);
+        ask.age_max = -1;
+        verdict = entitle(&ask);
+    }
     free(grants);
+    if (r < 0)
+        return r;
     if (verdict.allowed) {
         *ret = verdict;
         return 0;
     }
     switch (verdict.why) {
-    case ENTITLE_AGE:
-        return fault_set(&c->fault, 403, "AGE_RESTRICTED", "this profile may not watch this title");
     case ENTITLE_COUNTRY:
         return fault_set(&c->fault, 451, "UNAVAILABLE_IN_COUNTRY",
                          "this video is not available in your country");
     case ENTITLE_PLAN_NEEDED:
         return viewer_refuse_plan(c, v, &verdict);
+    case ENTITLE_AGE:
     case ENTITLE_NOT_PUBLISHED:
     case ENTITLE_BY_PLAN:
     case ENTITLE_BY_GRANT:

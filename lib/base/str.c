@@ -37,6 +37,13 @@ struct str str_skip(struct str s, size_t n)
     return n == 0 ? s : (struct str){s.data + n, s.size - n};
 }
 
+struct str str_behind_http(struct str url)
+{
+    if (str_starts(url, STR("https://")))
+        return str_skip(url, strlen("https://"));
+    return str_starts(url, STR("http://")) ? str_skip(url, strlen("http://")) : STR_NONE;
+}
+
 struct str str_trim(struct str s)
 {
     while (s.size > 0 && (s.data[0] == ' ' || s.data[0] == '\t'))

@@ -31,6 +31,9 @@ struct str str_trim(struct str s);           /* spaces and tabs at both ends */
 /* Splits s at the first c: returns what is before, *rest gets what is behind (STR_NONE if none). */
 struct str str_cut(struct str s, char c, struct str *ret_rest);
 
+/* What is behind "https://" or "http://"; STR_NONE where the URL begins with neither. */
+struct str str_behind_http(struct str url);
+
 char *str_dup(struct str s); /* zero-terminated copy, caller frees; NULL when out of memory */
 
 /* Copies with a terminating zero; -ENAMETOOLONG when it does not fit (nothing written). */

@@ -226,11 +226,7 @@ static const struct store_tier_ops peer_tier_ops = {
 static int peer_url(const char *text, char **ret, struct err *err)
 {
     struct str url = str_of(text);
-    struct str rest = STR_NONE;
-    if (str_starts(url, STR("https://")))
-        rest = str_skip(url, 8);
-    else if (str_starts(url, STR("http://")))
-        rest = str_skip(url, 7);
+    struct str rest = str_behind_http(url);
     bool is_good = rest.size > 0 && rest.data[0] != '/';
     for (size_t i = 0; i < rest.size; i++)
         is_good = is_good && rest.data[i] > 0x20 && rest.data[i] < 0x7f &&

@@ -221,7 +221,7 @@ static char *tls_ocsp_url(const struct tls_cert *c)
     char *url = NULL;
     for (int i = 0; url == NULL && i < sk_OPENSSL_STRING_num(urls); i++) {
         struct str s = str_of(sk_OPENSSL_STRING_value(urls, i));
-        if (str_starts(s, STR("http://")) || str_starts(s, STR("https://")))
+        if (str_behind_http(s).data != NULL)
             url = str_dup(s);
     }
     X509_email_free(urls);

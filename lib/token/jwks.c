@@ -65,6 +65,24 @@ static EVP_PKEY *jwks_from_params(const char *type, OSSL_PARAM_BLD *build)
     return pkey;
 }
 
+/* Keys of a faulty maker of smart cards: modulo each small prime the modulus is a power of 65537,
+ * and who knows that can factor it (CVE-2017-15361). Of others fewer than one in 2^100 is so. */
+static bool jwks_is_guessable(const BIGNUM *n)
+{
+    static const uint8_t primes[] = {
+        3,  5,  7,  11, 13, 17,  19,  23,  29,  31,  37,  41,  43,  47,  53,  59,  61,  67,  71,
+        73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167};
+    for (unsigned i = 0; i < ARRAY_LEN(primes); i++) {
+        BN_ULONG rest = BN_mod_word(n, primes[i]);
+        BN_ULONG power = 1;
+        for (unsigned k = 0; k < primes[i] && power != rest; k++)
+            power = power * 65537 % primes[i];
+        if (power != rest)
+            return false;
+    }
+    return true;
+}
+
 static EVP_PKEY *jwks_rsa(struct str n_text, struct str e_text)
 {
     CLEAN_BUF struct buf n = BUF_EMPTY;
@@ -78,7 +96,7 @@ static EVP_PKEY *jwks_rsa(struct str n_text, struct str e_text)
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
     /* An even modulus or exponent, or an exponent of 1, is no RSA key. */
     if (build != NULL && bn_n != NULL && bn_e != NULL && BN_num_bits(bn_n) >= JWKS_RSA_BITS_MIN &&
-        BN_is_odd(bn_n) && BN_is_odd(bn_e) && !BN_is_one(bn_e) &&
+        BN_is_odd(bn_n) && BN_is_odd(bn_e) && !BN_is_one(bn_e) && !jwks_is_guessable(bn_n) &&
         OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, bn_n) == 1 &&
         OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, bn_e) == 1)
         pkey = jwks_from_params("RSA", build);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The catalogue of a running weir-control: made, published, looked for, talked about; and by whom not."""
 import datetime
+import json
 import pathlib
 import sys
 import time
@@ -102,6 +103,41 @@ class Videos(Base):
         self.assertIn("life", self.ids(self.creator, "users/me/videos?state=withdrawn"))
         self.good(self.creator.api("DELETE", "videos/life"), 204)
         self.refused(self.creator.api("GET", "videos/life"), 404, "VIDEO_NOT_FOUND")
+
+    def test_conditions(self):
+        """Whoever has a thing is told so without getting it again; a count that moves is news, but stands in no change's way."""
+        self.film("tagged")
+        channel = self.good(self.creator.api("POST", "channels", {"title": "T", "handle": "tagged"}), 201)["id"]
+        series = self.good(self.creator.api("POST", "series", {"title": "T"}), 201)["id"]
+        playlist = self.good(self.viewer.api("POST", "playlists", {"title": "T"}), 201)["id"]
+        self.good(self.viewer.api("PUT", "users/me/favourites/tagged", {}), 201)
+        self.good(self.viewer.api("PUT", "users/me/history/tagged", {"position_ms": 5}))
+        self.good(self.viewer.api("PUT", f"subscriptions/{channel}", {}), 201)
+        self.good(self.viewer.api("PUT", "videos/tagged/stars", {"stars": 3}))
+        for path in ("videos/tagged", f"channels/{channel}", f"series/{series}", f"playlists/{playlist}", "users/me", "users/me/plan",
+                     "users/me/favourites/tagged", "users/me/history/tagged", f"subscriptions/{channel}", "videos/tagged/stars",
+                     "plans", "categories", "users/me/profiles"):
+            tag = self.viewer.api("GET", path).headers["etag"]
+            self.assertRegex(tag, r'^"[0-9a-f-]+(\+[a-z]+)?"$', path)
+            answer = self.viewer.api("GET", path, If_None_Match=tag)
+            self.assertEqual((answer.status, answer.body, answer.headers["etag"]), (304, b"", tag), path)
+            self.assertEqual(self.viewer.api("GET", path, If_None_Match='"1", ' + tag).status, 304)
+            self.assertEqual(self.viewer.api("GET", path, If_None_Match="*").status, 304)
+            for other in ('"1"', '"x"', tag.replace('"', ""), tag[:-1] + 'x"'):
+                self.assertEqual(self.viewer.api("GET", path, If_None_Match=other).status, 200, (path, other))
+        old = self.viewer.api("GET", "videos/tagged").headers["etag"]
+        self.good(self.other.api("PUT", "videos/tagged/stars", {"stars": 5}))
+        answer = self.viewer.api("GET", "videos/tagged", If_None_Match=old)
+        self.assertEqual((answer.status, answer.json()["stars"]["count"]), (200, 2))
+        self.assertEqual(self.viewer.api("GET", "videos/tagged?fields=title", If_None_Match=answer.headers["etag"]).status, 200)
+        tag = self.creator.api("GET", f"channels/{channel}").headers["etag"]
+        self.good(self.other.api("PUT", f"subscriptions/{channel}", {}), 201)
+        changed = self.creator.api("PATCH", f"channels/{channel}", {"title": "U"}, If_Match=tag)
+        self.assertEqual(self.good(changed)["title"], "U")
+        self.refused(self.creator.api("PATCH", f"channels/{channel}", {"title": "V"}, If_Match=tag), 412, "REVISION_STALE")
+        self.good(self.creator.api("PATCH", f"channels/{channel}", {"title": "V"}, If_Match=changed.headers["etag"]))
+        for wrong in ('"x"', '"-1"', 'W/"1"', '"1'):
+            self.refused(self.creator.api("PATCH", f"channels/{channel}", {"title": "V"}, If_Match=wrong), 412, "REVISION_STALE")
 
     def test_refused(self):
         """What the document forbids, and what it cannot say."""
@@ -305,6 +341,38 @@ class Social(Base):
         self.good(self.viewer.api("DELETE", "users/me/history"), 204)
         self.assertEqual(self.good(self.viewer.api("GET", "users/me/history"))["history"], [])
         self.refused(self.viewer.api("GET", "users/me/history?cursor=AAAA"), 422, "CURSOR_INVALID")
+
+    def test_history_of_users(self):
+        """What an operator sees of it: weirctl history."""
+        def weirctl(*args, code=0):
+            result = self.weir.run("history", *args)
+            self.assertEqual(result.returncode, code, result.stderr)
+            return result.stdout
+        ann = self.person("watches@example.org")
+        self.good(ann.api("PUT", "users/me/history/film", {"position_ms": 61000}))
+        profile = self.good(ann.api("POST", "users/me/profiles", {"name": "P"}), 201)["id"]
+        self.good(ann.api("POST", f"users/me/profiles/{profile}/choose"))
+        self.good(ann.api("PUT", "users/me/history/second", {"position_ms": 590000}))
+        shown = weirctl("show", "watches@example.org").splitlines()
+        self.assertEqual([line.split()[1:] for line in shown],
+                         [["0:09:50", "done", "second", profile], ["0:01:01", "film", ann.user["id"]]])
+        lines = [json.loads(line) for line in weirctl("export", ann.user["id"]).splitlines()]
+        self.assertEqual([(e["video"], e["viewer"], e["position_ms"]) for e in lines],
+                         [("second", profile, 590000), ("film", ann.user["id"], 61000)])
+        status = json.loads(weirctl("status", "--json"))
+        self.assertGreaterEqual(status["hot"], 2)
+        self.assertEqual((status["warm"], status["warm_oldest"], status["archive"]), (0, None, None))
+        self.assertIn("archive: none", weirctl("status"))
+        self.assertEqual(weirctl("clear", "watches@example.org"), "")
+        self.assertEqual(weirctl("show", "watches@example.org"), "")
+        self.assertEqual(self.good(ann.api("GET", "users/me/history"))["history"], [])
+        weirctl("show", "nobody@example.org", code=1)
+        for wrong in ((), ("show",), ("status", "x"), ("show", "a", "--json"), ("forget", "a")):
+            weirctl(*wrong, code=2)
+        self.refused(ann.api("GET", f"admin/users/{ann.user['id']}/history"), 403, "ROLE_MISSING")
+        acts = [a["operation"] for a in self.good(self.operator("GET", "audit?limit=100"))["acts"]]
+        self.assertIn("history_list_of", acts)  # who looks is written down
+        self.assertIn("history_clear_of", acts)
 
     def test_favourites(self):
         self.good(self.viewer.api("PUT", "users/me/favourites/film", {}), 201)

@@ -5,6 +5,7 @@ import http.cookies
 import http.server
 import json
 import pathlib
+import sqlite3
 import subprocess
 import threading
 import time
@@ -123,6 +124,23 @@ class Oidc(unittest.TestCase):
             self.refused(Person(self.weir).log_in(f"{name}@example.org", ""), 401, "LOGIN_FAILED")
         names = [p["name"] for p in Person(self.weir).api("GET", "auth/oidc").json()["providers"]]
         self.assertEqual(names, list(self.NAMES))
+
+    def test_first_password(self):
+        """Nothing but the log-in itself proves whose it is: then that must have been a moment ago."""
+        carl = Person(self.weir)
+        self.provider.who("sub-carl", "carl@example.org")
+        self.assertEqual(self.log_in(carl).status, 303)
+        db = sqlite3.connect(self.weir.folder / "control/weir.db", timeout=30)
+        with db:
+            db.execute("UPDATE c_sessions SET doc = json_set(doc, '$.created_ms', json_extract(doc, '$.created_ms') - 700000)")
+        db.close()
+        first = {"new_password": "the first password"}
+        self.refused(carl.api("POST", "users/me/password", first), 403, "LOGIN_TOO_OLD")
+        self.refused(carl.api("DELETE", "users/me", {}), 403, "LOGIN_TOO_OLD")
+        self.assertEqual(self.log_in(carl).status, 303)
+        self.assertEqual(carl.api("POST", "users/me/password", first).status, 204)
+        self.assertEqual(Person(self.weir).log_in("carl@example.org", "the first password").status, 200)
+        self.refused(carl.api("POST", "users/me/password", {"new_password": "the second one"}), 403, "PASSWORD_WRONG")
 
     def test_linking(self):
         """By an address that both have shown to be the person's, and no other."""

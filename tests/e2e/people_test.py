@@ -6,10 +6,14 @@ import hmac
 import json
 import os
 import subprocess
+import sqlite3
 import tempfile
+import threading
 import time
 import unittest
+import urllib.parse
 
+from daemon import program, until
 from people import Person, b64, bearer, claims, start_control, totp, unb64
 
 
@@ -124,9 +128,14 @@ class Sessions(Base):
         """After five failures only time helps, for known and unknown alike; whoever is logged in stays so."""
         ada = self.person("lock@example.org")
         for email in ("lock@example.org", "nobody-lock@example.org"):
+            before = len(self.weir.log("control"))
             for _ in range(5):
                 self.refused(self.person().log_in(email, "wrong password"), 401, "LOGIN_FAILED")
             answer = self.person().log_in(email)
+            events = [json.loads(line) for line in self.weir.log("control")[before:].splitlines() if '"event"' in line]
+            self.assertEqual([e["event"] for e in events], ["log-in failed"] * 5 + ["log-in locked"])
+            self.assertEqual({e["peer"] for e in events}, {"127.0.0.1"})
+            self.assertNotIn(email, json.dumps(events))
             self.refused(answer, 429, "TOO_MANY_ATTEMPTS")
             self.assertTrue(0 < int(answer.headers["retry-after"]) <= 30)
         self.assertEqual(ada.api("GET", "users/me").status, 200)
@@ -315,6 +324,33 @@ class Profiles(Base):
             self.refused(choose(parent, pin="0000"), 403, "PIN_WRONG")
         self.refused(choose(parent, pin="2468"), 429, "TOO_MANY_ATTEMPTS")
 
+    def test_powers(self):
+        """Under a limit nobody manages the account, publishes or administers, whatever the account may; watching goes on."""
+        ada, other = self.person("powers@example.org"), self.person()
+        self.assertEqual(other.log_in("powers@example.org").status, 200)
+        self.assertEqual(self.operator("PATCH", f"users/{ada.user['id']}", {"role": "admin"}).status, 200)
+        self.assertEqual(ada.log_in("powers@example.org").status, 200)
+        draft = ada.api("POST", "videos", {"asset": "powers", "title": "Mine", "age": 18})
+        self.assertEqual(draft.status, 201, draft.body)
+        parent = ada.api("POST", "users/me/profiles", {"name": "Ada", "pin": "2468"}).json()
+        child = ada.api("POST", "users/me/profiles", {"name": "Byron", "rating_max": 12}).json()
+        devices = ada.api("GET", "users/me/devices").json()["devices"]
+        self.assertEqual(ada.api("POST", f"users/me/profiles/{child['id']}/choose", {}).status, 200)
+        for method, path, body in (("PATCH", "users/me", {"name": "x"}), ("DELETE", "users/me/devices", None), ("DELETE", f"users/me/devices/{devices[1]['id']}", None),
+                                   ("POST", "users/me/password", {"password": "password1", "new_password": "password2"}),
+                                   ("POST", "users/me/keys", {"name": "k", "scopes": ["playback"], "password": "password1"}),
+                                   ("POST", "auth/otp/enrol", {"password": "password1"}), ("POST", "videos", {"title": "x"}), ("PATCH", "videos/powers", {"age": 0}),
+                                   ("DELETE", "videos/powers", None), ("DELETE", f"users/me/profiles/{parent['id']}", None), ("POST", "streams/start", {"title": "x"})):
+            self.refused(ada.api(method, path, body), 403, "PROFILE_RESTRICTED")
+        for method, path, body in (("GET", "admin/users", None), ("PUT", "admin/plans", {"plans": [], "rev": 0}), ("GET", "admin/audit", None)):
+            self.refused(ada.api(method, path, body), 403, "ROLE_MISSING")
+        self.refused(ada.api("GET", "videos/powers"), 404, "VIDEO_NOT_FOUND")
+        self.refused(ada.api("POST", "playback", {"asset": "powers"}), 404, "VIDEO_NOT_FOUND")
+        self.assertEqual(ada.api("GET", "videos").status, 200)
+        self.assertEqual(ada.api("POST", f"users/me/profiles/{parent['id']}/choose", {"pin": "2468"}).status, 200)
+        self.assertEqual(ada.api("GET", "admin/users").status, 200)
+        self.assertEqual(ada.api("GET", "videos/powers").status, 200)
+
     def test_limits(self):
         ada, bob = self.person("limits@example.org"), self.person("limits2@example.org")
         made = [ada.api("POST", "users/me/profiles", {"name": f"p{i}"}).json() for i in range(8)]
@@ -352,6 +388,7 @@ class Operator(Base):
         self.weirctl("user", "enable", "op@example.org")
         self.assertEqual(ada.log_in("op@example.org").status, 200)
         link = self.weirctl("user", "password-reset", "op@example.org").strip().splitlines()[-1]
+        self.assertTrue(link.startswith(self.weir.url("control") + "/#/reset/"), link)
         token = link.rsplit("/", 1)[1]
         self.refused(ada.api("POST", "auth/reset/confirm", {"token": token, "password": "short"}), 422, "PASSWORD_TOO_SHORT")
         self.assertEqual(ada.api("POST", "auth/reset/confirm", {"token": token, "password": "password2"}).status, 204)
@@ -364,6 +401,19 @@ class Operator(Base):
         self.weirctl("user", "verify", "op@example.org")
         self.assertIn('"event":"role changed"', self.weir.log("control"))
 
+    def test_few_settings(self):
+        """A host that has control alone: weirctl asks for no more than a command needs."""
+        folder = self.weir.folder / "only"
+        folder.mkdir()
+        few = {name: self.weir.settings[name] for name in ("control_url", "admin_credential_file", "ca_file")}
+        (folder / "weirctl.json").write_text(json.dumps(few))
+        ask = lambda *args: subprocess.run([program("weirctl"), *args, "--state", folder], capture_output=True, text=True)  # noqa: E731
+        for args in (("user", "list"), ("key", "list"), ("plan", "list")):
+            self.assertEqual(ask(*args).returncode, 0, args)
+        for args, name in ((("assets",), "origin_url"), (("sign", "x"), "edge_url"), (("edge", "stat"), "edge_admin_url")):
+            done = ask(*args)
+            self.assertEqual((done.returncode, f'"{name}" is missing' in done.stderr), (1, True), (args, done.stderr))
+
     def test_pages(self):
         for i in range(5):
             self.person(f"page{i}@example.org")
@@ -375,6 +425,237 @@ class Operator(Base):
         self.assertEqual(len(seen), len(set(seen)))
         self.assertLessEqual({f"page{i}@example.org" for i in range(5)}, set(seen))
         self.refused(self.operator("GET", "users?cursor=AAAA"), 422, "CURSOR_INVALID")
+
+
+class Audit(Base):
+    """What is written down of attacks, how it is found, and for how long."""
+
+    def acts(self, query):
+        answer = self.operator("GET", "audit?limit=500&" + query)
+        self.assertEqual(answer.status, 200, answer.body)
+        return answer.json()["acts"]
+
+    def noticed(self, count, query):
+        """Records of events are written behind the answer."""
+        until(lambda: len(self.acts("outcome=noticed&" + query)) >= count, 10, lambda: self.acts("outcome=noticed"))
+        acts = self.acts("outcome=noticed&" + query)
+        self.assertEqual(len(acts), count, acts)
+        return acts
+
+    def test_attacks(self):
+        ada, eve = self.person("watched@example.org"), self.person("eve@example.org")
+        old = ada.cookie("weir_refresh")
+        self.assertEqual(ada.api("POST", "auth/refresh").status, 200)
+        thief = self.person()
+        for _ in range(2):
+            thief.jar = {("weir_refresh", "/api/v1/auth"): old}
+            self.refused(thief.api("POST", "auth/refresh"), 401, "REFRESH_INVALID")
+        act, = self.noticed(1, f"about={ada.user['id']}")
+        self.assertEqual((act["event"], act["operation"], act["actor_kind"], act["peer"]),
+                         ("refresh token used twice, log-in ended", "auth_refresh", "nobody", "127.0.0.1"))
+        for _ in range(9):  # five are free
+            self.person().log_in("watched@example.org", "guessed")
+        act, = self.noticed(1, f"about={ada.user['id']}&event=log-in+locked")
+        self.assertEqual((act["code"], act["status"]), ("TOO_MANY_ATTEMPTS", 429))
+        for i in range(7):  # nobody's: a line of the log is enough
+            self.person().log_in("nobody-at-all@example.org", f"guess{i}")
+        for _ in range(5):
+            self.refused(eve.api("PATCH", f"admin/users/{eve.user['id']}", {"role": "admin"}), 403, "ROLE_MISSING")
+        act, = self.noticed(1, f"actor={eve.user['id']}")
+        self.assertEqual((act["event"], act["operation"], act["status"], act["code"]),
+                         ("forbidden", "admin_user_change", 403, "ROLE_MISSING"))
+        self.assertEqual(eve.api("GET", "users/me").json()["user"]["role"], "free")
+        self.noticed(3, "")
+
+    def test_filters(self):
+        ada = self.person("filtered@example.org")
+        self.operator("PATCH", f"users/{ada.user['id']}", {"role": "creator"})
+        self.operator("PATCH", "users/nobody", {"role": "creator"})
+        found = self.acts("operation=admin_user_change&outcome=refused")
+        self.assertEqual([(a["target"], a["code"]) for a in found], [("/api/v1/admin/users/nobody", "USER_NOT_FOUND")])
+        done = self.acts("operation=admin_user_change&outcome=done")[:1]
+        self.assertEqual(done[0]["target"], f"/api/v1/admin/users/{ada.user['id']}")
+        at = urllib.parse.quote(done[0]["at"])
+        self.assertEqual(self.acts(f"operation=admin_user_change&outcome=done&from={at}"), done)
+        self.assertNotIn(done[0], self.acts(f"operation=admin_user_change&outcome=done&below={at}"))
+        for wrong in ("outcome=other", "from=yesterday", "operation=", "who=x"):
+            self.assertEqual(self.operator("GET", "audit?" + wrong).status, 422, wrong)
+        page = self.operator("GET", "audit?limit=1&operation=admin_user_change").json()
+        self.assertEqual(self.operator("GET", f"audit?limit=1&operation=admin_user_change&cursor={page['next']}").status, 200)
+
+    def test_encoders(self):
+        """An encoder that comes every few seconds leaves no record each time; one that guesses keys leaves one."""
+        ada = self.person("on-air@example.org")
+        self.operator("PATCH", f"users/{ada.user['id']}", {"role": "creator"})
+        key = ada.api("POST", "streams/start", {"title": "Talk"}).json()["key"]
+        tell = lambda event, key=key: self.operator("POST", "streams/authorize", {"key": key, "event": event, "encoder": "e"})  # noqa: E731
+        self.assertEqual(tell("publish").status, 200)
+        for _ in range(20):
+            self.assertEqual(tell("beat").status, 200)
+        self.assertEqual(tell("unpublish").status, 200)
+        self.assertEqual(self.acts("operation=streams_authorize"), [])
+        log = self.weir.log("control")
+        self.assertEqual([log.count(f'"event":"stream {what}"') for what in ("on air", "off air")], [1, 1])
+        for i in range(5):
+            self.refused(tell("publish", f"{i}" * 43), 403, "STREAM_KEY_WRONG")
+        self.noticed(1, "operation=streams_authorize")
+
+    def test_retention(self):
+        """Records older than audit_days go at the next start (and every ten minutes)."""
+        self.operator("PATCH", "users/nobody", {"role": "creator"})
+        self.operator("DELETE", "users/nobody")
+        self.weir.stop("control")
+        path = self.weir.folder / "config/control.yaml"
+        path.write_text(path.read_text() + "audit_days: 3\n")
+        db = sqlite3.connect(self.weir.folder / "control/weir.db")
+        old, edge = ((time.time() - days * 86400) * 1000 for days in (3.01, 2.99))
+        for operation, at in (("admin_user_change", old), ("admin_user_delete", edge)):
+            db.execute("update c_audit set doc = json_set(doc, '$.at_ms', ?) where json_extract(doc, '$.operation') = ?", (int(at), operation))
+        db.commit()
+        db.close()
+        self.weir.start("control")
+        until(lambda: not self.acts("operation=admin_user_change"), 20)
+        self.assertTrue(self.acts("operation=admin_user_delete"))
+
+
+class Deletion(Base):
+    """An account goes with all that is in it, whatever happens meanwhile."""
+    def stored(self, user):
+        """{collection: how many documents name the user}, in the database as it is."""
+        db = sqlite3.connect(f"file:{self.weir.folder}/control/weir.db?mode=ro", uri=True, timeout=30)
+        try:
+            tables = [name for name, in db.execute("select name from sqlite_master where type='table' and name like 'c_%'")]
+            tables = tables or [name for name, in db.execute("select name from sqlite_master where type='table'")]
+            found = {}
+            for name in tables:
+                if name in ("audit", "idempotency") or name.endswith(("_audit", "_idempotency")):
+                    continue
+                for row in db.execute(f'select * from "{name}"'):
+                    if any(user in (v.decode(errors="replace") if isinstance(v, bytes) else str(v)) for v in row):
+                        found[name] = found.get(name, 0) + 1
+            return found
+        finally:
+            db.close()
+
+    def film(self, asset):
+        film = {"title": asset, "duration_ms": 1000, "height": 1080, "audio": [], "subtitles": []}
+        self.assertEqual(self.operator("PUT", f"assets/{asset}", film).status, 200)
+
+    def fill(self, ada, films):
+        """Leaves something of every kind."""
+        self.operator("PATCH", f"users/{ada.user['id']}", {"role": "creator"})
+        ask = lambda method, path, body=None: self.assertIn(ada.api(method, path, body).status, (200, 201, 204), path)  # noqa: E731
+        for film in films:
+            ask("PUT", f"users/me/favourites/{film}", {})
+            ask("PUT", f"users/me/history/{film}", {"position_ms": 5})
+            ask("PUT", f"videos/{film}/stars", {"stars": 4})
+            ask("POST", f"videos/{film}/comments", {"text": "good"})
+        ask("POST", "users/me/profiles", {"name": "Child", "rating_max": 6})
+        ask("POST", "users/me/keys", {"name": "k", "scopes": ["account:read"], "password": "password1"})
+        ask("POST", "playlists", {"title": "Later"})
+        channel = ada.api("POST", "channels", {"title": "Ada", "handle": "h" + ada.user["id"][:12]}).json()["id"]
+        ask("PUT", f"subscriptions/{channel}", {})
+        ask("POST", "series", {"title": "Nights", "channel": channel})
+        ask("POST", "videos", {"asset": f"own-{ada.user['id'][:12]}", "title": "Own", "channel": channel})
+        ask("POST", "streams/start", {"title": "Talk"})
+        self.operator("PUT", f"users/{ada.user['id']}/plan", {"plan_id": "premium"})
+        return channel
+
+    def gone(self, user):
+        """All but the note, which stays for half a minute in case a request of the account's is still under way."""
+        until(lambda: not [c for c in self.stored(user) if not c.endswith("gone")], 60, lambda: self.stored(user))
+
+    def test_oneself(self):
+        self.film("one")
+        ada, bob = self.person("gone@example.org"), self.person("stays@example.org")
+        channel = self.fill(ada, ["one"])
+        again = self.person()
+        again.log_in("gone@example.org")
+        key = ada.api("POST", "users/me/keys", {"name": "k", "scopes": ["account:read"], "password": "password1"}).json()["key"]
+        comment = ada.api("POST", "videos/one/comments", {"text": "what a film"}).json()["id"]
+        self.assertEqual(bob.api("POST", "videos/one/comments", {"text": "indeed", "parent": comment}).status, 201)
+        self.assertEqual(ada.api("POST", "playback", {"asset": "one"}).status, 200)
+        self.refused(ada.api("DELETE", "users/me", {}), 403, "PASSWORD_WRONG")
+        self.refused(ada.api("DELETE", "users/me", {"password": "wrong"}), 403, "PASSWORD_WRONG")
+        self.refused(self.person().call("DELETE", "/api/v1/users/me", {"password": "password1"}, bearer(key)), 403, "SCOPE_MISSING")
+        self.refused(ada.api("DELETE", "users/me", {"password": "password1"}, Origin="https://evil.example"), 403, "ORIGIN_REFUSED")
+        child = ada.api("GET", "users/me/profiles").json()["profiles"][0]["id"]
+        self.assertEqual(again.api("POST", f"users/me/profiles/{child}/choose").status, 200)
+        self.refused(again.api("DELETE", "users/me", {"password": "password1"}), 403, "PROFILE_RESTRICTED")
+        sessions = f"users/{ada.user['id']}/sessions"
+        self.assertEqual(ada.api("DELETE", "users/me", {"password": "password1"}).status, 204)
+        self.assertIsNone(ada.cookie("weir_access"))
+        for who in (ada, again):  # at once
+            self.refused(who.api("GET", "users/me"), 401, "NOT_LOGGED_IN")
+            self.refused(who.api("POST", "auth/refresh"), 401, "REFRESH_INVALID")
+        self.refused(self.person().call("GET", "/api/v1/users/me", None, bearer(key)), 401, "NOT_LOGGED_IN")
+        self.refused(ada.log_in("gone@example.org"), 401, "LOGIN_FAILED")
+        self.refused(self.operator("GET", f"users/{ada.user['id']}"), 404, "USER_NOT_FOUND")
+        self.refused(self.operator("GET", sessions), 404, "USER_NOT_FOUND")
+        self.assertIn('"event":"account deleted"', self.weir.log("control"))
+        self.gone(ada.user["id"])
+        self.assertEqual(bob.api("GET", f"channels/{channel}").status, 404)
+        comments = bob.api("GET", "videos/one/comments").json()["comments"]
+        self.assertEqual([(c["id"], c["user"], c["name"], c["text"], c["deleted"]) for c in comments], [(comment, None, None, None, True)])
+        self.assertEqual(bob.api("GET", f"videos/one/comments/{comment}/replies").json()["comments"][0]["text"], "indeed")
+        new = self.person("gone@example.org")  # the address is free, and nothing of the old account is the new one's
+        self.assertNotEqual(new.user["id"], ada.user["id"])
+        self.assertEqual(new.api("GET", "users/me/favourites").json()["favourites"], [])
+        self.assertEqual(new.api("GET", "playback").json()["sessions"], [])
+
+    def test_second_factor(self):
+        """A code does as well; a wrong one does not."""
+        ada = self.person("gone-otp@example.org")
+        secret = ada.api("POST", "auth/otp/enrol", {"password": "password1"}).json()["secret"]
+        codes = ada.api("POST", "auth/otp/confirm", {"code": totp(secret)}).json()["recovery_codes"]
+        self.refused(ada.api("DELETE", "users/me", {"code": "000000"}), 403, "OTP_WRONG")
+        self.assertEqual(ada.api("DELETE", "users/me", {"code": codes[0]}).status, 204)
+        self.gone(ada.user["id"])
+
+    def test_operator(self):
+        """weirctl user delete: with the videos, or without them."""
+        self.film("two")
+        other = self.person("op-stays@example.org")
+        for option in ((), ("--keep-videos",)):
+            ada = self.person("op-gone@example.org")
+            channel = self.fill(ada, ["two"])
+            result = self.weir.run("user", "delete", "op-gone@example.org", *option)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.refused(ada.api("GET", "users/me"), 401, "NOT_LOGGED_IN")
+            self.gone(ada.user["id"])
+            kept = {v["id"] for v in self.operator("GET", "videos?limit=500").json()["videos"]}
+            self.assertEqual(f"own-{ada.user['id'][:12]}" in kept, bool(option))
+            self.assertEqual(other.api("GET", f"channels/{channel}").status, 200 if option else 404)
+        self.assertNotEqual(self.weir.run("user", "delete", "op-gone@example.org").returncode, 0)
+        acts = self.operator("GET", "audit?limit=100").json()["acts"]
+        self.assertIn(("admin_user_delete", "done", 204), [(a["operation"], a["outcome"], a["status"]) for a in acts])
+
+    def test_killed(self):
+        """kill -9 at any moment of it: the next start carries it to its end."""
+        films = [f"k{i}" for i in range(12)]
+        for film in films:
+            self.film(film)
+        for wait in (0, 0.005, 0.02, 0.05):
+            ada = self.person("killed@example.org")
+            self.fill(ada, films)
+            asked = threading.Thread(target=self.answered_or_not, args=(ada,))
+            asked.start()
+            until(lambda u=ada.user["id"]: self.noted(u), 20)
+            time.sleep(wait)  # where in it does not matter: it may be anywhere
+            self.weir.kill("control")
+            asked.join()
+            self.weir.start("control")
+            self.gone(ada.user["id"])
+            self.refused(ada.log_in("killed@example.org"), 401, "LOGIN_FAILED")
+
+    def noted(self, user):
+        return any(name.endswith("gone") for name in self.stored(user))
+
+    def answered_or_not(self, ada):
+        try:
+            ada.api("DELETE", "users/me", {"password": "password1"})
+        except OSError:
+            pass  # killed before it could answer
 
 
 class Attacks(Base):

@@ -131,6 +131,23 @@ class Plans(Case):
         answer = self.beat(user, plays[2]["session_id"])
         self.assertEqual(answer.json()["error"]["details"]["reason"], "ENDED")
 
+    def test_deleted(self):
+        """An account that is deleted plays nowhere any more; also where its control was killed in the middle of it."""
+        w = self.weir
+        for kill in (False, True):
+            user = w.user()
+            self.give(user, "ultimate")
+            plays = [self.play(user) for _ in range(3)]
+            self.assertEqual([w.ask("edge", p["hls_url"]) for p in plays], ["ok"] * 3)
+            self.assertEqual(self.admin("DELETE", f"/admin/users/{self.user_id(user)}").status, 204)
+            if kill:
+                w.kill("control")
+                w.start("control")
+            for play in plays:
+                for edge in ("edge", "edge2"):
+                    self.until("SESSION_TERMINATED", lambda e=edge, p=play: w.ask(e, p["hls_url"]), WAIT_S if kill else 2)
+            self.assertEqual(w.api(user, "GET").status, 401)
+
     def test_runs_out(self):
         """A plan that ends takes its streams with it: by the sweep, and by the token's own end."""
         user = self.weir.user()
@@ -278,6 +295,84 @@ class Plans(Case):
         self.assertEqual(self.admin("POST", "/admin/streams/authorize", beat).code, "STREAM_ENDED")
         self.assertEqual(ask(viewer, "GET", manifest).code, "STREAM_NOT_LIVE")
 
+    def test_profiles(self):
+        """What is beyond a profile's limit takes the PIN of somebody who may watch it."""
+        me = self.weir.url("control") + "/api/v1/users/me/profiles"
+        user, other = self.weir.user(), self.weir.user()
+        for asset, age in (("for-6", 6), ("for-12", 12), ("for-16", 16), ("for-nobody", None)):
+            self.title(asset, age=age)
+
+        def make(who=user, **body):
+            answer = self.weir.request("POST", me, body, {"Cookie": who})
+            self.assertEqual(answer.status, 201, answer.body)
+            return answer.json()["id"]
+
+        def play(asset, code=None, **body):
+            answer = self.weir.api(user, "POST", "", {"asset": asset, **body})
+            self.assertEqual((answer.status == 200, answer.code if code else None), (code is None, code), answer.body)
+            if code is None:
+                self.weir.api(user, "DELETE", "/" + answer.json()["session_id"])
+            return answer
+
+        child = make(name="Child", rating_max=6)
+        play("for-16")  # as the account
+        play("for-16", "PROFILE_NOT_FOUND", profile=make(other, name="Other"))
+        play("for-6", profile=child)
+        error = play("for-12", "AGE_RESTRICTED", profile=child).json()["error"]
+        self.assertEqual(error["details"], {"age": 12, "rating_max": 6, "pin_helps": False})
+        play("for-12", "AGE_RESTRICTED", profile=child, pin="1616")  # nobody has a PIN
+        youth, parent = make(name="Youth", rating_max=12, pin="1212"), make(name="Parent", pin="4711")
+        play("for-6", "PIN_NEEDED", profile=parent)
+        play("for-6", "PIN_WRONG", profile=parent, pin="1212")
+        play("for-16", profile=parent, pin="4711")
+        play("for-16", "PIN_WRONG", profile=youth, pin="1212")  # it opens the profile, not what is beyond its limit
+        answer = self.weir.request("POST", f"{me}/{child}/choose", {}, {"Cookie": user})
+        self.assertEqual(answer.status, 200, answer.body)
+        play("for-6")
+        error = play("for-12", "AGE_RESTRICTED").json()["error"]
+        self.assertEqual(error["details"], {"age": 12, "rating_max": 6, "pin_helps": True})
+        error = play("for-nobody", "AGE_RESTRICTED").json()["error"]
+        self.assertEqual(error["details"], {"age": None, "rating_max": 6, "pin_helps": True})
+        play("for-12", pin="1212")
+        play("for-12", pin="4711")
+        play("for-nobody", pin="4711")
+        play("for-nobody", "PIN_WRONG", pin="1212")
+        shown = self.weir.request("GET", self.weir.url("control") + "/api/v1/videos/for-12", headers={"Cookie": user})
+        self.assertEqual(shown.code, "AGE_RESTRICTED")  # once was once
+        listed = self.weir.request("GET", self.weir.url("control") + "/api/v1/videos?limit=500", headers={"Cookie": user})
+        self.assertEqual({v["id"] for v in listed.json()["videos"]} & {"for-6", "for-12", "for-16", "for-nobody"}, {"for-6"})
+        for _ in range(4):
+            play("for-16", "PIN_WRONG", pin="0000")
+        answer = play("for-16", "TOO_MANY_ATTEMPTS", pin="4711")
+        self.assertGreater(int(answer.headers["Retry-After"]), 0)
+        play("for-6")
+
+    def test_machines(self):
+        """An API key with the scope for it plays as its owner, under the same limits; one without does not."""
+        who = {"email": "machine@example.org", "password": "a long password"}
+        base = self.weir.url("control") + "/api/v1"
+        self.assertEqual(self.weir.request("POST", base + "/auth/signup", who).status, 201)
+        token = self.weir.request("POST", base + "/auth/login", {**who, "bearer": True}).json()["access_token"]
+
+        def key(scope):
+            answer = self.weir.request("POST", base + "/users/me/keys", {"name": scope, "scopes": [scope], "password": who["password"]},
+                                       {"Authorization": f"Bearer {token}"})
+            self.assertEqual(answer.status, 201, answer.body)
+            return {"Authorization": f"Bearer {answer.json()['key']}"}
+        plays, reads = key("playback"), key("account:read")
+        self.title("for-machines", age=16)
+        ask = {"asset": "for-machines"}
+        self.assertEqual(self.weir.request("POST", base + "/playback", ask, reads).code, "SCOPE_MISSING")
+        first = self.weir.request("POST", base + "/playback", ask, plays)
+        self.assertEqual(first.status, 200, first.body)
+        self.assertEqual(self.weir.request("POST", base + "/playback", ask, plays).code, "CONCURRENT_LIMIT_EXCEEDED")
+        path = f"{base}/playback/{first.json()['session_id']}"
+        self.assertEqual(self.weir.request("POST", path + "/heartbeat", {}, plays).status, 200)
+        self.assertEqual(self.weir.request("DELETE", path, None, plays).status, 204)
+        child = self.weir.request("POST", base + "/users/me/profiles", {"name": "Child", "rating_max": 6},
+                                  {"Authorization": f"Bearer {token}"}).json()["id"]
+        self.assertEqual(self.weir.request("POST", base + "/playback", {**ask, "profile": child}, plays).code, "AGE_RESTRICTED")
+
     def test_streams(self):
         """A key that is none, a stream that is none, callers who may not."""
         base, user = self.weir.url("control") + "/api/v1", self.weir.user()
@@ -289,6 +384,35 @@ class Plans(Case):
         for path in ("/streams/" + "0" * 32, "/streams/" + "0" * 32 + "/manifest", "/streams/zz"):
             answer = self.weir.request("GET", base + path, headers={"Cookie": user})
             self.assertEqual((answer.status, answer.code), (404, "STREAM_NOT_FOUND"), path)
+
+
+class Nowhere(Case):
+    """An installation that has no file of countries: nobody's is known."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.begin(lease_test.Installation(False))
+
+    def test_countries(self):
+        """Such a viewer is in no list, wherever it is asked: fit for what is blocked somewhere, not for what is allowed somewhere."""
+        user = self.weir.user()
+        titles = {"anywhere": ({}, 200), "fr-only": ({"countries_allow": ["FR"]}, 451), "not-fr": ({"countries_deny": ["FR"]}, 200),
+                  "some": ({"countries_allow": ["FR", "DE"], "countries_deny": ["FR"]}, 451)}
+        for asset, (change, status) in titles.items():
+            self.title(asset, title=f"wherever {asset}", **change)
+            answer = self.weir.api(user, "POST", "", {"asset": asset})
+            self.assertEqual(answer.status, status, answer.body)
+            if status == 200:
+                self.weir.api(user, "DELETE", "/" + answer.json()["session_id"])
+
+        def get(path):
+            return self.weir.request("GET", self.weir.url("control") + "/api/v1/videos" + path, headers={"Cookie": user})
+        for asset, (_, status) in titles.items():
+            self.assertEqual(get("/" + asset).status, status)
+        seen = {asset for asset, (_, status) in titles.items() if status == 200}
+        for path in ("?limit=500", "/search?q=wherever"):
+            self.assertEqual({v["id"] for v in get(path).json()["videos"]} & set(titles), seen, path)
+        self.assertEqual(set(get("/suggest?q=wherever").json()["suggestions"]), {f"wherever {a}" for a in seen})
 
 
 class Edges(Case):

@@ -14,7 +14,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 # Those that take longest, in the order of their time; the rest takes a few seconds each.
-LONG = ("schema", "browser", "tls", "demo", "takeover", "abuse", "lease", "two_controls", "delivery", "ingest", "cache", "topology", "cache_fill", "purge")
+LONG = ("schema", "browser", "page", "people", "api_attack", "api_mongo", "tls", "demo", "takeover", "abuse", "lease", "two_controls", "delivery", "ingest",
+        "cache", "topology", "cache_fill", "purge")
 LAST = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 
 

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/buf.h"
+#include "base/enc.h"
 #include "base/rbuf.h"
 
 #define ADMIN_ANSWER_MAX ((size_t)64 << 20)
+#define ADMIN_PAGE       500
 
 int admin_open(const char *state, struct admin *a, struct err *err)
 {
-    int r = ctl_settings_load(state, &a->settings, err);
+    int r = ctl_settings_load(state, CTL_CONTROL | CTL_ADMIN, &a->settings, err);
     if (r == 0)
         r = secret_load(a->settings.admin_credential_file, &a->credential, err);
     if (r < 0)
@@ -82,4 +85,54 @@ int admin_call(struct admin *a, const char *method, const char *path, const json
         *ret = json_incref(answer);
     json_decref(answer);
     return r;
+}
+
+int admin_user_path(const char *user, const char *behind, struct buf *out, struct err *err)
+{
+    buf_puts(out, "/api/v1/admin/users/");
+    enc_percent(str_of(user), out);
+    buf_puts(out, behind);
+    return buf_error(out) < 0 ? err_errno(err, buf_error(out), "asking control") : 0;
+}
+
+int admin_pages(struct admin *a, const char *path, const char *name,
+                int (*each)(void *arg, const json_t *item), void *arg, struct err *err)
+{
+    char sign = strchr(path, '?') == NULL ? '?' : '&';
+    CLEAN_BUF struct buf url = BUF_EMPTY;
+    bool more = true;
+    int r = 0;
+    buf_printf(&url, "%s%climit=%d", path, sign, ADMIN_PAGE);
+    while (r == 0 && more) {
+        json_t *page = NULL;
+        json_t *item;
+        size_t i;
+        r = buf_error(&url) < 0 ? err_errno(err, buf_error(&url), "asking control")
+                                : admin_call(a, "GET", url.data, NULL, &page, err);
+        json_array_foreach(json_object_get(page, name), i, item)
+        {
+            if (r == 0 && (r = each(arg, item)) < 0)
+                (void)err_errno(err, r, "writing what control answers");
+        }
+        const char *next = json_string_value(json_object_get(page, "next"));
+        more = next != NULL;
+        buf_clear(&url);
+        buf_printf(&url, "%s%climit=%d&cursor=", path, sign, ADMIN_PAGE);
+        enc_percent(str_of(more ? next : ""), &url);
+        json_decref(page);
+    }
+    return r;
+}
+
+const char *admin_text(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : "-";
+}
+
+void admin_print_json(const json_t *value)
+{
+    char *text = json_dumps(value, JSON_COMPACT);
+    printf("%s\n", text != NULL ? text : "{}");
+    free(text);
 }

@@ -328,7 +328,7 @@ int ctl_dev(int argc, char **argv)
     if (r == 0)
         r = dev_make(state, free_ports, d.folder, sizeof d.folder, &err);
     if (r == 0)
-        r = ctl_settings_load(state, &s, &err);
+        r = ctl_settings_load(state, CTL_ALL, &s, &err);
     if (r == 0)
         r = dev_run(&d, &s, &err);
     ctl_settings_clear(&s);

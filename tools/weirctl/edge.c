@@ -48,7 +48,7 @@ int ctl_edge(int argc, char **argv)
 int ctl_edge_open(const struct ctl_edge_where *w, struct ctl_edge_link *ret, struct err *err)
 {
     *ret = (struct ctl_edge_link){0};
-    int r = w->url != NULL ? 0 : ctl_settings_load(w->state, &ret->settings, err);
+    int r = w->url != NULL ? 0 : ctl_settings_load(w->state, CTL_EDGE_ADMIN, &ret->settings, err);
     if (r < 0)
         return r;
     ret->url = w->url != NULL ? w->url : ret->settings.edge_admin_url;

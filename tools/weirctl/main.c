@@ -15,6 +15,7 @@ static const struct {
     {"sign", ctl_sign, "print a signed URL of an asset"},
     {"plan", ctl_plan, "list and change plans, and who has which"},
     {"session", ctl_session, "list and end what a user plays"},
+    {"history", ctl_history, "show, export and clear what a user watched; where it is kept"},
     {"purge", ctl_purge, "make edges forget by URL, asset or tag"},
     {"user", ctl_user, "see to accounts: roles, disabling, new passwords"},
     {"key", ctl_key, "the keys that sign access tokens, and a new one"},

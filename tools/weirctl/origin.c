@@ -27,10 +27,10 @@ static const char sign_usage[] =
     "Prints a signed URL on the edge; VIEW is master.m3u8 unless given, N is 3600.\n";
 
 /* settings and a client; both are cleared by the caller, also after an error. */
-static int origin_open(const char *state, struct ctl_settings *s, struct fetch_client **ret,
-                       struct err *err)
+static int origin_open(const char *state, unsigned needs, struct ctl_settings *s,
+                       struct fetch_client **ret, struct err *err)
 {
-    int r = ctl_settings_load(state, s, err);
+    int r = ctl_settings_load(state, needs, s, err);
     if (r < 0)
         return r;
     struct fetch_options options = {.ca_file = s->ca_file};
@@ -99,7 +99,7 @@ int ctl_assets(int argc, char **argv)
     struct fetch_client *client = NULL;
     json_t *root = NULL;
     unsigned status = 0;
-    r = origin_open(state, &s, &client, &err);
+    r = origin_open(state, CTL_ORIGIN | CTL_PUBLISH, &s, &client, &err);
     if (r == 0)
         r = origin_call(client, "GET", s.origin_url, "/refs", s.publish.text, &status, &root, &err);
     if (r == 0 && status != 200)
@@ -166,7 +166,8 @@ int ctl_remove(int argc, char **argv)
     struct fetch_client *client = NULL;
     r = ctl_asset_check(asset, &err);
     if (r == 0)
-        r = origin_open(state, &s, &client, &err);
+        r = origin_open(state, CTL_ORIGIN | CTL_PUBLISH | CTL_CONTROL | CTL_ADMIN, &s, &client,
+                        &err);
     if (r == 0)
         r = remove_run(client, &s, asset, &err);
     fetch_client_free(client);
@@ -227,7 +228,7 @@ int ctl_sign(int argc, char **argv)
     struct ctl_settings s = {0};
     r = ctl_asset_check(asset, &err);
     if (r == 0)
-        r = ctl_settings_load(state, &s, &err);
+        r = ctl_settings_load(state, CTL_RING | CTL_EDGE, &s, &err);
     if (r == 0)
         r = sign_run(&s, asset, view, seconds, height_max, &err);
     ctl_settings_clear(&s);

@@ -2,10 +2,8 @@
 /* weirctl plan: what can be subscribed to, and who has it. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "admin.h"
-#include "base/enc.h"
 
 static const char plan_usage[] =
     "usage: weirctl plan list [--json]\n"
@@ -84,12 +82,6 @@ static int plan_edit(json_t *plan, const struct plan_args *a, struct err *err)
     return r;
 }
 
-static const char *plan_text(const json_t *plan, const char *name)
-{
-    const char *text = json_string_value(json_object_get(plan, name));
-    return text != NULL ? text : "";
-}
-
 static long long plan_value(const json_t *plan, const char *name)
 {
     return json_integer_value(json_object_get(plan, name));
@@ -105,9 +97,7 @@ static void plan_print(const json_t *root, bool as_json)
     size_t i;
     const json_t *plan;
     if (as_json) {
-        char *text = json_dumps(root, JSON_COMPACT);
-        printf("%s\n", text != NULL ? text : "{}");
-        free(text);
+        admin_print_json(root);
         return;
     }
     printf("%-16s %-20s %14s %7s %8s %10s %4s\n", "PLAN", "NAME", "PRICE/MONTH", "HEIGHT",
@@ -115,8 +105,8 @@ static void plan_print(const json_t *root, bool as_json)
     json_array_foreach(json_object_get(root, "plans"), i, plan)
     {
         long long price = plan_value(plan, "price");
-        printf("%-16s %-20s %7lld.%02lld %s %7lld %8lld %10s %4s\n", plan_text(plan, "id"),
-               plan_text(plan, "name"), price / 100, price % 100, plan_text(plan, "currency"),
+        printf("%-16s %-20s %7lld.%02lld %s %7lld %8lld %10s %4s\n", admin_text(plan, "id"),
+               admin_text(plan, "name"), price / 100, price % 100, admin_text(plan, "currency"),
                plan_value(plan, "height_max"), plan_value(plan, "stream_limit"),
                plan_yes(plan, "downloads"), plan_yes(plan, "ads"));
     }
@@ -142,7 +132,7 @@ static int plan_set(struct admin *ad, const struct plan_args *a, struct err *err
     int r = admin_call(ad, "GET", "/api/v1/plans", NULL, &root, err);
     json_array_foreach(json_object_get(root, "plans"), i, each)
     {
-        if (strcmp(plan_text(each, "id"), a->words[1]) == 0)
+        if (strcmp(admin_text(each, "id"), a->words[1]) == 0)
             plan = each;
     }
     if (r == 0 && plan == NULL)
@@ -161,13 +151,11 @@ static int plan_set(struct admin *ad, const struct plan_args *a, struct err *err
 static void plan_print_held(const json_t *held, bool as_json)
 {
     if (as_json) {
-        char *text = json_dumps(held, JSON_COMPACT);
-        printf("%s\n", text != NULL ? text : "{}");
-        free(text);
+        admin_print_json(held);
         return;
     }
     const json_t *until = json_object_get(held, "until");
-    printf("%s, %lld streams at once, %s%s\n", plan_text(json_object_get(held, "plan"), "name"),
+    printf("%s, %lld streams at once, %s%s\n", admin_text(json_object_get(held, "plan"), "name"),
            plan_value(held, "stream_limit"), json_is_string(until) ? "until " : "for ever",
            json_is_string(until) ? json_string_value(until) : "");
 }
@@ -177,12 +165,9 @@ static int plan_of_user(struct admin *ad, const struct plan_args *a, const char 
 {
     CLEAN_BUF struct buf path = BUF_EMPTY;
     json_t *held = NULL;
-    buf_puts(&path, "/api/v1/admin/users/");
-    enc_percent(str_of(a->words[1]), &path);
-    buf_puts(&path, "/plan");
-    int r = buf_error(&path);
+    int r = admin_user_path(a->words[1], "/plan", &path, err);
     if (r < 0)
-        return err_errno(err, r, "asking control");
+        return r;
     r = admin_call(ad, method, path.data, body, &held, err);
     if (r == 0)
         plan_print_held(held, a->as_json);

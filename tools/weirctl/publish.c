@@ -248,7 +248,7 @@ int ctl_publish(int argc, char **argv)
     struct publish p = {.terminal = isatty(STDOUT_FILENO) == 1, .shown = -1};
     CLEAN(base_free) char *id = NULL;
     int code = 1;
-    r = ctl_settings_load(state, &p.settings, &err);
+    r = ctl_settings_load(state, CTL_INGEST | CTL_PUBLISH, &p.settings, &err);
     if (r == 0) {
         struct fetch_options fetch = {.ca_file = p.settings.ca_file};
         r = fetch_client_new(&fetch, &p.client);

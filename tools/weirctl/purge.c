@@ -217,7 +217,8 @@ int ctl_purge(int argc, char **argv)
     if (r != 0)
         return r == 3 ? 0 : r;
     if (args.edges.count == 0 || args.state != NULL)
-        r = ctl_settings_load(args.state, &settings, &err);
+        r = ctl_settings_load(args.state, args.edges.count == 0 ? CTL_EDGE_ADMIN : 0, &settings,
+                              &err);
     if (r == 0)
         r = purge_run(&args, &settings, &err);
     ctl_settings_clear(&settings);

@@ -2,7 +2,6 @@
 /* weirctl session: what a user plays now, and ending it. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "admin.h"
 #include "base/enc.h"
@@ -15,12 +14,6 @@ static const char session_usage[] =
     "at\n"
     "every edge within two seconds.\n";
 
-static const char *session_text(const json_t *s, const char *name)
-{
-    const char *text = json_string_value(json_object_get(s, name));
-    return text != NULL ? text : "";
-}
-
 static void session_print(const json_t *root, bool as_json)
 {
     size_t i;
@@ -31,13 +24,11 @@ static void session_print(const json_t *root, bool as_json)
     json_array_foreach(sessions, i, s)
     {
         if (as_json) {
-            char *text = json_dumps(s, JSON_COMPACT);
-            printf("%s\n", text != NULL ? text : "{}");
-            free(text);
+            admin_print_json(s);
         } else {
-            printf("%-34s %-25s %-24s %s\n", session_text(s, "session_id"),
-                   session_text(s, "started_at"), session_text(s, "device_name"),
-                   session_text(s, "asset"));
+            printf("%-34s %-25s %-24s %s\n", admin_text(s, "session_id"),
+                   admin_text(s, "started_at"), admin_text(s, "device_name"),
+                   admin_text(s, "asset"));
         }
     }
 }
@@ -47,16 +38,13 @@ static int session_run(struct admin *ad, const char *const *words, bool as_json,
     bool is_end = strcmp(words[0], "end") == 0;
     CLEAN_BUF struct buf path = BUF_EMPTY;
     json_t *root = NULL;
-    buf_puts(&path, "/api/v1/admin/users/");
-    enc_percent(str_of(words[1]), &path);
-    buf_puts(&path, "/sessions");
-    if (is_end) {
-        buf_putc(&path, '/');
+    int r = admin_user_path(words[1], is_end ? "/sessions/" : "/sessions", &path, err);
+    if (r == 0 && is_end)
         enc_percent(str_of(words[2]), &path);
-    }
-    int r = buf_error(&path);
+    if (r == 0 && buf_error(&path) < 0)
+        r = err_errno(err, buf_error(&path), "asking control");
     if (r < 0)
-        return err_errno(err, r, "asking control");
+        return r;
     r = admin_call(ad, is_end ? "DELETE" : "GET", path.data, NULL, is_end ? NULL : &root, err);
     if (r == 0 && !is_end)
         session_print(root, as_json);

@@ -8,17 +8,20 @@
 
 #define SETTINGS_SIZE_MAX 65536
 
-static int settings_text(json_t *root, const char *path, const char *key, char **ret,
+static int settings_text(json_t *root, const char *path, const char *key, bool needed, char **ret,
                          struct err *err)
 {
-    const char *text = json_string_value(json_object_get(root, key));
+    const json_t *value = json_object_get(root, key);
+    const char *text = json_string_value(value);
+    if (value != NULL && text == NULL)
+        return err_set(err, -EINVAL, "%s: \"%s\" is not a text", path, key);
     if (text == NULL)
-        return err_set(err, -EINVAL, "%s: \"%s\" is missing", path, key);
+        return needed ? err_set(err, -EINVAL, "%s: \"%s\" is missing", path, key) : 0;
     *ret = str_dup(str_of(text));
     return *ret == NULL ? err_set(err, -ENOMEM, "out of memory") : 0;
 }
 
-static int settings_read(const char *path, struct ctl_settings *s, struct err *err)
+static int settings_read(const char *path, unsigned needs, struct ctl_settings *s, struct err *err)
 {
     CLEAN_BUF struct buf text = BUF_EMPTY;
     int r = file_read(path, SETTINGS_SIZE_MAX, &text);
@@ -31,27 +34,28 @@ static int settings_read(const char *path, struct ctl_settings *s, struct err *e
     const struct {
         const char *key;
         char **value;
+        unsigned bit; /* of needs; 0: always optional */
     } rows[] = {
-        {"ingest_url", &s->ingest_url},
-        {"origin_url", &s->origin_url},
-        {"edge_url", &s->edge_url},
-        {"control_url", &s->control_url},
-        {"edge_admin_url", &s->edge_admin_url},
-        {"control_admin_url", &s->control_admin_url},
-        {"publish_credential_file", &s->publish_credential_file},
-        {"admin_credential_file", &s->admin_credential_file},
-        {"token_ring_file", &s->token_ring_file},
-        {"ca_file", &s->ca_file},
+        {"ingest_url", &s->ingest_url, CTL_INGEST},
+        {"origin_url", &s->origin_url, CTL_ORIGIN},
+        {"edge_url", &s->edge_url, CTL_EDGE},
+        {"control_url", &s->control_url, CTL_CONTROL},
+        {"edge_admin_url", &s->edge_admin_url, CTL_EDGE_ADMIN},
+        {"control_admin_url", &s->control_admin_url, CTL_CONTROL_ADMIN},
+        {"publish_credential_file", &s->publish_credential_file, CTL_PUBLISH},
+        {"admin_credential_file", &s->admin_credential_file, CTL_ADMIN},
+        {"token_ring_file", &s->token_ring_file, CTL_RING},
+        {"ca_file", &s->ca_file, 0},
     };
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(rows); i++)
-        r = settings_text(root, path, rows[i].key, rows[i].value, err);
+        r = settings_text(root, path, rows[i].key, (needs & rows[i].bit) != 0, rows[i].value, err);
     json_decref(root);
-    if (r == 0)
+    if (r == 0 && (needs & CTL_PUBLISH) != 0)
         r = secret_load(s->publish_credential_file, &s->publish, err);
     return r;
 }
 
-int ctl_settings_load(const char *state, struct ctl_settings *ret, struct err *err)
+int ctl_settings_load(const char *state, unsigned needs, struct ctl_settings *ret, struct err *err)
 {
     if (state == NULL)
         state = getenv("WEIR_STATE");
@@ -63,7 +67,7 @@ int ctl_settings_load(const char *state, struct ctl_settings *ret, struct err *e
             return err_set(err, -ENOMEM, "out of memory");
         if (state == NULL && access(path, F_OK) < 0)
             continue;
-        int r = settings_read(path, &s, err);
+        int r = settings_read(path, needs, &s, err);
         if (r < 0)
             ctl_settings_clear(&s);
         else

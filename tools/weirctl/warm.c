@@ -184,7 +184,7 @@ static int warm_wait(struct warm *w, const json_t *before, struct err *err)
 
 static int warm_open(struct warm *w, struct err *err)
 {
-    int r = w->edge != NULL ? 0 : ctl_settings_load(w->state, &w->settings, err);
+    int r = w->edge != NULL ? 0 : ctl_settings_load(w->state, CTL_EDGE_ADMIN, &w->settings, err);
     if (r == 0 && w->credential_file != NULL)
         r = secret_load(w->credential_file, &w->credential, err);
     if (r < 0)

@@ -9,7 +9,7 @@
 #include "base/secret.h"
 
 typedef int ctl_command(int argc, char **argv);
-ctl_command ctl_edge_warm, ctl_db, ctl_plan, ctl_session, ctl_user, ctl_key;
+ctl_command ctl_edge_warm, ctl_db, ctl_plan, ctl_session, ctl_user, ctl_key, ctl_history;
 ctl_command ctl_publish, ctl_assets, ctl_remove, ctl_sign, ctl_init, ctl_dev, ctl_store, ctl_purge;
 ctl_command ctl_publish, ctl_assets, ctl_remove, ctl_sign, ctl_init, ctl_dev, ctl_edge, ctl_store;
 
@@ -44,8 +44,23 @@ struct ctl_settings {
     struct secret publish; /* loaded */
 };
 
+/* What a command needs of them; the rest may be missing. */
+enum {
+    CTL_INGEST = 1,
+    CTL_ORIGIN = 2,
+    CTL_EDGE = 4,
+    CTL_CONTROL = 8,
+    CTL_EDGE_ADMIN = 16,
+    CTL_PUBLISH = 32,
+    CTL_ADMIN = 64,
+    CTL_RING = 128,
+    CTL_CONTROL_ADMIN = 256,
+    CTL_ALL = 511,
+};
+
 /* state: a folder of `weirctl dev`, or NULL: $WEIR_STATE, ./state, /etc/weir in this order. */
-MUST_USE int ctl_settings_load(const char *state, struct ctl_settings *ret, struct err *err);
+MUST_USE int ctl_settings_load(const char *state, unsigned needs, struct ctl_settings *ret,
+                               struct err *err);
 void ctl_settings_clear(struct ctl_settings *s);
 
 /* --- a state folder of a development host -------------------------------------------------------

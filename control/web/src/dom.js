@@ -9,7 +9,7 @@ export function h(tag, attributes = {}, ...children) {
     if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? '' : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
@@ -26,6 +26,7 @@ const PATHS = {
   sun: 'M12 8a4 4 0 1 1 0 8 4 4 0 0 1 0-8zM11 2h2v3h-2zM11 19h2v3h-2zM2 11h3v2H2zM19 11h3v2h-3zM4.2 5.600l1.4-1.4 2.1 2.1-1.4 1.400zM16.3 17.700l1.4-1.4 2.1 2.1-1.4 1.400zM4.2 18.400l2.1-2.1 1.4 1.4-2.1 2.100zM16.3 6.300l2.1-2.1 1.4 1.4-2.1 2.100z',
   moon: 'M12.5 3a9 9 0 1 0 8.5 11.800A7.5 7.5 0 0 1 12.5 3z',
   keys: 'M3 6h18v12H3zm2 2v8h14V8zm1.5 1.500h2v2h-2zm4 0h2v2h-2zm4 0h2v2h-2zM8 13h8v1.800H8z',
+  person: 'M12 4a4 4 0 1 1 0 8 4 4 0 0 1 0-8zM4 20c0-4 3.600-6 8-6s8 2 8 6z',
   warn: 'M12 3 1.8 20.500h20.400zM11 10h2v5h-2zm0 6.500h2v2h-2z',
 };
 
@@ -65,6 +66,20 @@ export function tier(height) {
   if (height >= 1440) return 'QHD';
   if (height >= 1080) return 'Full HD';
   return height >= 720 ? 'HD' : height > 0 ? `${height}p` : null;
+}
+
+/** "a refusal of the API" -> "A refusal of the API." */
+export function sentence(text) {
+  const first = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(first) ? first : `${first}.`;
+}
+
+const FIELDS = { email: 'This', password: 'The password', code: 'The code', pin: 'The PIN', token: 'The link', ticket: 'The log-in' };
+
+/** What the API refused something for, in words of the page: '"code" is empty' -> "The code is empty." */
+export function explain(error) {
+  const name = FIELDS[error.details?.field];
+  return sentence(name ? error.message.replace(`"${error.details.field}"`, name) : error.message);
 }
 
 /** Says it to screen readers. */

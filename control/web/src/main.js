@@ -4,7 +4,7 @@ import './style.css';
 import * as api from './api.js';
 import { brand, h, icon } from './dom.js';
 import { showAccount, showCode, showConfirm, showForgotten, showReset } from './views/account.js';
-import { onSessionEnded } from './session.js';
+import { onSessionEnded, sessionState } from './session.js';
 import { showGrid } from './views/grid.js';
 
 const state = { user: null, leave: null, shown: 0 };
@@ -37,10 +37,8 @@ async function leaveAccount() {
   try {
     await api.logOut();
   } catch (error) {
-    if (error.status !== 401) {
-      window.alert(error.message);
-      return;
-    }
+    window.alert(error.message);
+    return;
   }
   state.user = null;
   go('#/login');
@@ -52,7 +50,8 @@ function showBar() {
   document.getElementById('bar').replaceChildren(
     h('a', { class: 'brand', href: '#/', 'aria-label': 'Weir, all titles' }, brand(), h('span', {}, 'Weir')),
     h('div', { class: 'bar-right' },
-      state.user && h('span', { class: 'who', 'data-testid': 'user-email' }, state.user.email),
+      state.user && h('a', { class: 'me', href: '#/account', title: 'Your account', 'aria-label': `Your account, ${state.user.email}` },
+        icon('person'), h('span', { class: 'who', 'data-testid': 'user-email' }, state.user.email)),
       h('button', { class: 'round', type: 'button', title: label, 'aria-label': label, onclick: toggleTheme },
         icon(dark ? 'sun' : 'moon')),
       state.user && h('button', { class: 'quiet', type: 'button', 'data-testid': 'logout', onclick: leaveAccount },
@@ -79,6 +78,7 @@ function route() {
 
 async function find() {
   if (state.user) return true;
+  if (sessionState() === 'none') return false;
   try {
     state.user = (await api.me()).user;
   } catch (error) {
@@ -131,6 +131,10 @@ async function show() {
       const { showWatch } = await import('./views/watch.js');
       if (number !== state.shown) return;
       state.leave = showWatch(main, rest, query.get('engine'));
+    } else if (view === 'account') {
+      const { showYou } = await import('./views/you.js');
+      if (number !== state.shown) return;
+      state.leave = showYou(main, state.user);
     } else {
       state.leave = showGrid(main);
     }

@@ -53,6 +53,12 @@ static void str_test_trim(void **state)
     (void)state;
     assert_true(str_eq(str_trim(STR(" \ta b\t ")), STR("a b")));
     assert_int_equal(str_trim(STR("  ")).size, 0);
+    assert_true(str_eq(str_behind_http(STR("https://a/b")), STR("a/b")));
+    assert_true(str_eq(str_behind_http(STR("http://a")), STR("a")));
+    assert_non_null(str_behind_http(STR("http://")).data);
+    static const char *const none[] = {"", "http:/", "https:", "HTTP://a", "ftp://a", " http://a"};
+    for (unsigned i = 0; i < ARRAY_LEN(none); i++)
+        assert_null(str_behind_http(str_of(none[i])).data);
     assert_true(str_starts(STR("abc"), STR("ab")));
     assert_false(str_starts(STR("a"), STR("ab")));
     assert_true(str_ends(STR("x.m4s"), STR(".m4s")));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The promises of bus.h on each backend: argv[1] is "local", "redis" or "cluster". */
 #include "bus/bus.h"
+#include <errno.h>
 #include <pthread.h>
 #include "base/clock.h"
 #include "redis_cluster.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What only a server that breaks, hangs or mistrusts us can show. */
 #include "bus/bus.h"
+#include <errno.h>
 #include "base/clock.h"
 #include "bus/bus_config.h"
 #include "bus/redis_target.h"
@@ -292,8 +293,8 @@ static void several_addresses(void **state)
     (void)snprintf(port, sizeof port, "%u", f->server.port);
     struct redis_server s = {.extra = {"--replicaof", "127.0.0.1", port}};
     redis_server_start(&s);
-    (void)snprintf(url, sizeof url, "redis://127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u",
-                   redis_free_port(), s.port, f->server.port);
+    (void)snprintf(url, sizeof url, "redis://127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u", port_free(),
+                   s.port, f->server.port);
     struct fixture g = {.loop = f->loop};
     g.bus = open_bus(f, &(struct bus_redis_options){.url = url});
     count_until(&g, 0);
@@ -509,7 +510,7 @@ static void nonsense_breaks_the_connection(void **state)
     };
     struct fixture *f = *state;
     for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
-        uint16_t port = redis_free_port();
+        uint16_t port = port_free();
         char url[64];
         struct sockaddr_in a = {.sin_family = AF_INET,
                                 .sin_port = htons(port),

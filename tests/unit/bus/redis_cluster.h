@@ -97,7 +97,7 @@ static inline void redis_cluster_await_ok(const struct redis_cluster *c)
 static inline void redis_cluster_options(struct redis_cluster *c, unsigned i)
 {
     struct redis_server *s = &c->servers[i];
-    (void)snprintf(c->bus_ports[i], sizeof c->bus_ports[i], "%u", redis_free_port());
+    (void)snprintf(c->bus_ports[i], sizeof c->bus_ports[i], "%u", port_free());
     const char *words[] = {"--cluster-enabled",
                            "yes",
                            "--cluster-port",

@@ -7,25 +7,14 @@
  * Errors:  the test fails.
  * Units:   none. */
 #pragma once
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include "base/file.h"
 #include "base/str.h"
-#include "../unit.h"
+#include "../process.h"
 
-#define REDIS_ARGS_MAX   32
-#define REDIS_START_MAX  2000 /* tries, 5 ms apart */
-#define REDIS_START_WAIT 5000
+#define REDIS_ARGS_MAX 32
 
 struct redis_server {
     char folder[64];
@@ -36,33 +25,10 @@ struct redis_server {
     bool is_tls;
 };
 
-static inline uint16_t redis_free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &size), 0);
-    assert_int_equal(close(fd), 0);
-    return ntohs(a.sin_port);
-}
-
-static inline bool redis_server_answers(const struct redis_server *s)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons(s->port),
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    bool good = connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
-    assert_int_equal(close(fd), 0);
-    return good;
-}
-
 static inline void redis_server_run(struct redis_server *s)
 {
     char port[8];
+    char log[96];
     const char *argv[REDIS_ARGS_MAX + 16] = {
         "redis-server",         "--bind",    "127.0.0.1", "--save",  "",
         "--appendonly",         "no",        "--dir",     s->folder, "--port",
@@ -76,37 +42,25 @@ static inline void redis_server_run(struct redis_server *s)
     for (unsigned i = 0; s->extra[i] != NULL; i++)
         argv[n++] = s->extra[i];
     argv[n] = NULL;
-    s->pid = fork();
-    assert_true(s->pid >= 0);
-    if (s->pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when the test is cut short */
-        (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
-        _exit(127);
-    }
-    for (unsigned i = 0; !redis_server_answers(s); i++) {
-        int status;
-        if (i == REDIS_START_MAX || waitpid(s->pid, &status, WNOHANG) == s->pid)
-            fail_msg("redis-server does not start; its log is in %s", s->folder);
-        (void)usleep(REDIS_START_WAIT);
-    }
+    (void)snprintf(log, sizeof log, "%s/start.log", s->folder);
+    s->pid = process_start(log, argv);
+    if (!process_listens(s->pid, s->port))
+        fail_msg("redis-server does not start; its log is in %s", s->folder);
 }
 
 static inline void redis_server_start(struct redis_server *s)
 {
     assert_int_equal(str_copy(STR("/tmp/weir-redis-XXXXXX"), s->folder, sizeof s->folder), 0);
     assert_non_null(mkdtemp(s->folder));
-    s->port = redis_free_port();
+    s->port = port_free();
     (void)snprintf(s->url, sizeof s->url, "redis%s://127.0.0.1:%u", s->is_tls ? "s" : "", s->port);
     redis_server_run(s);
 }
 
 static inline void redis_server_kill(struct redis_server *s)
 {
-    int status;
-    if (s->pid == 0)
-        return;
-    assert_int_equal(kill(s->pid, SIGKILL), 0);
-    assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
+    if (s->pid != 0)
+        process_stop(s->pid, SIGKILL);
     s->pid = 0;
 }
 

@@ -560,6 +560,8 @@ class Frame(Base):
         answer = self.call("GET", "/api/v1/users/me", session=self.session,
                            headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
         self.assertEqual(answer.headers["x-request-id"], trace)
+        self.assertEqual(answer.headers["cache-control"], "private, no-cache")  # it has an ETag
+        answer = self.call("GET", "/api/v1/users/me/devices", session=self.session)
         self.assertEqual(answer.headers["cache-control"], "no-store")
 
     def test_fields_and_packing(self):
@@ -594,9 +596,11 @@ class Frame(Base):
         self.assertEqual(len(playing), 1)
         self.refused(self.d.call("POST", path, {"asset": "idem-2"}, session=session, headers=dict(key)),
                      422, "IDEMPOTENCY_MISMATCH")
-        for bad in ("", "x" * 256, "\u00e4"):
+        for bad in ("", "x" * 256, "a\tb"):
             self.refused(self.d.call("POST", path, body, session=session, headers={"Idempotency-Key": bad}),
                          422, "IDEMPOTENCY_INVALID")
+        self.refused(self.d.call("POST", path, body, session=session, headers={"Idempotency-Key": "a\u00e4"}),
+                     400, "HEADER_INVALID")
         # Another user's key is another key, and so is another call's.
         self.assertEqual(self.d.call("POST", path, body, session=self.session, headers=dict(key)).headers["idempotency-replayed"], None)
         stop = f"{path}/{first.json['session_id']}/terminate"

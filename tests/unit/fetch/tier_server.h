@@ -8,23 +8,16 @@
  *          the S3 servers into build/tools.
  * Units:   none. */
 #pragma once
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 #include "cert.h"
 #include "fetch/s3_tier.h"
+#include "../process.h"
 #include "tier_test_util.h"
 
 #define SERVER_ACCESS   "weir-test-access"
 #define SERVER_SECRET   "weir-test-secret-0123456789"
 #define SERVER_BUCKET   "media"
-#define SERVER_WAIT_MS  60000
 #define SERVER_ATTEMPTS 5
 
 struct server {
@@ -38,77 +31,9 @@ struct server {
     char data[96]; /* the folder of the buckets */
 };
 
-static inline uint16_t port_free(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)(void *)&a, size), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)(void *)&a, &size), 0);
-    (void)close(fd);
-    return ntohs(a.sin_port);
-}
-
-static inline bool port_answers(uint16_t port)
-{
-    struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    bool answers = connect(fd, (struct sockaddr *)(void *)&a, sizeof a) == 0;
-    (void)close(fd);
-    return answers;
-}
-
-static inline pid_t process_start(const char *log, const char *const argv[])
-{
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid > 0)
-        return pid;
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    (void)dup2(fd, 1);
-    (void)dup2(fd, 2);
-    (void)execv(argv[0], (char *const *)(const void *)argv);
-    _exit(127);
-}
-
-static inline void process_stop(pid_t pid, int signal)
-{
-    int status;
-    assert_int_equal(kill(pid, signal), 0);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-}
-
-/* False when the process has ended instead: somebody else took its port, perhaps. */
-static inline bool process_listens(pid_t pid, uint16_t port)
-{
-    uint64_t until = clock_mono_ms() + SERVER_WAIT_MS;
-    while (!port_answers(port)) {
-        int status;
-        if (waitpid(pid, &status, WNOHANG) == pid)
-            return false;
-        assert_true(clock_mono_ms() < until);
-        (void)usleep(10000);
-    }
-    return true;
-}
-
-static inline const char *server_program(const char *kind)
-{
-    static char path[512];
-    const char *folder = getenv("WEIR_TOOLS");
-    (void)snprintf(path, sizeof path, "%s/bin/%s", folder != NULL ? folder : "build/tools", kind);
-    if (access(path, X_OK) != 0)
-        fail_msg("%s is not there: tools/install test brings it", path);
-    return path;
-}
-
 static inline void server_exec(struct server *s, const char *log)
 {
-    const char *program = server_program(s->kind);
+    const char *program = process_program(s->kind);
     char address[32];
     char meta[96];
     char certs[96];
@@ -214,7 +139,7 @@ static inline struct store_tier *server_tier(struct s3_options o)
 static inline void server_wait_ready(const struct server *s)
 {
     struct store_tier *t = server_tier(server_options(s));
-    uint64_t until = clock_mono_ms() + SERVER_WAIT_MS;
+    uint64_t until = clock_mono_ms() + PROCESS_WAIT_MS;
     struct err err = {""};
     while (t->ops->check(t, &err) < 0) {
         if (clock_mono_ms() > until)

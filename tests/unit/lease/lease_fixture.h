@@ -7,6 +7,7 @@
  * Errors:  the test fails.
  * Units:   milliseconds. */
 #pragma once
+#include <errno.h>
 #include "../bus/redis_cluster.h"
 #include "base/clock.h"
 #include "lease/lease.h"

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Log in (in one step or two), make an account, and what the links in letters lead to.
 import * as api from '../api.js';
-import { brand, h } from '../dom.js';
+import { brand, explain, h } from '../dom.js';
+import { sessionPerhaps } from '../session.js';
 
 const TEXT = {
   login: { title: 'Welcome back', action: 'Log in', busy: 'Logging in…', call: api.logIn, complete: 'current-password' },
   signup: { title: 'Create your account', action: 'Sign up', busy: 'Creating…', call: api.signUp, complete: 'new-password' },
 };
-
-function sentence(text) {
-  const first = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(first) ? first : `${first}.`;
-}
 
 export function showAccount(main, view, query, done) {
   const text = TEXT[view];
@@ -41,7 +37,7 @@ export function showAccount(main, view, query, done) {
         showCode(main, error.details.ticket, done);
         return;
       }
-      problem.textContent = sentence(error.message);
+      problem.textContent = explain(error);
       const at = /PASSWORD|LOGIN/.test(error.code) ? password : email;
       at.focus();
       submit.disabled = false;
@@ -70,7 +66,7 @@ export function showAccount(main, view, query, done) {
 async function showProviders(next) {
   const { providers } = await api.providers().catch(() => ({ providers: [] }));
   const links = providers.map(({ name }) =>
-    h('a', { href: api.providerHref(name, next), 'data-testid': `by-${name}` }, `Log in by ${name}`));
+    h('a', { href: api.providerHref(name, next), onclick: sessionPerhaps, 'data-testid': `by-${name}` }, `Log in by ${name}`));
   document.getElementById('providers')?.replaceChildren(...links.flatMap((link, i) => (i ? [' · ', link] : [link])));
 }
 
@@ -85,7 +81,7 @@ function showNotice(main, title, text) {
 }
 
 /** A form of one field: what it is for, and what is done with it. */
-function showField(main, { title, hint, action, field }, work) {
+function showField(main, { title, hint, action, field, back }, work) {
   const input = h('input', { id: 'field', required: true, 'aria-describedby': 'hint problem', ...field });
   const submit = h('button', { class: 'primary wide', type: 'submit', 'data-testid': 'field-submit' }, action);
   const problem = h('p', { id: 'problem', class: 'problem', role: 'alert', 'data-testid': 'field-error' });
@@ -96,7 +92,7 @@ function showField(main, { title, hint, action, field }, work) {
     try {
       await work(input.value);
     } catch (error) {
-      problem.textContent = sentence(error.message);
+      problem.textContent = explain(error);
       input.focus();
     }
     submit.disabled = false;
@@ -107,7 +103,8 @@ function showField(main, { title, hint, action, field }, work) {
       h('div', { class: 'account-mark' }, brand()),
       h('h1', {}, title),
       h('form', { onsubmit: send, novalidate: true },
-        h('label', { for: 'field' }, hint), input, h('span', { id: 'hint', hidden: true }), problem, submit)));
+        h('label', { for: 'field' }, hint), input, h('span', { id: 'hint', hidden: true }), problem, submit),
+      back && h('p', { class: 'swap' }, h('button', { class: 'quiet', type: 'button', 'data-testid': 'field-back', onclick: back }, 'Begin again'))));
   input.focus();
 }
 
@@ -118,6 +115,7 @@ export function showCode(main, ticket, done) {
     hint: 'Code of your authenticator app, or a recovery code',
     action: 'Log in',
     field: { autocomplete: 'one-time-code', maxlength: 32, 'data-testid': 'otp-code' },
+    back: () => (location.hash.startsWith('#/login') ? showAccount(main, 'login', new URLSearchParams(location.hash.split('?')[1]), done) : location.assign('#/login')),
   }, async (code) => done((await api.secondStep(ticket, code.trim())).user));
 }
 
@@ -150,6 +148,6 @@ export async function showConfirm(main, token) {
     await api.confirmAddress(token);
     showNotice(main, 'Welcome', 'Your address is confirmed. Log in with the password that you chose.');
   } catch (error) {
-    showNotice(main, 'This link does not work', sentence(error.message));
+    showNotice(main, 'This link does not work', explain(error));
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Over the limit: what plays elsewhere, a button to end each, and the plans that allow more.
 import * as api from '../api.js';
-import { announce, h, icon } from '../dom.js';
+import { announce, h, icon, sentence } from '../dom.js';
 
 /** error: of POST /playback, 429. again(): tries to play once more. */
 export function limitNotice(error, again) {
@@ -53,12 +53,10 @@ export function planNotice(error) {
     h('a', { class: 'primary', href: '#/' }, 'All titles'));
 }
 
-const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
-
 /** What a higher plan would allow; nothing where there is none. */
 function upgrades(error) {
   const actions = (error.details?.actions ?? []).filter((a) => a.action === 'upgrade');
   if (actions.length === 0) return null;
-  return h('ul', { class: 'limit-list', 'data-testid': 'limit-upgrades' },
-    ...actions.map((a) => h('li', { 'data-testid': 'limit-upgrade', 'data-plan': a.plan_id }, h('div', {}, h('strong', {}, a.label)))));
+  return h('div', { class: 'limit-more' }, h('p', {}, 'Plans that allow more, to be had from who runs this service:'),
+    h('ul', { class: 'limit-list', 'data-testid': 'limit-upgrades' }, ...actions.map((a) => h('li', { 'data-testid': 'limit-upgrade', 'data-plan': a.plan_id }, h('div', {}, h('strong', {}, a.label))))));
 }

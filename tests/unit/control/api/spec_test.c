@@ -40,7 +40,7 @@ static void test_ours(void **state)
 
 static const struct op_handler routes[] = {
     {"a", nothing, NULL}, {"b", nothing, NULL}, {"c", nothing, NULL},
-    {"d", nothing, NULL}, {NULL, NULL, NULL},
+    {"d", nothing, NULL}, {"e", nothing, NULL}, {NULL, NULL, NULL},
 };
 
 static void test_routes(void **state)
@@ -50,7 +50,8 @@ static void test_routes(void **state)
         "{\"paths\":{"
         "\"/api/v1/videos\":{\"get\":" OPERATION("a") "}},"
         "\"/api/v1/videos/search\":{\"get\":" OPERATION("b") "}},"
-        "\"/api/v1/videos/{id}\":{\"get\":" OPERATION("c") ",\"parameters\":[" PARAM("id") "]}},"
+        "\"/api/v1/videos/{id}\":{\"get\":" OPERATION("c") ",\"parameters\":[" PARAM("id") "]},"
+        "\"delete\":" OPERATION("e") ",\"parameters\":[" PARAM("id") "]}},"
         "\"/api/v1/{kind}/{id}/part\":{\"put\":" OPERATION("d") ",\"parameters\":[" PARAM("id") ","
         PARAM("kind") "]}}"
         "}}";
@@ -65,7 +66,12 @@ static void test_routes(void **state)
         {"/api/v1/videos", HTTP_GET, "a", HTTP_GET, {0}},
         {"/api/v1/videos", HTTP_POST, NULL, HTTP_GET, {0}},
         {"/api/v1/videos/search", HTTP_GET, "b", HTTP_GET, {0}},
-        {"/api/v1/videos/x%20y", HTTP_GET, "c", HTTP_GET, {"x%20y"}},
+        {"/api/v1/videos/x%20y", HTTP_GET, "c", HTTP_GET | HTTP_DELETE, {"x%20y"}},
+        {"/api/v1/videos/x", HTTP_DELETE, "e", HTTP_GET | HTTP_DELETE, {"x"}},
+        {"/api/v1/videos/x", HTTP_OPTIONS, NULL, HTTP_GET | HTTP_DELETE, {0}},
+        /* A path that is written out has its own methods alone, and none of the template's. */
+        {"/api/v1/videos/search", HTTP_DELETE, NULL, HTTP_GET, {0}},
+        {"/api/v1/videos/search", HTTP_OPTIONS, NULL, HTTP_GET, {0}},
         {"/api/v1/videos/x/part", HTTP_PUT, "d", HTTP_PUT, {"videos", "x"}},
         {"/api/v1/videos/search/part", HTTP_PUT, "d", HTTP_PUT, {"videos", "search"}},
         {"/api/v1/videos/x/part", HTTP_GET, NULL, HTTP_PUT, {0}},
@@ -126,6 +132,10 @@ static void test_refused(void **state)
              "a") ",\"parameters\":[{\"name\":\"q\",\"in\":\"query\",\"schema\":{\"type\":"
                   "\"array\"}}]}}}}",
          "items"},
+        {"{\"paths\":{\"/a\":{\"get\":" OPERATION(
+             "a") ",\"parameters\":[{\"name\":\"X-N\",\"in\":\"header\",\"schema\":{\"type\":"
+                  "\"integer\"}}]}}}}",
+         "cannot be there"},
         {"{\"paths\":{\"/a\":{\"get\":" OPERATION("other") "}}}}", "for no operation"},
         {"{\"paths\":{\"/a\":{\"get\":" OPERATION("a") "},\"put\":" OPERATION("b") "}}}}",
          "no handler"},

@@ -12,7 +12,7 @@
 
 static const struct viewer ann = {.user = "ann", .is_creator = true, .age_max = -1, .country = ""};
 static const struct viewer bob = {.user = "bob", .age_max = -1, .country = ""};
-static const struct viewer admin = {.user = "adm", .is_admin = true, .country = ""};
+static const struct viewer admin = {.user = "adm", .is_admin = true, .age_max = -1, .country = ""};
 
 static json_t *film(const char *title)
 {

@@ -67,7 +67,7 @@ static void sweep(struct fixture *f, int64_t now_ms)
 {
     uint64_t count = 0;
     assert_int_equal(category_sweep(f->db, now_ms, &count), 0);
-    assert_int_equal(gone_sweep(f->db, &count), 0);
+    assert_int_equal(gone_sweep(f->db, now_ms, &count), 0);
 }
 
 static void test_tree(void **state)

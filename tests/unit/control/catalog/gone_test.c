@@ -10,6 +10,7 @@
 #include "control/catalog/playlist.h"
 #include "control/catalog/score.h"
 #include "control/catalog/tally.h"
+#include "control/people/profiles.h"
 #include "stopped.h"
 
 #define NOW INT64_C(1800000000000)
@@ -64,7 +65,7 @@ static uint64_t count_all(struct fixture *f, const char *member, const char *val
 static void sweep(struct fixture *f, uint64_t expected)
 {
     uint64_t n = 0;
-    assert_int_equal(gone_sweep(f->db, &n), 0);
+    assert_int_equal(gone_sweep(f->db, NOW + GONE_USER_MS + 1, &n), 0);
     assert_int_equal(n, expected);
 }
 
@@ -122,10 +123,10 @@ static void test_stopped(void **state)
         int r = catalog_delete(f->db, "film", now_ms + 50);
         bool noted = n >= 1; /* the first change is the note */
         if (r == 0)
-            r = gone_sweep(f->db, &done);
+            r = gone_sweep(f->db, now_ms, &done);
         hit = stopped_again(f->db);
         assert_int_equal(r, hit ? -EIO : 0);
-        assert_int_equal(gone_sweep(f->db, &done), 0); /* the next start */
+        assert_int_equal(gone_sweep(f->db, now_ms, &done), 0); /* the next start */
         assert_int_equal(count(f, MODEL_GONE, "kind", "video"), 0);
         assert_int_equal(count_all(f, "video", "film"), noted ? 0 : 8);
         assert_int_equal(catalog_get(f->db, "film", &doc), noted ? -ENOENT : 0);
@@ -159,39 +160,246 @@ static void test_channel(void **state)
     json_decref(channel);
 }
 
+/* --- accounts --------------------------------------------------------------------------------- */
+
+static void put(struct fixture *f, unsigned coll, json_t *doc)
+{
+    assert_non_null(doc);
+    assert_int_equal(db_put(f->db, coll, doc), 0);
+    json_decref(doc);
+}
+
+/* An account with one of everything, in a world where there is also bob. */
+static void make_account(struct fixture *f, const char *id, int64_t now_ms)
+{
+    struct fault fault = {0};
+    json_t *doc = NULL;
+    json_t *ask = json_pack("{s:s}", "title", "Mine");
+    char name[80];
+    bool is_new;
+    (void)snprintf(name, sizeof name, "%s@example.org", id);
+    put(f, MODEL_USERS,
+        json_pack("{s:s, s:s, s:s, s:I}", "id", id, "email", name, "role", "creator", "created_ms",
+                  (json_int_t)now_ms));
+    (void)snprintf(name, sizeof name, "login-of-%s", id);
+    put(f, MODEL_SESSIONS,
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "id", name, "user", id, "device",
+                  "d", "address", "a", "family", "f", "refresh", "r", "created_ms",
+                  (json_int_t)now_ms, "seen_ms", (json_int_t)now_ms, "expires_ms",
+                  (json_int_t)now_ms));
+    (void)snprintf(name, sizeof name, "key-of-%s", id);
+    put(f, MODEL_API_KEYS,
+        json_pack("{s:s, s:s, s:s, s:s, s:[], s:I}", "id", name, "user", id, "name", "k", "secret",
+                  "s", "scopes", "created_ms", (json_int_t)now_ms));
+    (void)snprintf(name, sizeof name, "link-of-%s", id);
+    put(f, MODEL_LINKS,
+        json_pack("{s:s, s:s, s:s, s:I}", "id", name, "user", id, "provider", "p", "created_ms",
+                  (json_int_t)now_ms));
+    (void)snprintf(name, sizeof name, "ticket-of-%s", id);
+    put(f, MODEL_TICKETS,
+        json_pack("{s:s, s:s, s:s, s:I, s:I}", "id", name, "kind", "reset", "about", id,
+                  "created_ms", (json_int_t)now_ms, "ends_ms", (json_int_t)now_ms));
+    (void)snprintf(name, sizeof name, "%s-3", id);
+    put(f, MODEL_PROFILES,
+        json_pack("{s:s, s:s, s:s, s:I, s:i}", "id", name, "user", id, "name", "Child",
+                  "created_ms", (json_int_t)now_ms, "version", 1));
+    put(f, MODEL_RIGHTS,
+        json_pack("{s:s, s:i, s:I}", "id", id, "rev", 1, "updated_ms", (json_int_t)now_ms));
+    put(f, MODEL_HISTORY_MONTHS,
+        json_pack("{s:s+, s:s, s:s, s:s, s:[]}", "id", "2026-01:", id, "month", "2026-01", "viewer",
+                  id, "user", id, "entries"));
+    const struct viewer owner = {.user = id, .is_creator = true, .age_max = -1, .country = ""};
+    assert_int_equal(series_create(f->db, ask, &owner, now_ms, &doc, &fault), 0);
+    json_decref(doc);
+    assert_int_equal(playlist_create(f->db, ask, id, now_ms, &doc, &fault), 0);
+    json_decref(doc);
+    json_decref(ask);
+    ask = json_pack("{s:s, s:s}", "handle", id, "title", "Mine");
+    assert_int_equal(channel_create(f->db, ask, id, now_ms, &doc, &fault), 0);
+    json_t *follow = NULL;
+    assert_int_equal(follow_put(f->db, member_text(doc, "id"), "bob", now_ms, &follow, &is_new), 0);
+    json_decref(follow);
+    json_decref(doc);
+    json_decref(ask);
+    ask = json_pack("{s:s+, s:s}", "asset", "film-of-", id, "title", "Mine");
+    assert_int_equal(catalog_create(f->db, ask, &owner, now_ms, &doc, &fault), 0);
+    do_things(f, member_text(doc, "id"), "bob", now_ms);
+    json_decref(ask);
+    json_decref(doc);
+}
+
+static uint64_t count_of(struct fixture *f, const char *id)
+{
+    static const struct {
+        unsigned coll;
+        const char *member;
+    } all[] = {
+        {MODEL_SESSIONS, "user"},   {MODEL_API_KEYS, "user"},       {MODEL_LINKS, "user"},
+        {MODEL_TICKETS, "about"},   {MODEL_PROFILES, "user"},       {MODEL_FOLLOWS, "user"},
+        {MODEL_PLAYLISTS, "owner"}, {MODEL_HISTORY_MONTHS, "user"}, {MODEL_VIDEOS, "owner"},
+        {MODEL_SERIES, "owner"},    {MODEL_CHANNELS, "owner"},
+    };
+    json_t *doc = NULL;
+    uint64_t n = count_all(f, "user", id);
+    for (unsigned i = 0; i < ARRAY_LEN(all); i++)
+        n += count(f, all[i].coll, all[i].member, id);
+    n += db_get(f->db, MODEL_RIGHTS, id, &doc) == 0;
+    json_decref(doc);
+    doc = NULL;
+    n += db_get(f->db, MODEL_USERS, id, &doc) == 0;
+    json_decref(doc);
+    return n;
+}
+
+static uint64_t count_in(struct fixture *f, unsigned coll)
+{
+    const struct db_list list = {.limit = 1};
+    uint64_t n = 0;
+    assert_int_equal(db_count(f->db, coll, &list, &n), 0);
+    return n;
+}
+
 static void test_user(void **state)
 {
     struct fixture *f = *state;
-    struct fault fault = {0};
     json_t *doc = NULL;
+    json_t *comment = NULL;
     uint64_t n = 0;
-    json_t *ask = json_pack("{s:s}", "title", "Mine");
-    make_video(f, "film", NULL, NOW);
-    do_things(f, "film", "ann", NOW);
-    do_things(f, "film", "bob", NOW);
-    assert_int_equal(playlist_create(f->db, ask, "ann", NOW, &doc, &fault), 0);
-    json_decref(ask);
+    make_account(f, "cat", NOW);
+    make_account(f, "bob", NOW);
+    do_things(f, "film-of-bob", "cat", NOW);
+    const struct comment_ask say = {
+        .video = "film-of-bob", .user = "cat", .name = "C", .text = "a"};
+    assert_int_equal(comment_add(f->db, &say, NOW, &comment), 0);
+    const struct comment_ask reply = {
+        .video = "film-of-bob", .parent = member_text(comment, "id"), .user = "bob", .text = "b"};
+    assert_int_equal(comment_add(f->db, &reply, NOW, &doc), 0);
     json_decref(doc);
-    assert_int_equal(gone_put(f->db, GONE_USER, "ann", NOW + 1), 0);
+    uint64_t bobs = count_of(f, "bob");
+    assert_int_equal(gone_put(f->db, GONE_USER, "cat", NOW + 1), 0);
+    assert_int_equal(gone_put(f->db, GONE_USER, "cat", NOW + 1), -ENOENT);
+    assert_int_equal(gone_users(f->db, &doc), 0);
+    assert_int_equal(json_array_size(doc), 1);
+    json_decref(doc);
+    assert_int_equal(gone_sweep(f->db, NOW + GONE_USER_MS, &n), 0);
+    assert_int_equal(count_of(f, "cat"), 0);
+    /* Written by a request that had begun before: the note stays for it. */
+    do_things(f, "film-of-bob", "cat", NOW);
+    sweep(f, 4); /* the account's, and those of its channel, series and video */
+    assert_int_equal(count(f, MODEL_GONE, "of", "cat"), 0);
+    assert_int_equal(count_of(f, "cat"), 0);
+    /* What bob did on cat's film went with it, and his following of cat's channel. */
+    assert_int_equal(count_of(f, "bob"), bobs - 5);
+    assert_int_equal(catalog_get(f->db, "film-of-cat", &doc), -ENOENT);
+    assert_int_equal(tally_sweep(f->db, NOW + TALLY_QUIET_MS + 2, &n), 0);
+    /* What was replied to it is still there; who said what is not. */
+    assert_int_equal(comment_get(f->db, "film-of-bob", member_text(comment, "id"), &doc), 0);
+    assert_false(member_has(doc, "user") || member_has(doc, "name") || member_has(doc, "text"));
+    assert_int_equal(member_int(doc, "replies"), 1);
+    json_decref(doc);
+    assert_int_equal(catalog_get(f->db, "film-of-bob", &doc), 0);
+    assert_int_equal(member_int(doc, "stars_count"), 1);
+    assert_int_equal(member_int(doc, "comments"), 2);
+    json_decref(doc);
+    json_decref(comment);
+}
+
+static void test_user_kept(void **state)
+{
+    struct fixture *f = *state;
+    json_t *doc = NULL;
+    make_account(f, "cat", NOW);
+    assert_int_equal(gone_put(f->db, GONE_USER_KEPT, "cat", NOW + 1), 0);
     sweep(f, 1);
-    assert_int_equal(count_all(f, "user", "ann"), 0);
-    assert_int_equal(count_all(f, "user", "bob"), 4);
-    assert_int_equal(count(f, MODEL_PLAYLISTS, "owner", "ann"), 0);
-    assert_int_equal(catalog_get(f->db, "film", &doc), 0); /* the video stays */
+    assert_int_equal(count_of(f, "cat"), 0);
+    assert_int_equal(count_in(f, MODEL_CHANNELS), 1);
+    assert_int_equal(count_in(f, MODEL_SERIES), 1);
+    assert_int_equal(catalog_get(f->db, "film-of-cat", &doc), 0);
     assert_false(member_has(doc, "owner"));
     json_decref(doc);
-    assert_int_equal(tally_sweep(f->db, clock_real_ms() + TALLY_QUIET_MS + 1, &n), 0);
-    assert_int_equal(catalog_get(f->db, "film", &doc), 0);
-    assert_int_equal(member_int(doc, "stars_count"), 1);
-    assert_int_equal(member_int(doc, "comments"), 1);
+}
+
+/* As if killed between any two changes: the next start carries it to its end. */
+static void test_user_stopped(void **state)
+{
+    struct fixture *f = *state;
+    bool hit = true;
+    unsigned n = 0;
+    make_account(f, "bob", NOW);
+    for (; hit; n++) {
+        char id[16];
+        uint64_t done = 0;
+        assert_true(n < STOPPED_MAX);
+        (void)snprintf(id, sizeof id, "cat%u", n);
+        make_account(f, id, NOW);
+        do_things(f, "film-of-bob", id, NOW);
+        uint64_t before = count_of(f, id);
+        stopped_after(f->db, (int)n);
+        int r = gone_put(f->db, GONE_USER, id, NOW + 50);
+        if (r == 0)
+            r = gone_sweep(f->db, NOW + GONE_USER_MS + 51, &done);
+        hit = stopped_again(f->db);
+        assert_int_equal(r, hit ? -EIO : 0);
+        for (unsigned i = 0; i < 2; i++) /* the next start; the video's own note comes behind */
+            assert_int_equal(gone_sweep(f->db, NOW + GONE_USER_MS + 51, &done), 0);
+        assert_int_equal(count_of(f, id), n >= 1 ? 0 : before);
+        assert_int_equal(count(f, MODEL_GONE, "of", id), 0);
+        if (n == 0) {
+            assert_int_equal(gone_put(f->db, GONE_USER, id, NOW + 50), 0);
+            assert_int_equal(gone_sweep(f->db, NOW + GONE_USER_MS + 51, &done), 0);
+        }
+    }
+    assert_true(n > 20);
+    assert_int_equal(count_in(f, MODEL_GONE), 0);
+    assert_int_equal(count_in(f, MODEL_USERS), 1);
+    assert_int_equal(count_in(f, MODEL_VIDEOS), 1);
+}
+
+/* The next profile gets the place, and with it the id: it must not find what this one watched. */
+static void test_profile(void **state)
+{
+    struct fixture *f = *state;
+    struct fault fault = {0};
+    json_t *ask = json_pack("{s:s}", "name", "Child");
+    json_t *doc = NULL;
+    bool is_new;
+    uint64_t n = 0;
+    make_video(f, "film", NULL, NOW);
+    assert_int_equal(profile_make(f->db, "ann", ask, NOW, &doc, &fault), 0);
+    const char *id = "ann-1";
+    assert_string_equal(member_text(doc, "id"), id);
     json_decref(doc);
+    struct history_ask seen = {
+        .viewer = id, .user = "ann", .video = "film", .position_ms = 1, .now_ms = NOW};
+    assert_int_equal(history_mark(f->db, &seen, NULL), 0);
+    seen.now_ms = NOW - INT64_C(60) * 86400000;
+    assert_int_equal(history_mark(f->db, &seen, NULL), 0);
+    assert_int_equal(history_pack(f->db, NOW, &n), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(favourite_put(f->db, id, "ann", "film", NOW, &doc, &is_new), 0);
+    json_decref(doc);
+    assert_int_equal(profile_end(f->db, "ann", id, NOW + 1), 0);
+    assert_int_equal(profile_end(f->db, "ann", id, NOW + 1), -ENOENT);
+    assert_int_equal(profile_make(f->db, "ann", ask, NOW + 2, &doc, &fault), 0);
+    assert_string_equal(member_text(doc, "id"), id);
+    json_decref(doc);
+    json_decref(ask);
+    assert_int_equal(favourite_put(f->db, id, "ann", "other", NOW + 3, &doc, &is_new), 0);
+    json_decref(doc);
+    sweep(f, 1);
+    assert_int_equal(profile_get(f->db, "ann", id, &doc), 0); /* the new one stays */
+    json_decref(doc);
+    assert_int_equal(count(f, MODEL_HISTORY, "viewer", id), 0);
+    assert_int_equal(count(f, MODEL_HISTORY_MONTHS, "viewer", id), 0);
+    assert_int_equal(count(f, MODEL_FAVOURITES, "viewer", id), 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_CASE(test_video),   FIXTURE_CASE(test_again), FIXTURE_CASE(test_stopped),
-        FIXTURE_CASE(test_channel), FIXTURE_CASE(test_user),
+        FIXTURE_CASE(test_video),        FIXTURE_CASE(test_again),   FIXTURE_CASE(test_stopped),
+        FIXTURE_CASE(test_channel),      FIXTURE_CASE(test_user),    FIXTURE_CASE(test_user_kept),
+        FIXTURE_CASE(test_user_stopped), FIXTURE_CASE(test_profile),
     };
     return cmocka_run_group_tests_name("catalog gone", tests, NULL, NULL);
 }

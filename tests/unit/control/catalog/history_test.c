@@ -158,6 +158,88 @@ static void test_delete(void **state)
     check_list(f, "q", "c@3");
 }
 
+/* A user's: all viewers of the account, hot and warm, page by page; and what is where. */
+static void test_user(void **state)
+{
+    struct fixture *f = *state;
+    struct history_ask bobs = {
+        .viewer = "bob", .user = "bob", .video = "x", .position_ms = 1, .now_ms = NOW};
+    char *cursor = NULL;
+    char seen[64] = "";
+    json_t *told = NULL;
+    uint64_t n = 0;
+    mark(f, "p", "a", 1, NOW - 60 * DAY);
+    mark(f, "q", "b", 2, NOW - 60 * DAY);
+    mark(f, "p", "c", 3, NOW);
+    mark(f, "ann", "d", 4, NOW + 1);
+    assert_int_equal(history_mark(f->db, &bobs, NULL), 0);
+    assert_int_equal(history_pack(f->db, NOW, &n), 0);
+    do {
+        json_t *docs = NULL;
+        char *next = NULL;
+        size_t i;
+        json_t *doc;
+        assert_int_equal(history_list_user(f->db, "ann", 1, cursor, &docs, &next), 0);
+        json_array_foreach(docs, i, doc)
+        {
+            size_t used = strlen(seen);
+            (void)snprintf(seen + used, sizeof seen - used, "%s:%s ", member_text(doc, "viewer"),
+                           member_text(doc, "video"));
+        }
+        json_decref(docs);
+        free(cursor);
+        cursor = next;
+    } while (cursor != NULL);
+    assert_string_equal(seen, "ann:d p:c q:b p:a ");
+    assert_int_equal(history_status(f->db, &told), 0);
+    assert_int_equal(member_int(told, "hot"), 3);
+    assert_int_equal(member_int(told, "warm"), 2);
+    assert_string_equal(member_text(told, "warm_oldest"), "2026-11");
+    json_decref(told);
+    assert_int_equal(history_delete_user(f->db, "ann"), 0);
+    check_list(f, "p", "");
+    check_list(f, "q", "");
+    check_list(f, "ann", "");
+    check_list(f, "bob", "x@1");
+    told = NULL;
+    assert_int_equal(history_archive_status("/nonexistent/weir", &told), 0);
+    assert_int_equal(member_int(told, "files"), 0);
+    assert_false(member_has(told, "oldest"));
+    json_decref(told);
+}
+
+/* A month with as many videos as are kept, of the longest names: one more is packed all the same,
+ * and takes the place of the first. */
+static void test_full_month(void **state)
+{
+    struct fixture *f = *state;
+    char video[129];
+    json_t *entries = json_array();
+    json_t *packed = NULL;
+    uint64_t n = 0;
+    for (unsigned i = 0; i < HISTORY_ENTRIES_MAX; i++) {
+        (void)snprintf(video, sizeof video, "%0128u", i);
+        json_t *entry =
+            json_pack("{s:s, s:I, s:I, s:b, s:I, s:I}", "video", video, "position_ms",
+                      INT64_C(9007199254740991), "duration_ms", INT64_C(9007199254740991), "done",
+                      0, "first_ms", (json_int_t)NOW, "last_ms", (json_int_t)NOW);
+        assert_int_equal(json_array_append_new(entries, entry), 0);
+    }
+    json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:o}", "id", "2026-11:p", "month", "2026-11",
+                            "viewer", "p", "user", "ann", "entries", entries);
+    assert_int_equal(db_insert(f->db, MODEL_HISTORY_MONTHS, doc), 0);
+    json_decref(doc);
+    mark(f, "p", "one-more", 7, NOW - 60 * DAY);
+    assert_int_equal(history_pack(f->db, NOW, &n), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(db_get(f->db, MODEL_HISTORY_MONTHS, "2026-11:p", &packed), 0);
+    const json_t *left = json_object_get(packed, "entries");
+    assert_int_equal(json_array_size(left), HISTORY_ENTRIES_MAX);
+    assert_string_equal(member_text(json_array_get(left, HISTORY_ENTRIES_MAX - 1), "video"),
+                        "one-more");
+    json_decref(packed);
+}
+
 /* Stopped between any two changes, nothing is lost nor shown twice. */
 static void test_pack_stopped(void **state)
 {
@@ -252,6 +334,13 @@ static void test_archive(void **state)
     assert_int_equal(history_archive(f->db, folder, NOW, &n, &err), 0);
     assert_int_equal(n, 0);
     check_list(f, "p", "warm@4");
+    json_t *told = NULL;
+    assert_int_equal(history_archive_status(folder, &told), 0);
+    assert_int_equal(member_int(told, "files"), 2);
+    assert_true(member_int(told, "bytes") > 0);
+    assert_string_equal(member_text(told, "oldest"), "2026-03");
+    assert_string_equal(member_text(told, "newest"), "2026-04");
+    json_decref(told);
     json_t *lines = read_archive(folder);
     assert_int_equal(json_array_size(lines), 3);
     assert_true(archive_has(lines, "p", "old", 1));
@@ -320,6 +409,8 @@ int main(void)
         FIXTURE_CASE(test_mark),
         FIXTURE_CASE(test_months),
         FIXTURE_CASE(test_ages),
+        FIXTURE_CASE(test_user),
+        FIXTURE_CASE(test_full_month),
         FIXTURE_CASE(test_delete),
         FIXTURE_CASE(test_pack_stopped),
         FIXTURE_CASE(test_archive),

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include "control/people/attempts.h"
 #include "../fixture.h"
 
 #define T0 INT64_C(1700000000000)
@@ -21,11 +22,13 @@ static void test_rules(void **state)
     };
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         json_t *limit = rows[i].limit < 0 ? json_null() : json_integer(rows[i].limit);
-        assert_int_equal(profile_may_watch(limit, rows[i].rating), rows[i].may_watch);
-        assert_int_equal(profile_may_manage(limit), rows[i].may_manage);
-        json_decref(limit);
+        json_t *profile = json_pack("{s:o}", "rating_max", limit);
+        assert_int_equal(profile_limit(profile), rows[i].limit);
+        assert_int_equal(profile_may_watch(rows[i].limit, rows[i].rating), rows[i].may_watch);
+        assert_int_equal(profile_may_manage(rows[i].limit), rows[i].may_manage);
+        json_decref(profile);
     }
-    assert_true(profile_may_manage(NULL));
+    assert_int_equal(profile_limit(NULL), -1);
 }
 
 static int make(struct fixture *f, const char *user, const char *change, json_t **ret,
@@ -47,6 +50,45 @@ static int change(struct fixture *f, const char *user, const char *id, const cha
     int r = profile_change(f->db, user, id, body, ret, fault);
     json_decref(body);
     return r;
+}
+
+/* Whose PIN lets a child watch what is beyond its limit: that of a profile which may. */
+static void test_over(void **state)
+{
+    struct fixture *f = *state;
+    struct fault fault = {0};
+    json_t *doc = NULL;
+    unsigned wait_s = 0;
+    static const char *const all[] = {
+        "{\"name\":\"Child\",\"rating_max\":6,\"pin\":\"0606\"}",
+        "{\"name\":\"Youth\",\"rating_max\":16,\"pin\":\"1616\"}",
+        "{\"name\":\"Guest\"}",
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
+        assert_int_equal(make(f, "u1", all[i], &doc, &fault), 0);
+        json_decref(doc);
+    }
+#define OVER(rating, pin) profile_check_over(f->db, "u1", rating, pin, T0, &fault, &wait_s)
+    assert_int_equal(OVER(12, NULL), -EACCES);
+    assert_int_equal(OVER(18, NULL), -ENOENT); /* who may has no PIN */
+    assert_int_equal(OVER(18, "1616"), -ENOENT);
+    assert_int_equal(OVER(-1, "1616"), -ENOENT);
+    assert_int_equal(OVER(12, "1616"), 0);
+    fault = (struct fault){0};
+    assert_int_equal(OVER(12, "0606"), -EPROTO); /* the child's own is no key */
+    assert_string_equal(fault.code, "PIN_WRONG");
+    assert_int_equal(make(f, "u1", "{\"name\":\"Ada\",\"pin\":\"4321\"}", &doc, &fault), 0);
+    json_decref(doc);
+    assert_int_equal(OVER(-1, "4321"), 0);
+    assert_int_equal(OVER(12, "4321"), 0);
+    assert_int_equal(OVER(12, "1616"), 0);
+    for (unsigned i = 0; i < ATTEMPTS_FREE; i++)
+        assert_int_equal(OVER(12, "9999"), -EPROTO);
+    assert_int_equal(OVER(12, "1616"), -EPROTO);
+    assert_int_equal(fault.status, 429);
+    assert_true(wait_s > 0);
+    assert_int_equal(profile_check_over(f->db, "u2", 12, "1616", T0, &fault, &wait_s), -ENOENT);
+#undef OVER
 }
 
 static void test_life(void **state)
@@ -88,8 +130,8 @@ static void test_life(void **state)
     assert_int_equal(profiles_list(f->db, "u1", &list), 0);
     assert_int_equal(json_array_size(list), 1);
     json_decref(list);
-    assert_int_equal(profile_end(f->db, "u1", "u1-1"), 0);
-    assert_int_equal(profile_end(f->db, "u1", "u1-1"), -ENOENT);
+    assert_int_equal(profile_end(f->db, "u1", "u1-1", T0), 0);
+    assert_int_equal(profile_end(f->db, "u1", "u1-1", T0), -ENOENT);
 }
 
 static void test_others(void **state)
@@ -104,7 +146,7 @@ static void test_others(void **state)
                                       "u2",   "",     "-1",   "u2-11", "u1-1-1"};
     for (unsigned i = 0; i < ARRAY_LEN(ids); i++) {
         assert_int_equal(profile_get(f->db, "u2", ids[i], &doc), -ENOENT);
-        assert_int_equal(profile_end(f->db, "u2", ids[i]), -ENOENT);
+        assert_int_equal(profile_end(f->db, "u2", ids[i], T0), -ENOENT);
         assert_int_equal(change(f, "u2", ids[i], "{\"name\":\"x\"}", &doc, &fault), -ENOENT);
     }
     assert_int_equal(profile_get(f->db, "", "-1", &doc), -ENOENT);
@@ -150,10 +192,8 @@ static void test_race(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules),
-        FIXTURE_CASE(test_life),
-        FIXTURE_CASE(test_others),
-        FIXTURE_CASE(test_race),
+        cmocka_unit_test(test_rules), FIXTURE_CASE(test_over), FIXTURE_CASE(test_life),
+        FIXTURE_CASE(test_others),    FIXTURE_CASE(test_race),
     };
     return cmocka_run_group_tests_name("control people profiles", tests, NULL, NULL);
 }

@@ -87,11 +87,30 @@ static void test_rounded(void **state)
     assert_int_equal(playback_expires_rounded(&signer, 10800), 14400 + 600);
 }
 
+/* A session is nobody's but its user's, whatever a stranger makes of its name. */
+static void test_sessions(void **state)
+{
+    char a[ID_TEXT_SIZE];
+    char b[ID_TEXT_SIZE];
+    (void)state;
+    playback_session_make("ada", a);
+    playback_session_make("ada", b);
+    assert_int_equal(strspn(a, "0123456789abcdef"), ID_TEXT_SIZE - 1);
+    assert_string_not_equal(a, b);
+    assert_true(playback_session_is_of(a, "ada"));
+    assert_true(playback_session_is_of(b, "ada"));
+    assert_false(playback_session_is_of(a, "bob"));
+    assert_false(playback_session_is_of("", "ada"));
+    a[ID_TEXT_SIZE - 2] = '\0';
+    assert_false(playback_session_is_of(a, "ada"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_CASE(test_signed),
         cmocka_unit_test(test_rounded),
+        cmocka_unit_test(test_sessions),
     };
     return cmocka_run_group_tests_name("control playback", tests, NULL, NULL);
 }
