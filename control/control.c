@@ -8,9 +8,11 @@
 #include "control/api/audit.h"
 #include "control/api/cache.h"
 #include "control/api/gate.h"
+#include "control/api/gate_cache.h"
 #include "control/api/idem.h"
 #include "control/catalog/upkeep.h"
 #include "control/api/rate.h"
+#include "control/memory.h"
 #include "control/model.h"
 #include "control/people/people.h"
 #include "control/ops.h"
@@ -114,6 +116,7 @@ static void control_worker_stop(void *arg, void *worker)
     uploads_detach(w->control->uploads, w->loop);
     fetch_free(w->uploads);
     people_detach(w->control->people, w->loop);
+    memory_detach(w->control->memory, w->loop);
     loop_timer_stop(&w->rate_timer);
     streams_leave(w);
     plans_close(w);
@@ -138,6 +141,8 @@ static void *control_worker_start(void *arg, struct loop *loop, unsigned index, 
         r = fetch_new(loop, &options, &w->uploads);
     if (r == 0 && index == 0)
         r = people_attach(w->control->people, loop, w->bus);
+    if (r == 0 && index == 0)
+        r = memory_attach(w->control->memory, loop, w->bus);
     if (r < 0) {
         control_worker_stop(arg, w);
         *ret_r = r;
@@ -295,6 +300,8 @@ int control_start(const struct control_config *config, struct err *err, struct c
         r = control_make_people(c, config, err);
     if (r == 0)
         r = gate_new(c, ops_all, &people_callers, err, &c->gate);
+    if (r == 0 && (r = memory_new(c, &c->memory)) < 0)
+        (void)err_errno(err, r, "making room for the catalogue");
     if (r == 0 && (r = upkeep_new(c, config->history_folder, &c->upkeep)) < 0)
         (void)err_errno(err, r, "starting the catalogue's upkeep");
     if (r == 0 && (r = uploads_new(c, &c->uploads)) < 0)
@@ -335,6 +342,7 @@ int control_reload(struct control *c, const struct control_config *config, struc
     c->live = fresh;
     (void)pthread_mutex_unlock(&c->lock);
     live_unref(old);
+    gate_changed_all(c->gate); /* answers name edges and keys */
     return 0;
 }
 
@@ -359,6 +367,7 @@ struct control *control_stop(struct control *c)
         http_server_drain(c->server, CONTROL_DRAIN_MS);
     http_server_free(c->server);
     http_server_free(c->admin);
+    memory_free(c->memory);
     gate_free(c->gate);
     plans_free(c->plans);
     upkeep_free(c->upkeep);

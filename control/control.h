@@ -27,6 +27,7 @@ struct upkeep;
 struct uploads;
 struct fetch;
 struct people;
+struct memory;
 
 struct control {
     uint32_t magic;
@@ -35,6 +36,7 @@ struct control {
     struct gate *gate;
     struct upkeep *upkeep; /* of the catalogue */
     struct uploads *uploads;
+    struct memory *memory; /* of the database */
     struct people *people;
     struct http_server *server;
     struct http_server *admin;

@@ -80,7 +80,11 @@ struct call {
     enum pack takes;        /* the client */
     enum pack coding;       /* of bytes */
     struct buf bytes;
-    struct str lent; /* in place of bytes: of an answer that was kept */
+    struct str lent;     /* in place of bytes: of an answer that was kept */
+    bool cache_keeps;    /* the answer is to be kept: gate_cache.c's, and what it is kept by */
+    struct str cache_id; /* of the path; lent by the request */
+    unsigned cache_kind;
+    uint32_t cache_variant;
     uint64_t cache_changed;
     struct call_piece *pieces;
     size_t room_used;

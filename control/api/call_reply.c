@@ -7,6 +7,7 @@
 #include "control/api/audit.h"
 #include "control/api/call_priv.h"
 #include "control/api/cors.h"
+#include "control/api/gate_cache.h"
 #include "control/api/gate_priv.h"
 #include "control/api/idem.h"
 
@@ -59,16 +60,10 @@ static void call_reply_rate(const struct call *c)
 /* Before anybody hears of a change, what was kept from before it is void. */
 static void call_reply_cache(struct call *c)
 {
-    struct control_worker *w = http_req_worker(c->req);
     struct gate *g = c->control->gate;
     for (unsigned bits = c->op->changes; bits != 0; bits &= bits - 1)
         (void)atomic_fetch_add(&g->changes.counts[__builtin_ctz(bits)], 1);
-    if (c->op->cache_ms == 0 || c->error < 0 || c->status != 200 || c->notes != NULL ||
-        c->lent.data != NULL || http_req_gone(c->req))
-        return;
-    const struct cached answer = {buf_str(&c->bytes), str_of(c->etag), c->coding};
-    cache_put(w->cache, http_req_path(c->req), http_req_query(c->req), c->takes, c->op->cache_kind,
-              c->cache_changed, clock_mono_ms() + c->op->cache_ms, &answer);
+    gate_cache_keep(g, c);
 }
 
 static void call_reply(struct call *c)

@@ -17,6 +17,7 @@
 #include "control/api/audit.h"
 #include "control/api/call_priv.h"
 #include "control/api/cors.h"
+#include "control/api/gate_cache.h"
 #include "control/api/idem.h"
 #include "control/api/openapi.h"
 #include "control/api/publish.h"
@@ -125,33 +126,6 @@ static int gate_admit(struct call *c)
     return r;
 }
 
-/* --- answers that are kept -------------------------------------------------------------------- */
-
-/* The caller may have it. */
-static int gate_from_cache(struct gate *g, struct call *c)
-{
-    const struct control_worker *w = http_req_worker(c->req);
-    struct cached found;
-    c->cache_changed = atomic_load(&g->changes.counts[c->op->cache_kind]);
-    if (!c->caller_known || !cache_find(w->cache, http_req_path(c->req), http_req_query(c->req),
-                                        c->takes, clock_mono_ms(), &found))
-        return 0;
-    if (found.etag.size > 0) {
-        c->etag = call_keep(c, found.etag);
-        if (c->etag == NULL)
-            return -ENOMEM;
-    }
-    c->status = 200;
-    c->lent = found.bytes; /* it is sent at once */
-    c->coding = (enum pack)found.used;
-    c->rendered = true;
-    if (call__has_newest(c)) {
-        c->status = 304;
-        c->lent = STR_NONE;
-    }
-    return 0;
-}
-
 /* --- behind the reading ----------------------------------------------------------------------- */
 
 /* Back on the loop. */
@@ -165,14 +139,32 @@ static void gate_on_done(void *arg)
         call_finish(c, c->error);
 }
 
+static void gate_submit(struct call *c);
+
+/* Found out on the pool who asks: what they ask for may have been answered to others before. */
+static void gate_on_known(void *arg)
+{
+    struct call *c = arg;
+    ASSERT(c->magic == CALL_MAGIC);
+    int r = http_req_gone(c->req) || c->held < 0 ? 0 : gate_cache_find(c->control->gate, c);
+    if (r < 0 || c->rendered)
+        call_finish(c, r);
+    else
+        gate_submit(c);
+}
+
+static int gate_who(struct call *c)
+{
+    int r = c->control->gate->callers->find(c);
+    if (r == 0)
+        r = gate_admit(c);
+    c->caller_known = r == 0;
+    return r;
+}
+
 static int gate_work(struct call *c)
 {
-    int r = 0;
-    if (!c->caller_known) {
-        r = c->control->gate->callers->find(c);
-        if (r == 0)
-            r = gate_admit(c);
-    }
+    int r = c->caller_known ? 0 : gate_who(c);
     if (r == 0)
         r = c->held;
     if (r == 0)
@@ -196,10 +188,17 @@ static void gate_on_pool(void *arg)
     bool hashes = gate_hashes(c);
     ASSERT(c->magic == CALL_MAGIC);
     /* At a quarter of a second each the queue may be far longer than anybody waits for an end. */
+    bool asks = !c->caller_known && c->op->cache_ms > 0;
     if (hashes && atomic_load(&control->is_stopping))
         c->error = fault_set(&c->fault, 503, "STOPPING", "the service is stopping");
     else
-        c->error = gate_work(c);
+        c->error = asks ? gate_who(c) : gate_work(c);
+    if (asks && c->error == 0) {
+        control_worked(control, hashes, 0);
+        if (loop_post(c->loop, gate_on_known, c) < 0)
+            log_error("out of memory: an answer is lost");
+        return;
+    }
     control_worked(control, hashes, c->error == -EALREADY ? 0 : c->error);
     if (c->error == -EALREADY) /* rendered, from what was kept */
         c->error = 0;
@@ -244,13 +243,14 @@ static int gate_read(struct gate *g, struct call *c, const struct str values[SPE
             return r;
     }
     r = call__read_headers(c);
-    if (r == 0 && c->op->cache_ms > 0) {
-        r = gate_from_cache(g, c);
+    if (c->op->cache_ms > 0 && c->op->cache_of >= 0)
+        c->cache_id = values[c->op->cache_of];
+    if (r == 0) {
+        r = gate_cache_find(g, c);
         if (r < 0 || c->rendered)
             return r;
-    }
-    if (r == 0)
         r = call__read(c, values);
+    }
     if (r == -EPROTO && !c->caller_known) {
         c->held = r;
         return 0;

@@ -7,7 +7,7 @@
 #include "control/api/spec_route.h"
 #include "http/http.h"
 
-#define SPEC_CACHE_MS_MAX 10000
+#define SPEC_CACHE_MS_MAX 60000
 #define SPEC_BODY_DEFAULT ((size_t)64 << 10)
 #define SPEC_BODY_MAX     ((size_t)16 << 20)
 
@@ -102,6 +102,23 @@ static int spec_kind(const struct spec_maker *m, const char *name, unsigned *ret
     return spec_bad(m, "a kind of things has no name, or there are too many", "");
 }
 
+int spec_kind_of(const struct spec *s, const char *name)
+{
+    for (int i = 0; i < CACHE_KINDS && s->kinds[i] != NULL; i++)
+        if (strcmp(s->kinds[i], name) == 0)
+            return i;
+    return -1;
+}
+
+static int spec_cache_of(const struct spec_maker *m, const char *of)
+{
+    m->op->cache_of = -1;
+    for (unsigned i = 0; of != NULL && i < m->op->path_params_count; i++)
+        if (strcmp(m->op->path_params[i].name, of) == 0)
+            m->op->cache_of = (int)i;
+    return of != NULL && m->op->cache_of < 0 ? -1 : 0;
+}
+
 static int spec_make_cache(const struct spec_maker *m)
 {
     const json_t *cache = json_object_get(m->node, "x-weir-cache");
@@ -119,8 +136,13 @@ static int spec_make_cache(const struct spec_maker *m)
     if (cache == NULL)
         return 0;
     if (m->op->method != HTTP_GET || ms < 1 || ms > SPEC_CACHE_MS_MAX)
-        return spec_bad(m, "x-weir-cache is for get, and from 1 ms to 10 s", "");
+        return spec_bad(m, "x-weir-cache is for get, and from 1 ms to 60 s", "");
     m->op->cache_ms = (uint32_t)ms;
+    const char *by = spec_text(cache, "by");
+    const char *of = spec_text(cache, "of");
+    m->op->cache_by_viewer = by != NULL && strcmp(by, "viewer") == 0;
+    if ((by != NULL && !m->op->cache_by_viewer) || spec_cache_of(m, of) < 0)
+        return spec_bad(m, "x-weir-cache: by: viewer, of: a parameter of the path", "");
     return spec_kind(m, spec_text(cache, "kind"), &m->op->cache_kind);
 }
 
@@ -277,11 +299,11 @@ static int spec_make_operation(struct spec *s, const char *path, unsigned method
     s->count++; /* so that spec_free frees what it has */
     int r = spec_make_access(&maker);
     if (r == 0)
-        r = spec_make_cache(&maker);
-    if (r == 0)
         r = spec_make_params(&maker);
     if (r == 0)
         r = spec_order_path(&maker);
+    if (r == 0)
+        r = spec_make_cache(&maker);
     if (r == 0)
         r = spec_make_body(&maker);
     if (r == 0)

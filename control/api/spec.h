@@ -62,10 +62,12 @@ struct operation {
     bool needs_match;   /* If-Match must be there */
     uint32_t cache_ms;  /* answers are kept that long: cache.h; 0: not */
     unsigned cache_kind;
-    unsigned changes;        /* bits of the kinds that it changes */
-    bool idempotent;         /* Idempotency-Key counts */
-    bool audited;            /* audit.h */
-    bool hashes;             /* runs in the passwords' pool */
+    bool cache_by_viewer; /* gate_cache.h */
+    int cache_of;         /* shows the document that this parameter of the path names; < 0: many */
+    unsigned changes;     /* bits of the kinds that it changes */
+    bool idempotent;      /* Idempotency-Key counts */
+    bool audited;         /* audit.h */
+    bool hashes;          /* runs in the passwords' pool */
     const char *hashes_with; /* only where the body has this member; NULL: always */
     bool takes_body;
     bool needs_body;
@@ -97,6 +99,8 @@ const struct operation *spec_find(const struct spec *s, unsigned method, struct 
                                   struct str ret_values[SPEC_PATH_MAX], unsigned *ret_methods);
 const struct op_response *spec_response(const struct operation *op, unsigned status);
 size_t spec_body_max(const struct spec *s); /* of all operations */
+/* A kind's number; -1: no operation names it. */
+int spec_kind_of(const struct spec *s, const char *name);
 
 unsigned spec_count(const struct spec *s);
 const struct operation *spec_at(const struct spec *s, unsigned i);

@@ -8,6 +8,7 @@
 #include "control/catalog/gone.h"
 #include "control/catalog/history.h"
 #include "control/catalog/tally.h"
+#include "control/memory.h"
 #include "control/model.h"
 #include "control/people/people.h"
 #include "control/plans/leave.h"
@@ -144,7 +145,7 @@ static void upkeep_on_timer(void *arg)
 {
     struct upkeep *u = arg;
     upkeep_leave(u);
-    if (!atomic_exchange(&u->is_running, true) &&
+    if (!memory_is_coming(u->control->memory) && !atomic_exchange(&u->is_running, true) &&
         control_run(u->control, false, upkeep_turn, u) < 0) {
         atomic_store(&u->is_running, false);
         log_debug("the database is busy: the catalogue is looked after later");

@@ -8,6 +8,7 @@
 #include "control/people/ops_priv.h"
 #include "control/model.h"
 #include "control/session.h"
+#include "db/db_mirror.h"
 #include "token/jwks.h"
 
 static struct str caller_credential(const struct call *c)
@@ -30,7 +31,9 @@ static int caller_look(struct call *c)
             return 0;
         }
     }
-    if (known_find(people_known(c->control->people), credential, c->now_ms, &c->caller) == 0)
+    uint64_t fresh_ms = db_is_fresh(c->db) ? KNOWN_TOLD_MS : KNOWN_FRESH_MS;
+    if (known_find(people_known(c->control->people), credential, c->now_ms, fresh_ms, &c->caller) ==
+        0)
         return 0;
     bool is_token = memchr(credential.data, '.', credential.size) != NULL;
     return is_token || api_key_is(credential) ? -EAGAIN : 0;

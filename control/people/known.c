@@ -62,7 +62,30 @@ static unsigned known_digest(struct str credential, uint8_t out[KNOWN_DIGEST])
     int ok = EVP_Digest(credential.data, credential.size, out, &size, EVP_sha256(), NULL);
     ASSERT(ok == 1); /* fails only where OpenSSL has no SHA-256: nothing works then */
     ASSERT(size == KNOWN_DIGEST);
-    return (out[0] | (unsigned)out[1] << 8) % KNOWN_SLOTS;
+    return (out[0] | (unsigned)out[1] << 8) * KNOWN_WAYS % KNOWN_SLOTS;
+}
+
+/* Of the slots from `first` on the one that has it, or -1. */
+static int known_slot(const struct known *k, unsigned first, const uint8_t digest[KNOWN_DIGEST])
+{
+    for (unsigned i = first; i < first + KNOWN_WAYS; i++)
+        if (k->entries[i] != NULL &&
+            CRYPTO_memcmp(k->entries[i]->digest, digest, KNOWN_DIGEST) == 0)
+            return (int)i;
+    return -1;
+}
+
+/* Where a new one goes: in place of none, or of the oldest. */
+static unsigned known_victim(const struct known *k, unsigned first)
+{
+    unsigned victim = first;
+    for (unsigned i = first; i < first + KNOWN_WAYS; i++) {
+        if (k->entries[i] == NULL)
+            return i;
+        if (k->entries[i]->added_ms < k->entries[victim]->added_ms)
+            victim = i;
+    }
+    return victim;
 }
 
 /* References of JSON are counted for one thread: what leaves or enters is a copy. */
@@ -74,17 +97,18 @@ static bool known_copy(const struct caller *from, struct caller *to)
     return from->scopes == NULL || to->scopes != NULL;
 }
 
-int known_find(struct known *k, struct str credential, int64_t now_ms, struct caller *ret)
+int known_find(struct known *k, struct str credential, int64_t now_ms, uint64_t fresh_ms,
+               struct caller *ret)
 {
     uint8_t digest[KNOWN_DIGEST];
     int r = -ENOENT;
     ASSERT(k != NULL && k->magic == KNOWN_MAGIC);
-    unsigned slot = known_digest(credential, digest);
+    unsigned first = known_digest(credential, digest);
     uint64_t now_mono = clock_mono_ms();
     (void)pthread_mutex_lock(&k->lock);
-    const struct known_entry *e = k->entries[slot];
-    if (e != NULL && CRYPTO_memcmp(e->digest, digest, sizeof digest) == 0 &&
-        now_mono - e->added_ms < KNOWN_FRESH_MS && e->expires_ms > now_ms)
+    int slot = known_slot(k, first, digest);
+    const struct known_entry *e = slot < 0 ? NULL : k->entries[slot];
+    if (e != NULL && now_mono - e->added_ms < fresh_ms && e->expires_ms > now_ms)
         r = known_copy(&e->caller, ret) ? 0 : -ENOENT;
     (void)pthread_mutex_unlock(&k->lock);
     return r;
@@ -108,14 +132,16 @@ void known_add(struct known *k, uint64_t begun, struct str credential, int64_t e
         free(e); /* then it is looked up again */
         return;
     }
-    unsigned slot = known_digest(credential, e->digest);
+    unsigned first = known_digest(credential, e->digest);
     e->added_ms = clock_mono_ms();
     e->expires_ms = expires_ms;
     struct known_entry *old = e;
     (void)pthread_mutex_lock(&k->lock);
     if (k->forgotten == begun) {
-        old = k->entries[slot];
-        k->entries[slot] = e;
+        int slot = known_slot(k, first, e->digest);
+        unsigned to = slot >= 0 ? (unsigned)slot : known_victim(k, first);
+        old = k->entries[to];
+        k->entries[to] = e;
     }
     (void)pthread_mutex_unlock(&k->lock);
     known_drop(old);

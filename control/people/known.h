@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* known: who the bearers of credentials are, remembered for KNOWN_FRESH_MS, so that most requests
+/* known: who the bearers of credentials are, remembered for some seconds, so that most requests
  * cost neither a signature nor a look into the database. What is ended here is forgotten here at
  * once (known_forget) and elsewhere by a message, or at the latest when it is not fresh any more.
  *
@@ -12,16 +12,19 @@
 #include "base/str.h"
 #include "control/api/caller.h"
 
-#define KNOWN_FRESH_MS 3000
-#define KNOWN_SLOTS    16384 /* of about a kilobyte: what does not fit is looked up again */
+#define KNOWN_FRESH_MS 3000  /* while others may change what nobody here hears of */
+#define KNOWN_TOLD_MS  10000 /* while all that others change is heard of */
+#define KNOWN_SLOTS    65536 /* of about a kilobyte: what does not fit is looked up again */
+#define KNOWN_WAYS     4     /* of these a credential may be in */
 
 struct known;
 
 MUST_USE int known_new(struct known **ret);
 struct known *known_free(struct known *k);
 
-/* *ret: a copy (caller_clear); its document is NULL. */
-MUST_USE int known_find(struct known *k, struct str credential, int64_t now_ms, struct caller *ret);
+/* *ret: a copy (caller_clear); its document is NULL. fresh_ms: how old it may be. */
+MUST_USE int known_find(struct known *k, struct str credential, int64_t now_ms, uint64_t fresh_ms,
+                        struct caller *ret);
 
 /* Before what known_add adds is read from the database: what is forgotten in between must not come
  * back. */

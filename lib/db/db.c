@@ -5,6 +5,7 @@
 #include <string.h>
 #include "db/db_backend.h"
 #include "db/db_doc.h"
+#include "db/db_memory.h"
 
 static const struct db_shape *db_check(const struct db *db, unsigned coll)
 {
@@ -59,6 +60,7 @@ int db_begin(struct db *db, const struct db_backend_ops *ops, const struct db_sc
 
 void db_end(struct db *db)
 {
+    db->memory = db_memory_free(db->memory);
     free(db->shapes);
     MAGIC_CLEAR(db);
 }
@@ -97,7 +99,9 @@ static int db_write(struct db *db, unsigned coll, enum db_write how, const json_
     int r = db_draft(db_check(db, coll), doc, &draft);
     if (r < 0)
         return r;
+    db_changing(db, coll, draft.id);
     r = db->ops->write(db, coll, how, &draft);
+    db_changed(db, coll, draft.id);
     free(draft.text);
     return r;
 }
@@ -115,6 +119,33 @@ int db_replace(struct db *db, unsigned coll, const json_t *doc)
 int db_put(struct db *db, unsigned coll, const json_t *doc)
 {
     return db_write(db, coll, DB_PUT, doc);
+}
+
+int db_put_many(struct db *db, unsigned coll, const json_t *docs)
+{
+    const struct db_shape *shape = db_check(db, coll);
+    size_t i;
+    const json_t *doc;
+    json_array_foreach(docs, i, doc)
+    {
+        int r = db_shape_check(shape, doc);
+        if (r < 0)
+            return r;
+    }
+    if (json_array_size(docs) == 0)
+        return 0;
+    db_changing(db, coll, NULL);
+    int r = db->ops->put_many(db, coll, docs);
+    db_changed(db, coll, NULL);
+    return r;
+}
+
+static int db_change(struct db *db, unsigned coll, const char *id, db_change_fn *fn, void *arg)
+{
+    db_changing(db, coll, id);
+    int r = db->ops->change(db, coll, id, fn, arg);
+    db_changed(db, coll, id);
+    return r;
 }
 
 struct db_replacing {
@@ -145,7 +176,7 @@ int db_replace_if(struct db *db, unsigned coll, const json_t *doc, const char *f
         return r;
     struct db_replacing replacing = {.doc = doc, .field = field, .expected = expected};
     const char *id = json_string_value(json_object_get(doc, "id"));
-    return db->ops->change(db, coll, id, db_replace_if_is, &replacing);
+    return db_change(db, coll, id, db_replace_if_is, &replacing);
 }
 
 struct db_updating {
@@ -183,7 +214,7 @@ int db_update(struct db *db, unsigned coll, const char *id, const struct db_upda
     if (r < 0)
         return r;
     struct db_updating updating = {.update = update};
-    r = db->ops->change(db, coll, id, db_update_to, &updating);
+    r = db_change(db, coll, id, db_update_to, &updating);
     if (r == 0 && ret != NULL)
         *ret = json_incref(updating.result);
     json_decref(updating.result);
@@ -196,7 +227,7 @@ int db_get(struct db *db, unsigned coll, const char *id, json_t **ret)
     ASSERT(ret != NULL);
     if (!db_id_ok(id))
         return -ENOENT; /* an id that no document can have: often a stranger's text */
-    return db->ops->get(db, coll, id, ret);
+    return db_ask_get(db, coll, id, ret);
 }
 
 int db_get_many(struct db *db, unsigned coll, const char *const *ids, unsigned count, json_t **ret)
@@ -205,7 +236,7 @@ int db_get_many(struct db *db, unsigned coll, const char *const *ids, unsigned c
     ASSERT(ret != NULL);
     ASSERT(count <= DB_LIST_MAX);
     json_t *into = json_array();
-    int r = into == NULL ? -ENOMEM : count > 0 ? db->ops->get_many(db, coll, ids, count, into) : 0;
+    int r = into == NULL ? -ENOMEM : count > 0 ? db_ask_get_many(db, coll, ids, count, into) : 0;
     if (r < 0) {
         json_decref(into);
         return r;
@@ -231,7 +262,10 @@ int db_delete(struct db *db, unsigned coll, const char *id)
     (void)db_check(db, coll);
     if (!db_id_ok(id))
         return -ENOENT;
-    return db->ops->remove(db, coll, id);
+    db_changing(db, coll, id);
+    int r = db->ops->remove(db, coll, id);
+    db_changed(db, coll, id);
+    return r;
 }
 
 static int db_delete_if_is(void *arg, const json_t *old, json_t **ret_doc, bool *ret_gone)
@@ -248,7 +282,7 @@ int db_delete_if(struct db *db, unsigned coll, const char *id, const json_t *whe
         r = -ENOENT;
     if (r < 0)
         return r;
-    return db->ops->change(db, coll, id, db_delete_if_is, (void *)(uintptr_t)where);
+    return db_change(db, coll, id, db_delete_if_is, (void *)(uintptr_t)where);
 }
 
 int db_delete_below(struct db *db, unsigned coll, const char *field, int64_t limit,
@@ -258,7 +292,9 @@ int db_delete_below(struct db *db, unsigned coll, const char *field, int64_t lim
     ASSERT(key != NULL);
     ASSERT(key->fields_count == 1);
     uint64_t count = 0;
+    db_changing(db, coll, NULL);
     int r = db->ops->remove_below(db, coll, key, limit, &count);
+    db_changed(db, coll, NULL);
     if (r == 0 && ret_count != NULL)
         *ret_count = count;
     return r;

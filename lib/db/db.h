@@ -86,6 +86,10 @@ MUST_USE int db_insert(struct db *db, unsigned coll, const json_t *doc);  /* -EE
 MUST_USE int db_replace(struct db *db, unsigned coll, const json_t *doc); /* -ENOENT, -EEXIST */
 MUST_USE int db_put(struct db *db, unsigned coll, const json_t *doc);     /* made or replaced */
 
+/* All of an array, in no order, faster than one by one: what is there is replaced. -errno: some of
+ * them may have been put. */
+MUST_USE int db_put_many(struct db *db, unsigned coll, const json_t *docs);
+
 /* Replaces only if the stored document's member `field` (any, keyed or not) equals `expected`, a
  * string or an integer: -ESTALE if not. So read, change, write back is safe against others. */
 MUST_USE int db_replace_if(struct db *db, unsigned coll, const json_t *doc, const char *field,

@@ -68,11 +68,17 @@ struct db_facets {
     int (*found)(struct db_facets *facets, const json_t *const values[DB_FACETS_MAX]);
 };
 
+typedef int db_scan_fn(void *arg, const json_t *doc);
+
 struct db_backend_ops {
     int (*write)(struct db *db, unsigned coll, enum db_write how, const struct db_draft *draft);
+    /* DB_PUT of each, which have been checked. */
+    int (*put_many)(struct db *db, unsigned coll, const json_t *docs);
     /* -ENOENT, and what fn says. */
     int (*change)(struct db *db, unsigned coll, const char *id, db_change_fn *fn, void *arg);
     int (*get)(struct db *db, unsigned coll, const char *id, json_t **ret);
+    /* The same, and never what was so only a moment ago. */
+    int (*newest)(struct db *db, unsigned coll, const char *id, json_t **ret);
     /* Appends the documents, or null, to the array `into`. */
     int (*get_many)(struct db *db, unsigned coll, const char *const *ids, unsigned count,
                     json_t *into);
@@ -90,6 +96,10 @@ struct db_backend_ops {
     int (*rarity)(struct db *db, unsigned coll, const struct db_term *term, uint64_t *ret_count);
     int (*total)(struct db *db, unsigned coll, uint64_t *ret_count);
     int (*words)(struct db *db, unsigned coll, const char *prefix, unsigned limit, json_t *into);
+    /* Each document, in no order; what is written meanwhile may be among them or not. */
+    int (*scan)(struct db *db, unsigned coll, db_scan_fn *fn, void *arg);
+    /* NULL, or as db_others. */
+    int (*others)(struct db *db, bool *ret);
     /* What only the backend can find out: -EBADMSG with a sentence. */
     int (*check)(struct db *db, struct err *err);
     void (*close)(struct db *db);
@@ -100,7 +110,8 @@ struct db {
 #define DB_MAGIC UINT32_C(0xdb0c5e7a)
     const struct db_backend_ops *ops;
     const struct db_schema *schema;
-    struct db_shape *shapes; /* one for each collection */
+    struct db_shape *shapes;  /* one for each collection */
+    struct db_memory *memory; /* db_memory.h; NULL: the backend answers everything */
 };
 
 MUST_USE int db_begin(struct db *db, const struct db_backend_ops *ops,
@@ -109,6 +120,9 @@ void db_end(struct db *db);
 
 /* Calls schema->migrate for each step from `stored`; for backends' open. */
 MUST_USE int db_migrate(struct db *db, unsigned from, struct err *err);
+
+/* One more of the value, or of each element of an array, in counts. */
+MUST_USE int db_facet_count(json_t *counts, const json_t *value);
 
 /* The document, checked against the collection, and its text (free); -EINVAL. */
 MUST_USE int db_draft(const struct db_shape *shape, const json_t *doc, struct db_draft *ret);

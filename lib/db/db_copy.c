@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "db/db_copy.h"
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/buf.h"
 #include "base/digest.h"
 #include "db/db_backend.h"
 
-#define DB_COPY_THREADS 8 /* a writer's wait for the disk is shared by as many */
-#define DB_COPY_PAGE    500
+#define DB_COPY_PAGE 500
 
 int db_open_stored(const char *address, struct err *err, struct db **ret,
                    struct db_schema **ret_schema)
@@ -100,47 +98,22 @@ static int db_watch_stopped(struct err *err)
 
 /* --- copying ---------------------------------------------------------------------------------- */
 
-struct db_copier {
-    pthread_t thread;
-    bool started;
-    struct db *to;
-    unsigned coll;
-    const json_t *page;
-    size_t first; /* of page: this one, and every DB_COPY_THREADS-th after it */
-    const char *behind;
-    int result;
-};
-
-static void *db_copier_run(void *arg)
-{
-    struct db_copier *c = arg;
-    for (size_t i = c->first; c->result == 0 && i < json_array_size(c->page);
-         i += DB_COPY_THREADS) {
-        const json_t *doc = json_array_get(c->page, i);
-        const char *id = db_walk_id(doc);
-        if (id != NULL && (c->behind == NULL || strcmp(id, c->behind) > 0))
-            c->result = db_put(c->to, c->coll, doc);
-    }
-    return NULL;
-}
-
 static int db_copy_page(struct db *to, unsigned coll, const json_t *page, const char *behind)
 {
-    struct db_copier copiers[DB_COPY_THREADS] = {{.started = false}};
-    int r = 0;
-    for (unsigned i = 0; i < DB_COPY_THREADS; i++) {
-        copiers[i] =
-            (struct db_copier){.to = to, .coll = coll, .page = page, .first = i, .behind = behind};
-        copiers[i].started =
-            pthread_create(&copiers[i].thread, NULL, db_copier_run, &copiers[i]) == 0;
-        if (!copiers[i].started) /* no more threads: then here */
-            (void)db_copier_run(&copiers[i]);
+    json_t *docs = json_array();
+    size_t i;
+    json_t *doc;
+    int r = docs == NULL ? -ENOMEM : 0;
+    json_array_foreach(page, i, doc)
+    {
+        const char *id = db_walk_id(doc);
+        if (id != NULL && (behind == NULL || strcmp(id, behind) > 0) &&
+            json_array_append(docs, doc) < 0)
+            r = -ENOMEM;
     }
-    for (unsigned i = 0; i < DB_COPY_THREADS; i++) {
-        if (copiers[i].started)
-            (void)pthread_join(copiers[i].thread, NULL); /* ours, joined once: cannot fail */
-        r = r < 0 ? r : copiers[i].result;
-    }
+    if (r == 0)
+        r = db_put_many(to, coll, docs);
+    json_decref(docs);
     return r;
 }
 
@@ -161,8 +134,8 @@ static int db_copy_last(struct db *db, unsigned coll, char **ret)
     return r;
 }
 
-/* Eight write a page side by side, so what stands before the last id when they were stopped may
- * have holes, but none further back than their page. */
+/* A page is put in no order, so what stands before the last id when that was stopped may have
+ * holes, but none further back than a page. */
 static int db_copy_behind(struct db *to, unsigned coll, char **ret)
 {
     json_t *docs = NULL;

@@ -5,7 +5,7 @@
  * Life:    db_open_stored -> db_check_all, db_copy_all, db_compare -> db_close, then
  *          db_stored_free.
  * Owner:   the caller.
- * Threads: a call uses threads of its own; progress is told on the caller's.
+ * Threads: any, each its own databases; progress is told on the caller's.
  * Errors:  0 or -errno with a sentence in err; -EINTR the caller's function has said so.
  * Units:   documents. */
 #pragma once

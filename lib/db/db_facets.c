@@ -6,6 +6,7 @@
 #include <string.h>
 #include "db/db_backend.h"
 #include "db/db_doc.h"
+#include "db/db_memory.h"
 #include "db/db_text.h"
 
 struct db_counting {
@@ -32,22 +33,26 @@ static int db_count_value(json_t *counts, const json_t *value)
     return json_object_set_new_nocheck(counts, name, json_integer(1)) < 0 ? -ENOMEM : 0;
 }
 
+int db_facet_count(json_t *counts, const json_t *value)
+{
+    size_t at;
+    const json_t *one;
+    int r = json_is_array(value) ? 0 : db_count_value(counts, value);
+    json_array_foreach(value, at, one)
+    {
+        if (r == 0)
+            r = db_count_value(counts, one);
+    }
+    return r;
+}
+
 static int db_count_found(struct db_facets *facets, const json_t *const values[DB_FACETS_MAX])
 {
     struct db_counting *counting = CONTAINER_OF(facets, struct db_counting, facets);
     int r = 0;
     counting->total++;
-    for (unsigned i = 0; r == 0 && i < facets->fields_count; i++) {
-        size_t at;
-        const json_t *one;
-        if (!json_is_array(values[i]))
-            r = db_count_value(counting->counts[i], values[i]);
-        json_array_foreach(values[i], at, one)
-        {
-            if (r == 0)
-                r = db_count_value(counting->counts[i], one);
-        }
-    }
+    for (unsigned i = 0; r == 0 && i < facets->fields_count; i++)
+        r = db_facet_count(counting->counts[i], values[i]);
     return r;
 }
 
@@ -90,7 +95,10 @@ int db_search_facets(struct db *db, unsigned coll, const struct db_search *searc
                                               .fields = fields,
                                               .fields_count = fields_count,
                                               .found = db_count_found}};
-    if (r < 0)
+    bool done = false;
+    if (r == 0)
+        r = db_ask_facets(db, coll, &counting.facets, &done, ret);
+    if (r < 0 || done)
         return r;
     for (unsigned i = 0; i < fields_count; i++) {
         counting.counts[i] = json_object();
@@ -114,7 +122,7 @@ int db_words(struct db *db, unsigned coll, const char *prefix, unsigned limit, j
     if (prefix[0] != 0 && !db_word_ok(prefix))
         return -EINVAL;
     json_t *into = json_array();
-    int r = into == NULL ? -ENOMEM : db->ops->words(db, coll, prefix, limit, into);
+    int r = into == NULL ? -ENOMEM : db_ask_words(db, coll, prefix, limit, into);
     if (r < 0) {
         json_decref(into);
         return r;

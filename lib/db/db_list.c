@@ -7,6 +7,7 @@
 #include "db/db_backend.h"
 #include "db/db_cursor.h"
 #include "db/db_doc.h"
+#include "db/db_memory.h"
 
 int db_cursor_pack(json_t *cursor, char **ret)
 {
@@ -144,7 +145,7 @@ int db_list(struct db *db, unsigned coll, const struct db_list *list, json_t **r
         return r;
     range.limit = list->limit + 1; /* one beyond tells whether there is a next page */
     json_t *into = json_array();
-    r = into == NULL ? -ENOMEM : db->ops->list(db, coll, &range, into);
+    r = into == NULL ? -ENOMEM : db_ask_list(db, coll, &range, into);
     json_decref(cursor);
     if (r == 0 && json_array_size(into) > list->limit) {
         (void)json_array_remove(into, list->limit); /* in range: cannot fail */
@@ -166,7 +167,7 @@ int db_count(struct db *db, unsigned coll, const struct db_list *list, uint64_t 
     uint64_t count = 0;
     int r = db_list_range(db, coll, list, &range);
     if (r == 0)
-        r = db->ops->count(db, coll, &range, &count);
+        r = db_ask_count(db, coll, &range, &count);
     if (r == 0)
         *ret = count;
     return r;

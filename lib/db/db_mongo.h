@@ -85,7 +85,10 @@ MUST_USE int db_mongo_where(const struct db_shape *shape, const json_t *where, b
                             unsigned *next);
 /* {"$and": [...]}, or {} where there are none; takes `and`. */
 void db_mongo_filter(bson_t *and, unsigned count, bson_t *ret);
+/* Leaves out what only searches need. */
+void db_mongo_hide_words(const struct db_shape *shape, bson_t *opts);
 int db_mongo_list(struct db *db, unsigned coll, const struct db_range *range, json_t *into);
+int db_mongo_scan(struct db *db, unsigned coll, db_scan_fn *fn, void *arg);
 int db_mongo_count(struct db *db, unsigned coll, const struct db_range *range, uint64_t *ret);
 
 /* Each document that the filter finds, to fn; once more from the start where the way there broke
@@ -98,6 +101,7 @@ MUST_USE int db_mongo_count_of(struct db_mongo_use *use, const bson_t *filter, u
 /* --- db_mongo_write.c ------------------------------------------------------------------------- */
 
 int db_mongo_write(struct db *db, unsigned coll, enum db_write how, const struct db_draft *draft);
+int db_mongo_put_many(struct db *db, unsigned coll, const json_t *docs);
 int db_mongo_change(struct db *db, unsigned coll, const char *id, db_change_fn *fn, void *arg);
 int db_mongo_remove(struct db *db, unsigned coll, const char *id);
 int db_mongo_remove_below(struct db *db, unsigned coll, const struct db_key_shape *key,

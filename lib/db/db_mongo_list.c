@@ -5,6 +5,8 @@
 #include <string.h>
 #include "db/db_doc.h"
 
+#define DB_MONGO_SCAN_BATCH 1000
+
 /* One condition of the array `and`: {FIELD: {...}} or {"$or": [...]}. */
 static void db_mongo_open_cond(bson_t *and, unsigned *next, bson_t *ret)
 {
@@ -239,7 +241,7 @@ static int db_mongo_append(void *arg, const bson_t *stored)
     return r;
 }
 
-static void db_mongo_hide_words(const struct db_shape *shape, bson_t *opts)
+void db_mongo_hide_words(const struct db_shape *shape, bson_t *opts)
 {
     bson_t projection;
     if (shape->text_count == 0)
@@ -276,6 +278,40 @@ int db_mongo_list(struct db *db, unsigned coll, const struct db_range *range, js
     db_mongo_list_opts(&db->shapes[coll], range, &opts);
     db_mongo_begin(db_mongo_of(db), coll, &use);
     r = db_mongo_each(&use, &filter, &opts, NULL, db_mongo_append, into);
+    db_mongo_end(&use);
+    bson_destroy(&filter);
+    bson_destroy(&opts);
+    return r;
+}
+
+struct db_mongo_scanning {
+    db_scan_fn *fn;
+    void *arg;
+};
+
+static int db_mongo_scan_one(void *arg, const bson_t *stored)
+{
+    const struct db_mongo_scanning *s = arg;
+    json_t *doc = NULL;
+    int r = db_mongo_decode(stored, &doc);
+    if (r == 0)
+        r = s->fn(s->arg, doc);
+    json_decref(doc);
+    return r;
+}
+
+int db_mongo_scan(struct db *db, unsigned coll, db_scan_fn *fn, void *arg)
+{
+    struct db_mongo_scanning scanning = {fn, arg};
+    struct db_mongo_use use;
+    bson_t filter = BSON_INITIALIZER;
+    bson_t opts = BSON_INITIALIZER;
+    (void)bson_append_int32(&opts, "batchSize", -1, DB_MONGO_SCAN_BATCH);
+    db_mongo_hide_words(&db->shapes[coll], &opts);
+    db_mongo_begin(db_mongo_of(db), coll, &use);
+    /* The primary: what was written before this began is among what is read. */
+    int r =
+        db_mongo_each(&use, &filter, &opts, db_mongo_of(db)->primary, db_mongo_scan_one, &scanning);
     db_mongo_end(&use);
     bson_destroy(&filter);
     bson_destroy(&opts);

@@ -402,16 +402,21 @@ static int db_mongo_keep_one(void *arg, const bson_t *stored)
 }
 
 static int db_mongo_one(struct db *db, unsigned coll, const char *member, const char *value,
-                        json_t **ret)
+                        const mongoc_read_prefs_t *prefs, json_t **ret)
 {
     struct db_mongo_use use;
     bson_t filter = BSON_INITIALIZER;
+    bson_t opts = BSON_INITIALIZER;
     json_t *kept = NULL;
     (void)bson_append_utf8(&filter, member, -1, value, -1);
+    (void)bson_append_int64(&opts, "limit", -1, 1);
+    (void)bson_append_bool(&opts, "singleBatch", -1, true);
+    db_mongo_hide_words(&db->shapes[coll], &opts);
     db_mongo_begin(db_mongo_of(db), coll, &use);
-    int r = db_mongo_each(&use, &filter, NULL, NULL, db_mongo_keep_one, &kept);
+    int r = db_mongo_each(&use, &filter, &opts, prefs, db_mongo_keep_one, &kept);
     db_mongo_end(&use);
     bson_destroy(&filter);
+    bson_destroy(&opts);
     if (r < 0) {
         json_decref(kept);
         return r;
@@ -424,7 +429,12 @@ static int db_mongo_one(struct db *db, unsigned coll, const char *member, const 
 
 static int db_mongo_get(struct db *db, unsigned coll, const char *id, json_t **ret)
 {
-    return db_mongo_one(db, coll, "_id", id, ret);
+    return db_mongo_one(db, coll, "_id", id, NULL, ret);
+}
+
+static int db_mongo_newest(struct db *db, unsigned coll, const char *id, json_t **ret)
+{
+    return db_mongo_one(db, coll, "_id", id, db_mongo_of(db)->primary, ret);
 }
 
 static int db_mongo_find(struct db *db, unsigned coll, const struct db_key_shape *key,
@@ -438,7 +448,7 @@ static int db_mongo_find(struct db *db, unsigned coll, const struct db_key_shape
     json_decref(doc);
     if (text == NULL || r < 0)
         return -ENOMEM;
-    return db_mongo_one(db, coll, member, text, ret);
+    return db_mongo_one(db, coll, member, text, NULL, ret);
 }
 
 static int db_mongo_by_ids(void *arg, const bson_t *stored)
@@ -488,8 +498,10 @@ static int db_mongo_get_many(struct db *db, unsigned coll, const char *const *id
 
 const struct db_backend_ops db_mongo_ops = {
     .write = db_mongo_write,
+    .put_many = db_mongo_put_many,
     .change = db_mongo_change,
     .get = db_mongo_get,
+    .newest = db_mongo_newest,
     .get_many = db_mongo_get_many,
     .find = db_mongo_find,
     .remove = db_mongo_remove,
@@ -501,6 +513,7 @@ const struct db_backend_ops db_mongo_ops = {
     .rarity = db_mongo_rarity,
     .total = db_mongo_total,
     .words = db_mongo_words,
+    .scan = db_mongo_scan,
     .check = db_mongo_check,
     .close = db_mongo_close,
 };

@@ -192,6 +192,57 @@ int db_mongo_write(struct db *db, unsigned coll, enum db_write how, const struct
     return r;
 }
 
+/* One by one, each whatever is there. */
+static int db_mongo_put_each(struct db *db, unsigned coll, const json_t *docs)
+{
+    size_t i;
+    const json_t *doc;
+    int r = 0;
+    json_array_foreach(docs, i, doc)
+    {
+        const struct db_draft draft = {.id = json_string_value(json_object_get(doc, "id")),
+                                       .doc = doc};
+        r = db_mongo_write(db, coll, DB_PUT, &draft);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Most often they are new: they are sent as such, and if that is not quite so, one by one. */
+int db_mongo_put_many(struct db *db, unsigned coll, const json_t *docs)
+{
+    struct db_mongo_use use;
+    bson_error_t error;
+    bson_t opts = BSON_INITIALIZER;
+    size_t count = json_array_size(docs);
+    size_t made = 0;
+    bool good = false;
+    bson_t *list = calloc(count, sizeof *list);
+    const bson_t **each = calloc(count, sizeof(*each));
+    int r = list == NULL || each == NULL ? -ENOMEM : 0;
+    for (; r == 0 && made < count; made++) {
+        bson_oid_t rev;
+        bson_oid_init(&rev, NULL);
+        r = db_mongo_encode(&db->shapes[coll], json_array_get(docs, made), &rev, &list[made]);
+        if (r < 0)
+            break;
+        each[made] = &list[made];
+    }
+    if (r == 0) {
+        (void)bson_append_bool(&opts, "ordered", -1, false);
+        db_mongo_begin(db_mongo_of(db), coll, &use);
+        good = mongoc_collection_insert_many(use.coll, each, count, &opts, NULL, &error);
+        db_mongo_end(&use);
+    }
+    for (size_t i = 0; i < made; i++)
+        bson_destroy(&list[i]);
+    bson_destroy(&opts);
+    free(list);
+    free((void *)(uintptr_t)each);
+    return r < 0 || good ? r : db_mongo_put_each(db, coll, docs);
+}
+
 static void db_mongo_by_rev(const char *id, const bson_oid_t *rev, bson_t *ret)
 {
     db_mongo_by_id(id, ret);

@@ -9,6 +9,7 @@
 #include "db/db_backend.h"
 #include "db/db_cursor.h"
 #include "db/db_doc.h"
+#include "db/db_memory.h"
 #include "db/db_text.h"
 
 #define DB_RARITY_MAX  16
@@ -131,11 +132,11 @@ static int64_t db_rarity(uint64_t total, uint64_t count)
 static int db_best_weigh(struct db *db, unsigned coll, struct db_best *best)
 {
     uint64_t total = 0;
-    int r = db->ops->total(db, coll, &total);
+    int r = db_ask_total(db, coll, &total);
     for (unsigned i = 0; r == 0 && i < best->search->terms_count; i++) {
         const struct db_term *term = &best->search->terms[i];
         uint64_t count = 0;
-        r = db->ops->rarity(db, coll, term, &count);
+        r = db_ask_rarity(db, coll, term, &count);
         best->weights[i] = db_rarity(total, count) * (term->prefix ? DB_PREFIX : DB_EXACT);
     }
     return r;
@@ -227,7 +228,7 @@ static int db_search_page(struct db *db, unsigned coll, struct db_best *best, js
 {
     json_t *docs = NULL;
     char *next = NULL;
-    int r = db->ops->search(db, coll, &best->hits);
+    int r = db_ask_search(db, coll, &best->hits);
     if (r < 0)
         return r;
     qsort(best->heap, best->count, sizeof *best->heap, db_hit_order);

@@ -80,8 +80,10 @@ static int db_sqlite_find(struct db *db, unsigned coll, const struct db_key_shap
 
 const struct db_backend_ops db_sqlite_ops = {
     .write = db_sqlite_write,
+    .put_many = db_sqlite_put_many,
     .change = db_sqlite_change,
     .get = db_sqlite_get,
+    .newest = db_sqlite_get,
     .get_many = db_sqlite_get_many,
     .find = db_sqlite_find,
     .remove = db_sqlite_remove,
@@ -93,6 +95,8 @@ const struct db_backend_ops db_sqlite_ops = {
     .rarity = db_sqlite_rarity,
     .total = db_sqlite_total,
     .words = db_sqlite_words,
+    .scan = db_sqlite_scan,
+    .others = db_sqlite_others,
     .check = db_sqlite_check,
     .close = db_sqlite_close,
 };

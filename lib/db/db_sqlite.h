@@ -58,6 +58,7 @@ struct db_sqlite {
     struct db_sqlite_job *first; /* what is to be written */
     struct db_sqlite_job *last;
     bool leading; /* some thread writes */
+    int64_t seen; /* whoever leads: what tells of other processes' writes; 0: never asked */
 };
 
 extern const struct db_backend_ops db_sqlite_ops;
@@ -122,6 +123,7 @@ void db_sqlite_indexed(struct db_sqlite_query *q, const struct db_sqlite *s,
 void db_sqlite_range(struct db_sqlite_query *q, const struct db_sqlite *s, unsigned coll,
                      const char *what, const struct db_range *range, bool counts);
 int db_sqlite_list(struct db *db, unsigned coll, const struct db_range *range, json_t *into);
+int db_sqlite_scan(struct db *db, unsigned coll, db_scan_fn *fn, void *arg);
 int db_sqlite_count(struct db *db, unsigned coll, const struct db_range *range, uint64_t *ret);
 void db_sqlite_index_name(const char *coll, const struct db_key_shape *key, char *out, size_t size);
 
@@ -132,10 +134,12 @@ int db_sqlite_check(struct db *db, struct err *err);
 /* --- db_sqlite_write.c ------------------------------------------------------------------------ */
 
 int db_sqlite_write(struct db *db, unsigned coll, enum db_write how, const struct db_draft *draft);
+int db_sqlite_put_many(struct db *db, unsigned coll, const json_t *docs);
 int db_sqlite_change(struct db *db, unsigned coll, const char *id, db_change_fn *fn, void *arg);
 int db_sqlite_remove(struct db *db, unsigned coll, const char *id);
 int db_sqlite_remove_below(struct db *db, unsigned coll, const struct db_key_shape *key,
                            int64_t limit, uint64_t *ret_count);
+int db_sqlite_others(struct db *db, bool *ret);
 
 /* --- db_sqlite_text.c ------------------------------------------------------------------------- */
 

@@ -214,6 +214,24 @@ int db_sqlite_list(struct db *db, unsigned coll, const struct db_range *range, j
     return r;
 }
 
+/* One statement: as the collection is now, while others go on writing. */
+int db_sqlite_scan(struct db *db, unsigned coll, db_scan_fn *fn, void *arg)
+{
+    struct db_sqlite_query q;
+    db_sqlite_query_init(&q);
+    buf_printf(&q.sql, "SELECT doc FROM c_%s", db->shapes[coll].name);
+    int r = db_sqlite_run(&q, db_sqlite_of(db), NULL);
+    while (r >= 0 && (r = db_sqlite_step(&q)) > 0) {
+        json_t *doc = NULL;
+        r = db_sqlite_document(&q, 0, &doc);
+        if (r == 0)
+            r = fn(arg, doc);
+        json_decref(doc);
+    }
+    db_sqlite_end(&q);
+    return r;
+}
+
 int db_sqlite_count(struct db *db, unsigned coll, const struct db_range *range, uint64_t *ret)
 {
     struct db_sqlite_query q;

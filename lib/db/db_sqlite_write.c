@@ -19,6 +19,7 @@ struct db_sqlite_job {
     const char *id;
     enum db_write how;
     const struct db_draft *draft;
+    const json_t *docs;
     db_change_fn *fn;
     void *arg;
     const struct db_key_shape *key;
@@ -167,6 +168,36 @@ int db_sqlite_write(struct db *db, unsigned coll, enum db_write how, const struc
     return db_sqlite_submit(&job);
 }
 
+/* One transaction. */
+static int db_sqlite_many_run(struct db_sqlite_job *job, struct db_sqlite_conn *c)
+{
+    size_t i;
+    const json_t *doc;
+    int r = 0;
+    job->how = DB_PUT;
+    json_array_foreach(job->docs, i, doc)
+    {
+        struct db_draft draft;
+        r = db_draft(job->shape, doc, &draft);
+        if (r < 0)
+            return r;
+        job->draft = &draft;
+        r = db_sqlite_write_run(job, c);
+        job->draft = NULL;
+        free(draft.text);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int db_sqlite_put_many(struct db *db, unsigned coll, const json_t *docs)
+{
+    struct db_sqlite_job job = {
+        .run = db_sqlite_many_run, .s = db_sqlite_of(db), .shape = &db->shapes[coll], .docs = docs};
+    return db_sqlite_submit(&job);
+}
+
 static int db_sqlite_find_num(struct db_sqlite_job *job, struct db_sqlite_conn *c, int64_t *ret_num,
                               json_t **ret_doc)
 {
@@ -304,4 +335,31 @@ int db_sqlite_remove_below(struct db *db, unsigned coll, const struct db_key_sha
     }
     *ret_count = count;
     return 0;
+}
+
+/* data_version changes with what other connections commit; in this process the writer's is the only
+ * one that does. */
+static int db_sqlite_others_run(struct db_sqlite_job *job, struct db_sqlite_conn *c)
+{
+    struct db_sqlite_query q;
+    int64_t version = 0;
+    db_sqlite_query_init(&q);
+    buf_puts(&q.sql, "PRAGMA data_version");
+    int r = db_sqlite_run(&q, NULL, c);
+    if (r == 0)
+        r = db_sqlite_int(&q, &version);
+    db_sqlite_end(&q);
+    job->count = version != job->s->seen ? 1 : 0;
+    if (r == 0)
+        job->s->seen = version;
+    return r;
+}
+
+int db_sqlite_others(struct db *db, bool *ret)
+{
+    struct db_sqlite_job job = {.run = db_sqlite_others_run, .s = db_sqlite_of(db)};
+    int r = db_sqlite_submit(&job);
+    if (r == 0)
+        *ret = job.count > 0;
+    return r;
 }

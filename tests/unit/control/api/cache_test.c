@@ -15,7 +15,7 @@ static struct cache *make(void)
 
 static void put(struct cache *c, const char *path, const char *bytes, uint64_t due)
 {
-    const struct cached answer = {str_of(bytes), STR("tag"), 0};
+    const struct cached answer = {str_of(bytes), STR("tag"), 0, false};
     cache_put(c, str_of(path), STR("a=1"), 0, 3, atomic_load(&changes.counts[3]), due, &answer);
 }
 
@@ -52,7 +52,7 @@ static void test_life(void **state)
 static void test_changes(void **state)
 {
     struct cache *c = make();
-    const struct cached answer = {STR("old"), STR_NONE, 0};
+    const struct cached answer = {STR("old"), STR_NONE, 0, false};
     struct cached found;
     (void)state;
     put(c, "/x", "one", 1000);
@@ -77,7 +77,7 @@ static void test_bounds(void **state)
     assert_non_null(big);
     memset(big, 'x', size);
     big[size] = '\0';
-    for (unsigned i = 0; i < 2000; i++) { /* six times as much as it may keep */
+    for (unsigned i = 0; i < 2000; i++) { /* more as it may keep */
         (void)snprintf(path, sizeof path, "/%u", i);
         put(c, path, big, 1000);
         assert_true(has(c, path, big, 0));

@@ -14,7 +14,7 @@ static struct caller caller_of(const char *user, const char *session)
 
 static int find(struct known *k, const char *credential, int64_t now_ms, struct caller *ret)
 {
-    return known_find(k, str_of(credential), now_ms, ret);
+    return known_find(k, str_of(credential), now_ms, KNOWN_FRESH_MS, ret);
 }
 
 static void test_life(void **state)
