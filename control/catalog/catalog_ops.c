@@ -8,8 +8,6 @@
 #include "control/model.h"
 #include "control/plans/viewer.h"
 
-#define CATALOG_PICTURES "pictures" /* the subject of tokens for posters */
-
 struct viewer catalog_viewer(const struct call *c)
 {
     return (struct viewer){
@@ -65,13 +63,10 @@ static int catalog_set_poster(struct call *c, const json_t *video, json_t *view)
     if (!video_state_has_film(video_state_of(video)))
         return json_object_set_new(view, "poster_url", json_null()) < 0 ? -ENOMEM : 0;
     /* Signed for nobody in particular: so one answer is good for many viewers (gate_cache.h). */
-    int r = playback_sign(signer, member_text(video, "id"), CATALOG_PICTURES, NULL,
-                          playback_expires_rounded(signer, clock_real_s()), &url);
+    int r = playback_sign_picture(signer, member_text(video, "id"), "poster.jpg",
+                                  playback_expires_rounded(signer, clock_real_s()), &url);
     if (r < 0)
         return r;
-    buf_puts(&url, "poster.jpg");
-    if (buf_error(&url) < 0)
-        return buf_error(&url);
     return json_object_set_new(view, "poster_url", json_string(url.data)) < 0 ? -ENOMEM : 0;
 }
 

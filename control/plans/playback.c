@@ -3,8 +3,9 @@
 #include <errno.h>
 #include "control/session.h"
 
-#define PLAYBACK_ROUND_S 3600
-#define PLAYBACK_OF_USER ((size_t)16) /* characters of a session's id */
+#define PLAYBACK_ROUND_S  3600
+#define PLAYBACK_PICTURES "pictures"   /* the subject of tokens for pictures */
+#define PLAYBACK_OF_USER  ((size_t)16) /* characters of a session's id */
 
 _Static_assert(PLAYBACK_OF_USER < ID_TEXT_SIZE - 1, "some of it is random");
 
@@ -30,18 +31,22 @@ static char *playback_text(const char *text)
     return (char *)(uintptr_t)text;
 }
 
-int playback_sign_for(const struct playback_signer *signer, const struct playback_claims *c,
-                      struct buf *out)
+/* view NULL: all of the asset. Appends the URL's part before the view. */
+static int playback_put(const struct playback_signer *signer, const struct playback_claims *c,
+                        const char *view, struct buf *out)
 {
     CLEAN_BUF struct buf container = BUF_EMPTY;
-    token_asset_container(str_of(c->asset), &container);
+    if (view != NULL)
+        token_view_container(str_of(c->asset), str_of(view), &container);
+    else
+        token_asset_container(str_of(c->asset), &container);
     if (buf_error(&container) < 0)
         return buf_error(&container);
     const struct token_claims claims = {
         .issuer = playback_text(signer->issuer),
         .subject = playback_text(c->user),
         .container = container.data,
-        .asset = playback_text(c->asset),
+        .asset = view != NULL ? NULL : playback_text(c->asset), /* which opens its blobs */
         .session = playback_text(c->session),
         .height_max = c->height_max,
         .expires_s = c->expires_s,
@@ -54,18 +59,26 @@ int playback_sign_for(const struct playback_signer *signer, const struct playbac
     return buf_error(out);
 }
 
-int playback_sign(const struct playback_signer *signer, const char *asset, const char *user_id,
-                  const char *session, int64_t expires_s, struct buf *out)
+int playback_sign_for(const struct playback_signer *signer, const struct playback_claims *c,
+                      struct buf *out)
+{
+    return playback_put(signer, c, NULL, out);
+}
+
+int playback_sign_picture(const struct playback_signer *signer, const char *asset, const char *view,
+                          int64_t expires_s, struct buf *out)
 {
     const struct edge_viewer nowhere = {0};
     const struct playback_claims claims = {
         .asset = asset,
-        .user = user_id,
-        .session = session,
+        .user = PLAYBACK_PICTURES,
         .edge = edges_pick(signer->edges, &nowhere, str_of(asset)),
         .expires_s = expires_s,
     };
-    return playback_sign_for(signer, &claims, out);
+    int r = playback_put(signer, &claims, view, out);
+    if (r == 0)
+        buf_puts(out, view);
+    return r == 0 ? buf_error(out) : r;
 }
 
 int64_t playback_expires(const struct playback_signer *signer, int64_t now_s)

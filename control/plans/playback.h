@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* playback: signed URLs on an edge (RFC 9246): EDGE/;URISigningPackage=TOKEN/v/ASSET/VIEW. One
- * token covers an asset's manifests and the blobs that they name, because links are relative.
+ * token covers an asset's manifests and the blobs that they name, because links are relative; one
+ * for a picture covers just that.
  *
  * Life:    a playback_sign per request.
  * Owner:   the caller's memory.
@@ -39,11 +40,10 @@ struct playback_claims {
 MUST_USE int playback_sign_for(const struct playback_signer *signer,
                                const struct playback_claims *claims, struct buf *out);
 
-/* The same for pictures: without a cap, on an edge that is chosen by the asset.
- * session: the playback's id; NULL: none. */
-MUST_USE int playback_sign(const struct playback_signer *signer, const char *asset,
-                           const char *user_id, const char *session, int64_t expires_s,
-                           struct buf *out);
+/* Appends the whole URL of a picture, for nobody in particular, on an edge that is chosen by the
+ * asset. Its token opens that picture alone. */
+MUST_USE int playback_sign_picture(const struct playback_signer *signer, const char *asset,
+                                   const char *view, int64_t expires_s, struct buf *out);
 
 /* When a URL signed now ends. Rounded up to an hour for pictures: so the URL, and with it the
  * browser's cached picture, stays the same for that long. */

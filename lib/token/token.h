@@ -62,6 +62,9 @@ struct token_rules {
 /* The container for everything below /v/ASSET/ and the blobs that its manifests name. */
 void token_asset_container(struct str asset, struct buf *out);
 
+/* The container for /v/ASSET/VIEW and nothing else: a picture that anybody may be shown. */
+void token_view_container(struct str asset, struct str view, struct buf *out);
+
 MUST_USE int token_sign(const struct token_ring *ring, const struct token_claims *claims,
                         struct buf *out);
 

@@ -14,16 +14,31 @@
 #define TOKEN_ASSET_PREFIX "regex:[^:]+://[^/]+/(v/"
 #define TOKEN_ASSET_SUFFIX "/[^?]*|b/[0-9a-f]{32}\\.[0-9a-z]+)(\\?.*)?"
 
+static void token_put_plain(struct str text, struct buf *out)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        if (strchr(".[]{}()*+?^$|\\", text.data[i]) != NULL)
+            buf_putc(out, '\\');
+        buf_putc(out, text.data[i]);
+    }
+}
+
 void token_asset_container(struct str asset, struct buf *out)
 {
     ASSERT(out != NULL);
     buf_puts(out, TOKEN_ASSET_PREFIX);
-    for (size_t i = 0; i < asset.size; i++) {
-        if (strchr(".[]{}()*+?^$|\\", asset.data[i]) != NULL)
-            buf_putc(out, '\\');
-        buf_putc(out, asset.data[i]);
-    }
+    token_put_plain(asset, out);
     buf_puts(out, TOKEN_ASSET_SUFFIX);
+}
+
+void token_view_container(struct str asset, struct str view, struct buf *out)
+{
+    ASSERT(out != NULL);
+    buf_puts(out, "regex:[^:]+://[^/]+/v/");
+    token_put_plain(asset, out);
+    buf_putc(out, '/');
+    token_put_plain(view, out);
+    buf_puts(out, "(\\?.*)?");
 }
 
 /* ---- covers ---- */

@@ -8,6 +8,7 @@ import threading
 import unittest
 import urllib.parse
 
+from api_user import creator
 from daemon import until
 from weir import Weir, WeirCase, ffprobe_frames, sample
 
@@ -106,6 +107,19 @@ class Delivery(WeirCase):
         link = re.search(r"(\S+\.jpg)#xywh=(\d+),(\d+),(\d+),(\d+)", vtt.body.decode())
         picture = self.weir.get(urllib.parse.urljoin(sheet, link[1]))
         self.assertEqual((picture.status, picture.body[:2]), (200, b"\xff\xd8"))
+
+    def test_a_poster_opens_no_film(self):
+        """What the catalogue shows of a title to anybody is no way round its plan and its sessions."""
+        session = {"Authorization": f"Bearer {creator(self.weir)}"}
+        videos = self.weir.request("GET", self.weir.url("control") + "/api/v1/videos", None, session).json()["videos"]
+        poster = next(v["poster_url"] for v in videos if v["asset"] == "film")
+        answer = self.weir.get(poster)
+        self.assertEqual((answer.status, answer.body[:2]), (200, b"\xff\xd8"))
+        links = self.weir.links(self.track_url("film", self.presentation("film")["tracks"][0]["id"]))
+        blob = "/b/" + links[0].rsplit("/b/", 1)[1]
+        for path in ("/v/film/master.m3u8", "/v/film/manifest.mpd", "/v/film/presentation.json", "/v/other/poster.jpg", blob):
+            answer = self.weir.get(poster.replace("/v/film/poster.jpg", path))
+            self.assertEqual((answer.status, answer.code), (403, "TOKEN_SCOPE"), path)
 
     def test_ranges_and_conditions_at_origin_and_edge(self):
         _, blobs = self.weir.signed_paths("film")

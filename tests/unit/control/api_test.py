@@ -362,7 +362,9 @@ class Catalogue(Base):
         self.assertIsNone(answer.json["next"])
         self.assertEqual({k: videos[0][k] for k in VIDEO}, VIDEO)
         claims = self.claims(videos[0]["poster_url"], "list-4", "poster.jpg")
-        self.assertEqual(claims["weir_asset"], "list-4")
+        self.assertNotIn("weir_asset", claims)
+        self.assertTrue(re.fullmatch(claims["cdniuc"].removeprefix("regex:"), "https://e/v/list-4/poster.jpg"))
+        self.assertFalse(re.fullmatch(claims["cdniuc"].removeprefix("regex:"), "https://e/v/list-4/master.m3u8"))
         again = self.d.call("GET", "/api/v1/videos", session=self.session).json["videos"]
         if claims["exp"] == self.claims(again[0]["poster_url"], again[0]["asset"],
                                         "poster.jpg")["exp"]:  # not just at the full hour

@@ -70,6 +70,29 @@ static void token_uri_test_asset(void **state)
     }
 }
 
+static void token_uri_test_a_view_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *uri;
+        bool covered;
+    } cases[] = {
+        {"https://edge.example/v/big.film/poster.jpg", true},
+        {"https://edge.example/v/big.film/poster.jpg?x=y", true},
+        {"https://edge.example/v/big.film/posterXjpg", false},
+        {"https://edge.example/v/bigXfilm/poster.jpg", false},
+        {"https://edge.example/v/big.film/poster.jpg/master.m3u8", false},
+        {"https://edge.example/v/big.film/master.m3u8", false},
+        {"https://edge.example/v/big.film/master.m3u8?/v/big.film/poster.jpg", false},
+        {"https://edge.example/b/0123456789abcdef0123456789abcdef.m4s", false},
+    };
+    CLEAN_BUF struct buf made = BUF_EMPTY;
+    token_view_container(STR("big.film"), STR("poster.jpg"), &made);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (token_uri_test_covers(&made, cases[i].uri) != (cases[i].covered ? 0 : -EACCES))
+            fail_msg("%s", cases[i].uri);
+}
+
 static void token_uri_test_containers(void **state)
 {
     (void)state;
@@ -269,9 +292,10 @@ static void token_uri_test_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(token_uri_test_asset),        cmocka_unit_test(token_uri_test_containers),
-        cmocka_unit_test(token_uri_test_extract),      cmocka_unit_test(token_uri_test_cookies),
-        cmocka_unit_test(token_uri_test_cookie_paths), cmocka_unit_test(token_uri_test_sizes),
+        cmocka_unit_test(token_uri_test_asset),      cmocka_unit_test(token_uri_test_a_view_alone),
+        cmocka_unit_test(token_uri_test_containers), cmocka_unit_test(token_uri_test_extract),
+        cmocka_unit_test(token_uri_test_cookies),    cmocka_unit_test(token_uri_test_cookie_paths),
+        cmocka_unit_test(token_uri_test_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,12 @@ static void test_signed(void **state)
     struct token_claims claims;
     int64_t expires = playback_expires(&signer, 1700000000);
     assert_int_equal(expires, 1700003600);
-    assert_int_equal(playback_sign(&signer, "film-1", "u1", "s1", expires, &url), 0);
+    const struct playback_claims all = {.asset = "film-1",
+                                        .user = "u1",
+                                        .session = "s1",
+                                        .edge = "https://edge.example:8443",
+                                        .expires_s = expires};
+    assert_int_equal(playback_sign_for(&signer, &all, &url), 0);
     buf_puts(&url, "master.m3u8");
     struct str rest = buf_str(&url);
     assert_true(str_starts(rest, STR("https://edge.example:8443/;URISigningPackage=")));
@@ -57,6 +62,20 @@ static void test_signed(void **state)
     assert_int_equal(token_covers(&claims, STR("https://edge.example:8443/v/film-2/master.m3u8")),
                      -EACCES);
     assert_int_equal(claims.height_max, 0);
+    token_claims_clear(&claims);
+    buf_clear(&url);
+    buf_clear(&path);
+    assert_int_equal(playback_sign_picture(&signer, "film-1", "poster.jpg", expires, &url), 0);
+    rest = str_skip(buf_str(&url), strlen("https://edge.example:8443"));
+    assert_int_equal(token_extract(rest, STR_NONE, &token, &path), 0);
+    assert_true(str_eq(buf_str(&path), STR("/v/film-1/poster.jpg")));
+    assert_int_equal(token_verify(ring, token, 1700003599, NULL, &claims), 0);
+    assert_null(claims.asset);
+    assert_null(claims.session);
+    assert_int_equal(token_covers(&claims, STR("https://edge.example:8443/v/film-1/poster.jpg")),
+                     0);
+    assert_int_equal(token_covers(&claims, STR("https://edge.example:8443/v/film-1/master.m3u8")),
+                     -EACCES);
     token_claims_clear(&claims);
     assert_int_equal(token_verify(ring, token, expires + 1, NULL, &claims), -ETIME);
     const struct playback_claims capped = {.asset = "film-1",
