@@ -326,8 +326,8 @@ static void test_broken_off(void **state)
     static const char *const parts[] = {
         "POST /take HTTP/1.1\r\nHost: a\r\nX-Mark: here\r\nContent-Length: 5\r\n\r\n",
         "POST /take HTTP/1.1\r\nHost: a\r\nX-Mark: here\r\nContent-Length: 5\r\n\r\nhell",
-        "PUT /in/ HTTP/1.1\r\nHost: a\r\nX-Mark: here\r\nTransfer-Encoding: "
-        "chunked\r\n\r\n5\r\nhello",
+        ("PUT /in/ HTTP/1.1\r\nHost: a\r\nX-Mark: here\r\nTransfer-Encoding: "
+         "chunked\r\n\r\n5\r\nhello"),
         "PUT /in/ HTTP/1.1\r\nHost: a\r\nX-Mark: here\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
     };
     uint16_t port;
@@ -377,8 +377,8 @@ static void test_smuggling(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "POST /take HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "0\r\n\r\n",
+        ("POST /take HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "0\r\n\r\n"),
         "POST /take HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
         "POST /take HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 5\r\n\r\nhello",
         "POST /take HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nX: y\r\n z\r\n\r\nhello",
