@@ -32,7 +32,7 @@ static int upload_doc_insert(struct db *db, const char *id, const char *video,
     json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I}", "id", id, "video",
                             video, "owner", viewer->user, "state", "uploading", "received", 0,
                             "permille", 0, "created_ms", (json_int_t)now_ms, "updated_ms",
-                            (json_int_t)now_ms, "ends_ms", (json_int_t)(now_ms + UPLOAD_KEPT_MS));
+                            (json_int_t)now_ms, "ends_ms", (json_int_t)now_ms + UPLOAD_KEPT_MS);
     int r = doc == NULL ? -ENOMEM : db_insert(db, MODEL_UPLOADS, doc);
     json_decref(doc);
     return r;
