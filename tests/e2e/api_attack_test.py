@@ -192,7 +192,9 @@ class Requests(ApiCase):
                     answer = self.send(path, method, operation, b"{}", headers=headers)
                     self.assertEqual((answer.status, answer.code), (403, "ORIGIN_REFUSED"), (path, headers))
                 if method == "post":
-                    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+                    taken = operation.get("requestBody", {}).get("content", {})  # an upload is a form; its cookie is SameSite=Lax
+                    kinds = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
+                    for kind in (k for k in kinds if k.split(";")[0] not in taken):
                         answer = self.send(path, method, operation, b"{}", headers={"Content-Type": kind})
                         self.assertEqual((answer.status, answer.code), (415, "TYPE_UNSUPPORTED"), (path, kind))
 

@@ -7,6 +7,7 @@ import re
 import unittest
 
 from attack_kit import ApiCase
+from daemon import until
 
 # What anybody may do with what others have published, by what it is of. All else that takes an id is its owner's.
 OPEN = {
@@ -37,6 +38,17 @@ class Person:
             self.case.assertIn(answer.status, range(200, 300), (method, path, answer.body))
         return answer.json() if answer.body else None
 
+    def upload(self, title):
+        """A film that is none: its job, when nothing changes any more."""
+        form = "".join(f'--x\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n{value}\r\n'
+                       for name, more, value in (("title", "", title), ("file", '; filename="a.mp4"', "no film"))) + "--x--\r\n"
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "multipart/form-data; boundary=x"}
+        answer = self.case.weir.request("POST", f"{self.case.base}/api/v1/videos/upload", form.encode(), headers)
+        self.case.assertEqual(answer.status, 202, answer.body)
+        job = answer.json()["job_id"]
+        until(lambda: self.ask("GET", f"videos/upload/{job}")["state"] == "failed")
+        return job
+
     def settle(self, name):
         """One of everything: {parameter: (private, published)}; None: there is no such thing."""
         film = {"title": f"{name} film", "duration_ms": 1000, "height": 720, "audio": [], "subtitles": []}
@@ -56,14 +68,17 @@ class Person:
         session = self.ask("POST", "playback", {"asset": shown, "device_name": f"{name}'s television"})["session_id"]
         stream = self.ask("POST", "streams/start", {"title": f"{name} live"})["stream"]["id"]
         self.key = key["key"]
+        job = self.upload(f"{name} upload")
         return {"video": (draft, shown), "channel": (None, channel), "series": (None, series), "playlist": (playlist, None), "comment": (None, comment),
-                "profile": (profile, None), "device": (device, None), "key": (key["id"], None), "session": (session, None), "stream": (None, stream)}
+                "profile": (profile, None), "device": (device, None), "key": (key["id"], None), "session": (session, None), "stream": (None, stream),
+                "job": (job, None)}
 
 
 class Owners(ApiCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        cls.weir.start("ingest")  # for uploads
         self = cls("test_roles")  # to ask with
         cls.ada, cls.bob = Person(self, "ada@example.org"), Person(self, "bob@example.org")
         cls.adas, cls.bobs = cls.ada.settle("ada"), cls.bob.settle("bob")

@@ -17,21 +17,14 @@ BOUNDARY = "a boundary of ours"
 LARGE = 300 << 20
 
 
-class Upload(unittest.TestCase):
+class Case(unittest.TestCase):
+    """An installation, a creator of it, and forms."""
+
     @classmethod
-    def setUpClass(cls):
-        cls.weir = Weir()
-        cls.addClassCleanup(cls.weir.close)
+    def begin_with(cls, weir):
+        cls.weir = weir
         cls.weir.start()
-        folder = tempfile.TemporaryDirectory(prefix="weir-e2e-upload-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.path = pathlib.Path(folder.name)
         cls.creator, cls.token = cls.person("creator@example.org", "creator")
-        cls.viewer, cls.viewer_token = cls.person("viewer@example.org", None)
-        cls.film = cls.path / "film.mp4"
-        subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=4",
-                        "-f", "lavfi", "-i", "sine=d=4", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-shortest",
-                        str(cls.film)], check=True)
 
     @classmethod
     def person(cls, email, role):
@@ -114,6 +107,22 @@ class Upload(unittest.TestCase):
 
     def refused(self, answer, status, code):
         self.assertEqual((answer.status, answer.code), (status, code), answer.body)
+
+
+class Upload(Case):
+    @classmethod
+    def setUpClass(cls):
+        weir = Weir()
+        cls.addClassCleanup(weir.close)
+        cls.begin_with(weir)
+        folder = tempfile.TemporaryDirectory(prefix="weir-e2e-upload-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.path = pathlib.Path(folder.name)
+        cls.viewer, cls.viewer_token = cls.person("viewer@example.org", None)
+        cls.film = cls.path / "film.mp4"
+        subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=4",
+                        "-f", "lavfi", "-i", "sine=d=4", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-shortest",
+                        str(cls.film)], check=True)
 
     # --- films -------------------------------------------------------------------------------------------------------
 
@@ -263,6 +272,36 @@ class Upload(unittest.TestCase):
             for name, was in before.items():
                 self.assertLess(self.memory_peak(name) - was, 48 << 20, name)
         large.unlink()
+
+
+class Room(Case):
+    """Uploads have at most 4 MiB, and ingest has a disk of 2 MiB for them."""
+
+    @classmethod
+    def setUpClass(cls):
+        weir = Weir()
+        cls.addClassCleanup(weir.close)
+        spool = weir.folder / "ingest/uploads"
+        spool.mkdir(parents=True)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2M", "tmpfs", spool], capture_output=True).returncode != 0:
+            raise unittest.SkipTest("tmpfs cannot be mounted here")
+        cls.addClassCleanup(subprocess.run, ["umount", "-l", spool], check=True)
+        config = weir.folder / "config/control.yaml"
+        config.write_text(config.read_text() + "upload_size_max: 4194304\n")
+        cls.begin_with(weir)
+
+    def test_neither_is_exceeded(self):
+        film = b"x" * (6 << 20)
+        for flag in ("--http1.1", "--http2"):
+            for size, refusal in ((5 << 20, (413, "BODY_TOO_LARGE")), (3 << 20, (507, "UPLOADS_FULL"))):
+                title = f"{size} by {flag}"
+                status, answer, _ = self.curl(flag, "-F", f"title={title}", "-F", "file=@-;filename=x.mp4", body=film[:size])
+                self.assertEqual((status, answer["error"]["code"]), refusal)
+                self.assertIn(self.state(title), (None, "failed"))
+                until(lambda: self.spool() == [])
+        status, answer, _ = self.curl("-F", "title=there is room", "-F", "file=@-;filename=x.mp4", body=film[:1 << 20])
+        self.assertEqual(status, 202, answer)
+        self.assertEqual(self.events(answer["job_id"])[-1]["state"], "failed")  # no film, but all of it came
 
 
 if __name__ == "__main__":
