@@ -18,7 +18,7 @@ struct uploads {
     struct pool *pool; /* one thread */
     struct fetch_client *client;
     char *ca_file;
-    struct loop *loop; /* NULL: not attached */
+    struct loop *_Atomic loop; /* NULL: not attached; every worker asks */
     struct loop_timer timer;
     atomic_bool is_running, is_busy;
     bool fails; /* the last sweep did */
@@ -54,17 +54,17 @@ static void uploads_on_timer(void *arg)
 void uploads_attach(struct uploads *u, struct loop *loop)
 {
     ASSERT(u->magic == UPLOADS_MAGIC);
-    u->loop = loop;
+    atomic_store(&u->loop, loop);
     loop_timer_start(loop, &u->timer, 0, uploads_on_timer, u);
 }
 
 void uploads_detach(struct uploads *u, struct loop *loop)
 {
     ASSERT(u->magic == UPLOADS_MAGIC);
-    if (u->loop != loop)
+    if (atomic_load(&u->loop) != loop)
         return;
     loop_timer_stop(&u->timer);
-    u->loop = NULL;
+    atomic_store(&u->loop, NULL);
 }
 
 int uploads_new(struct control *c, struct uploads **ret)
@@ -96,7 +96,7 @@ struct uploads *uploads_free(struct uploads *u)
     if (u == NULL)
         return NULL;
     ASSERT(u->magic == UPLOADS_MAGIC);
-    ASSERT(u->loop == NULL);
+    ASSERT(atomic_load(&u->loop) == NULL);
     pool_free(u->pool);
     fetch_client_free(u->client);
     free(u->ca_file);
