@@ -87,6 +87,13 @@ void http__linger(struct http_worker *w, int fd)
     loop_timer_start(w->loop, &l->timer, 0, http_linger_begin, l);
 }
 
+void http__linger_behind(h2o_req_t *h2o)
+{
+    struct http_conn *c = http__conn_of(h2o);
+    if (c != NULL && c->cut_ms == 0)
+        http__linger(c->worker, h2o_socket_get_fd(c->sock));
+}
+
 void http__lingers_free(struct http_worker *w)
 {
     while (w->lingers != NULL)

@@ -201,6 +201,8 @@ void http__log_access(h2o_logger_t *self, h2o_req_t *h2o)
         if (c != NULL)
             http__conn_cancelled(c);
     }
+    if (req == NULL && h2o->version < 0x200 && h2o->res.status == 413)
+        http__linger_behind(h2o);
     if (s->options.access_log != HTTP_LOG_OFF)
         http_log_line(s->options.access_log, req, h2o, &done, cut_short);
 }

@@ -358,6 +358,9 @@ void http__pace_take(struct http_req *req, uint64_t bytes);
 /* http_log.c */
 void http__log_access(h2o_logger_t *self, h2o_req_t *h2o);
 
+/* http_linger.c: HTTP/1, before the library closes behind an answer of its own */
+void http__linger_behind(h2o_req_t *h2o);
+
 /* http_seen.c: figures, and what they and the log want to know. */
 MUST_USE int http__figures_init(struct http_server *s);
 void http__seen_handshake(struct http_server *s, h2o_socket_t *sock, const char *error);

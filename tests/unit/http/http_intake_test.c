@@ -452,6 +452,27 @@ static void test_early(void **state)
     (void)http_server_free(s);
 }
 
+/* The same of a body that the library itself finds too large: the answer is not lost. */
+static void test_larger_than_all(void **state)
+{
+    (void)state;
+    static char body[SIZE_MAX_HERE];
+    uint16_t port;
+    struct http_server *s = take_server(&port, (struct http_options){.body_size_max = 1000});
+    for (unsigned i = 0; i < 10; i++) {
+        char head[200];
+        (void)snprintf(head, sizeof head,
+                       "POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: %u\r\n\r\n",
+                       SIZE_MAX_HERE);
+        int fd = raw_open(port);
+        raw_send(fd, head);
+        send_all(fd, body, sizeof body);
+        expect_answer(fd, 413, false);
+        (void)close(fd);
+    }
+    (void)http_server_free(s);
+}
+
 /* A handler that takes nothing: the client's bytes stay with the client. */
 static void test_back_pressure(void **state)
 {
@@ -506,7 +527,7 @@ int main(void)
         cmocka_unit_test(test_broken_off), cmocka_unit_test(test_chunks_refused),
         cmocka_unit_test(test_smuggling),  cmocka_unit_test(test_slow),
         cmocka_unit_test(test_early),      cmocka_unit_test(test_back_pressure),
-        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_stop),       cmocka_unit_test(test_larger_than_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
