@@ -58,21 +58,6 @@ static int social_stars_delete(struct call *c)
 
 /* --- comments --------------------------------------------------------------------------------- */
 
-static json_t *social_comments_view(const json_t *docs)
-{
-    json_t *list = json_array();
-    size_t i;
-    json_t *doc;
-    json_array_foreach(docs, i, doc)
-    {
-        if (json_array_append_new(list, comment_public(doc)) < 0) {
-            json_decref(list);
-            return NULL;
-        }
-    }
-    return list;
-}
-
 static int social_comments_page(struct call *c, const char *comment)
 {
     struct db_list page = {.limit = 1};
@@ -81,11 +66,7 @@ static int social_comments_page(struct call *c, const char *comment)
     call_list(c, &page);
     int r =
         comment_list(c->db, call_path(c, "video"), comment, page.limit, page.cursor, &docs, &next);
-    if (r < 0)
-        return r == -EINVAL ? call_bad_cursor(c) : r;
-    r = call_page(c, "comments", social_comments_view(docs), next);
-    json_decref(docs);
-    return r;
+    return call_page_of(c, r, "comments", docs, next, comment_public);
 }
 
 /* The comment of the path, of a video that the viewer may see. */
