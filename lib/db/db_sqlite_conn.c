@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include "base/backoff.h"
+#include "base/clock.h"
 #include "db/db_sqlite.h"
 
 #define DB_SQLITE_BUSY_MS 5000
@@ -56,6 +59,19 @@ struct db_sqlite_conn *db_sqlite_disconnect(struct db_sqlite_conn *c)
     return NULL;
 }
 
+/* Who finds another one at the same change is told so at once, whatever the busy timeout: both hold
+ * a lock that the other waits for. Then it is tried again. */
+static int db_sqlite_use_wal(sqlite3 *handle)
+{
+    uint64_t until_ms = clock_mono_ms() + DB_SQLITE_BUSY_MS;
+    for (unsigned tries = 1;; tries++) {
+        int r = db_sqlite_exec(handle, "PRAGMA journal_mode = WAL");
+        if (r != -EBUSY || clock_mono_ms() >= until_ms)
+            return r;
+        (void)usleep((useconds_t)(1000 * backoff_ms(tries, 2, 50)));
+    }
+}
+
 int db_sqlite_connect(const char *path, struct db_sqlite_conn **ret)
 {
     struct db_sqlite_conn *c = calloc(1, sizeof *c);
@@ -68,10 +84,11 @@ int db_sqlite_connect(const char *path, struct db_sqlite_conn **ret)
         (void)sqlite3_extended_result_codes(c->handle, 1);
         (void)sqlite3_busy_timeout(c->handle, DB_SQLITE_BUSY_MS);
         (void)sqlite3_db_config(c->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-        /* FULL: what was answered is on the disk, not only in the page cache. */
-        r = db_sqlite_exec(c->handle, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                                      "PRAGMA cell_size_check = ON; PRAGMA cache_size = -32768");
+        r = db_sqlite_use_wal(c->handle);
     }
+    if (r == 0) /* FULL: what was answered is on the disk, not only in the page cache */
+        r = db_sqlite_exec(c->handle, "PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON;"
+                                      "PRAGMA cache_size = -32768");
     if (r == 0)
         r = db_sqlite_text_connect(c->handle);
     if (r < 0) {

@@ -179,8 +179,10 @@ static void *open_and_insert(void *arg)
     struct err err = {""};
     struct db *db = NULL;
     char text[64];
-    if (db_open(arg, &schema_3, &err, &db) < 0)
+    if (db_open(arg, &schema_3, &err, &db) < 0) {
+        fprintf(stderr, "%s\n", err.text);
         return (void *)(intptr_t)1;
+    }
     (void)snprintf(text, sizeof text, "{'id':'t%u','email':'x'}", atomic_fetch_add(&number, 1));
     int r = insert(db, text);
     db_close(db);
