@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "control/api/text.h"
+#include "control/outflow.h"
 #include "http/http_auth.h"
 
 #define STREAM_BODY_MAX ((size_t)64 << 10)
@@ -15,9 +16,7 @@ struct stream {
     struct http_req *req;
     struct lease_watch *watch;
     struct loop_timer timer;
-    struct buf lent;      /* what the response is reading */
-    uint64_t lent_offset; /* of its first byte in the whole */
-    struct buf more;      /* what has come since */
+    struct outflow out;
     bool is_ending;
 };
 
@@ -25,7 +24,7 @@ struct stream {
 
 static void stream_wake(struct stream *s)
 {
-    if (buf_error(&s->more) < 0 || s->more.size > STREAM_SIZE_MAX)
+    if (buf_error(&s->out.more) < 0 || s->out.more.size > STREAM_SIZE_MAX)
         s->is_ending = true;
     http_req_wake(s->req);
 }
@@ -33,9 +32,9 @@ static void stream_wake(struct stream *s)
 static void stream_on_ended(void *arg, struct str session)
 {
     struct stream *s = arg;
-    buf_puts(&s->more, "data: ");
-    buf_put_str(&s->more, session);
-    buf_puts(&s->more, "\n\n");
+    buf_puts(&s->out.more, "data: ");
+    buf_put_str(&s->out.more, session);
+    buf_puts(&s->out.more, "\n\n");
     stream_wake(s);
 }
 
@@ -43,7 +42,7 @@ static void stream_on_ended(void *arg, struct str session)
 static void stream_on_gap(void *arg)
 {
     struct stream *s = arg;
-    buf_puts(&s->more, "event: gap\ndata:\n\n");
+    buf_puts(&s->out.more, "event: gap\ndata:\n\n");
     stream_wake(s);
 }
 
@@ -54,7 +53,7 @@ static void stream_on_beat(void *arg)
         s->is_ending = true;
     else
         loop_timer_start(s->worker->loop, &s->timer, STREAM_BEAT_MS, stream_on_beat, s);
-    buf_puts(&s->more, ":\n\n");
+    buf_puts(&s->out.more, ":\n\n");
     stream_wake(s);
 }
 
@@ -62,19 +61,7 @@ static int stream_read(void *source, uint64_t offset, uint32_t size_max, const u
                        uint32_t *ret_size)
 {
     struct stream *s = source;
-    if (offset == s->lent_offset + s->lent.size) {
-        struct buf read = s->lent;
-        s->lent_offset = offset;
-        s->lent = s->more;
-        buf_clear(&read);
-        s->more = read;
-    }
-    uint64_t used = offset - s->lent_offset;
-    if (used >= s->lent.size)
-        return s->is_ending ? -ENODATA : -EAGAIN;
-    *ret_data = (const uint8_t *)s->lent.data + used;
-    *ret_size = (uint32_t)MIN(s->lent.size - used, (uint64_t)size_max);
-    return 0;
+    return outflow_read(&s->out, offset, size_max, s->is_ending, ret_data, ret_size);
 }
 
 static void stream_unlink(struct stream *s)
@@ -99,8 +86,7 @@ static void stream_close(void *source)
     ASSERT(s->magic == STREAM_MAGIC);
     stream_unlink(s);
     http_req_unref(s->req);
-    buf_free(&s->lent);
-    buf_free(&s->more);
+    outflow_free(&s->out);
     MAGIC_CLEAR(s);
     free(s);
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "control/catalog/catalog_ops.h"
 #include "control/ops.h"
+#include "control/outflow.h"
 #include "control/upload/upload_doc.h"
 #include "control/upload/uploads.h"
 
@@ -35,12 +36,10 @@ struct watch {
     struct loop *loop;
     char *id;
     struct loop_timer timer;
-    struct buf lent;  /* what the response is reading */
-    uint64_t lent_at; /* of its first byte in the whole */
-    struct buf out;   /* what has come since */
-    char *last;       /* as told */
-    char *now;        /* as the pool thread found it */
-    unsigned quiet;   /* turns */
+    struct outflow out;
+    char *last;     /* as told */
+    char *now;      /* as the pool thread found it */
+    unsigned quiet; /* turns */
     bool is_over, is_closed, is_working;
     int r;
 };
@@ -50,8 +49,7 @@ static void watch_free(struct watch *w)
     ASSERT(w->magic == WATCH_MAGIC);
     loop_timer_stop(&w->timer);
     (void)http_req_unref(w->req);
-    buf_free(&w->out);
-    buf_free(&w->lent);
+    outflow_free(&w->out);
     free(w->id);
     free(w->last);
     free(w->now);
@@ -64,13 +62,13 @@ static void watch_on_timer(void *arg);
 static void watch_tell(struct watch *w)
 {
     if (w->now != NULL && (w->last == NULL || strcmp(w->now, w->last) != 0)) {
-        buf_printf(&w->out, "event: progress\ndata: %s\n\n", w->now);
+        buf_printf(&w->out.more, "event: progress\ndata: %s\n\n", w->now);
         free(w->last);
         w->last = w->now;
         w->now = NULL;
         w->quiet = 0;
     } else if (++w->quiet >= WATCH_BEAT) {
-        buf_puts(&w->out, ":\n\n");
+        buf_puts(&w->out.more, ":\n\n");
         w->quiet = 0;
     }
     free(w->now);
@@ -87,7 +85,7 @@ static void watch_on_worked(void *arg)
         return;
     }
     watch_tell(w);
-    w->is_over = w->is_over || w->r == -ENOENT || buf_error(&w->out) < 0 ||
+    w->is_over = w->is_over || w->r == -ENOENT || buf_error(&w->out.more) < 0 ||
                  atomic_load(&w->control->is_stopping);
     if (!w->is_over)
         loop_timer_start(w->loop, &w->timer, WATCH_TURN_MS, watch_on_timer, w);
@@ -132,19 +130,8 @@ static int watch_read(void *source, uint64_t offset, uint32_t size_max, const ui
                       uint32_t *ret_size)
 {
     struct watch *w = source;
-    if (offset == w->lent_at + w->lent.size) {
-        struct buf read = w->lent;
-        w->lent_at = offset;
-        w->lent = w->out;
-        buf_clear(&read);
-        w->out = read;
-    }
-    uint64_t used = offset - w->lent_at;
-    if (used >= w->lent.size)
-        return w->is_over && !w->is_working ? -ENODATA : -EAGAIN;
-    *ret_data = (const uint8_t *)w->lent.data + used;
-    *ret_size = (uint32_t)MIN(w->lent.size - used, (uint64_t)size_max);
-    return 0;
+    return outflow_read(&w->out, offset, size_max, w->is_over && !w->is_working, ret_data,
+                        ret_size);
 }
 
 static void watch_close(void *source)
