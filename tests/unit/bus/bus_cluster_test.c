@@ -7,9 +7,7 @@
 #include "bus/redis_slots.h"
 #include "../fetch/cert.h"
 #include "redis_cluster.h"
-
-#define WAIT_MS 60000
-#define TURN_MS 5
+#include "bus_outcome.h"
 
 static struct redis_cluster cluster;
 
@@ -17,30 +15,6 @@ struct fixture {
     struct loop *loop;
     struct bus *bus;
 };
-
-struct outcome {
-    unsigned calls;
-    int res;
-    int64_t number;
-};
-
-static void on_done(void *arg, int res, const struct bus_answer *answer)
-{
-    struct outcome *o = arg;
-    o->calls++;
-    o->res = res;
-    o->number = answer->number;
-}
-
-static void run_until(struct loop *l, const unsigned *calls, unsigned count)
-{
-    uint64_t until = clock_mono_ms() + WAIT_MS;
-    while (*calls < count) {
-        if (clock_mono_ms() > until)
-            fail_msg("nothing came");
-        loop_run_once(l, TURN_MS);
-    }
-}
 
 static void fixture_open(struct fixture *f, const struct bus_redis_options *options)
 {

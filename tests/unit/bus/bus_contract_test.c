@@ -5,9 +5,7 @@
 #include <pthread.h>
 #include "base/clock.h"
 #include "redis_cluster.h"
-
-#define WAIT_MS 20000
-#define TURN_MS 20
+#include "bus_outcome.h"
 
 static bool on_redis;
 static const char *url;
@@ -52,36 +50,6 @@ static int tear_down(void **state)
 }
 
 /* --- one call at a time ----------------------------------------------------------------------- */
-
-struct outcome {
-    unsigned calls;
-    int res;
-    int64_t number;
-    bool is_text;
-    char text[256];
-};
-
-static void on_done(void *arg, int res, const struct bus_answer *answer)
-{
-    struct outcome *o = arg;
-    o->calls++;
-    o->res = res;
-    o->number = answer->number;
-    o->is_text = answer->kind == BUS_TEXT;
-    o->text[0] = 0;
-    if (o->is_text)
-        assert_int_equal(str_copy(answer->text, o->text, sizeof o->text), 0);
-}
-
-static void run_until(struct loop *l, const unsigned *calls, unsigned count)
-{
-    uint64_t until = clock_mono_ms() + WAIT_MS;
-    while (*calls < count) {
-        if (clock_mono_ms() > until)
-            fail_msg("nothing came");
-        loop_run_once(l, TURN_MS);
-    }
-}
 
 static struct outcome finish(struct loop *l, int r, struct outcome *o)
 {

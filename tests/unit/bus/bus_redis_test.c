@@ -7,29 +7,13 @@
 #include "bus/redis_target.h"
 #include "../fetch/cert.h"
 #include "redis_server.h"
-
-#define WAIT_MS 20000
-#define TURN_MS 10
+#include "bus_outcome.h"
 
 struct fixture {
     struct redis_server server;
     struct loop *loop;
     struct bus *bus;
 };
-
-struct outcome {
-    unsigned calls;
-    int res;
-    int64_t number;
-};
-
-static void on_done(void *arg, int res, const struct bus_answer *answer)
-{
-    struct outcome *o = arg;
-    o->calls++;
-    o->res = res;
-    o->number = answer->number;
-}
 
 static struct bus *open_bus(struct fixture *f, const struct bus_redis_options *options)
 {
@@ -61,16 +45,6 @@ static int tear_down(void **state)
     redis_server_stop(&f->server);
     free(f);
     return 0;
-}
-
-static void run_until(struct loop *l, const unsigned *calls, unsigned count)
-{
-    uint64_t until = clock_mono_ms() + WAIT_MS;
-    while (*calls < count) {
-        if (clock_mono_ms() > until)
-            fail_msg("nothing came");
-        loop_run_once(l, TURN_MS);
-    }
 }
 
 static int count(struct fixture *f, const char *key)
