@@ -190,9 +190,8 @@ static void *open_and_insert(void *arg)
 }
 
 /* Several programs start at once: one makes the database, all use it. */
-static void test_opened_at_once(void **state)
+static void opened_at_once(void)
 {
-    (void)state;
     char address[256];
     pthread_t threads[4];
     uint64_t count = 0;
@@ -208,6 +207,14 @@ static void test_opened_at_once(void **state)
     assert_int_equal(db_count(db, 0, &(struct db_list){.limit = 1}, &count), 0);
     assert_int_equal(count, ARRAY_LEN(threads));
     db_close(db);
+}
+
+static void test_opened_at_once(void **state)
+{
+    (void)state;
+    unsigned rounds = contract_is_mongo() ? 2 : 20; /* a race is not won by each of them */
+    for (unsigned i = 0; i < rounds; i++)
+        opened_at_once();
 }
 
 /* --- copies ----------------------------------------------------------------------------------- */
