@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -48,19 +49,28 @@ _ports = []  # names that keep ports ours while this process lives
 
 
 def free_port():
-    """A port that nobody listens on, and that is given to no other test that runs at the same time."""
+    """A port that nobody listens on, and that is given to no other test that runs at the same time. None of those that the
+    kernel chooses from: it would give it to whoever connects, or listens on port 0, before our daemon has it."""
+    below = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
+        port = secrets.choice(range(10000, max(below, 20000)))
         name = socket.socket(socket.AF_UNIX)
         try:
-            name.bind(f"\0weir-e2e-port-{port}")
+            name.bind(f"\0weir-test-port-{port}")  # as tests/unit/process.h does
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", port))
         except OSError:
             name.close()
             continue
         _ports.append(name)
         return port
+
+
+def all_is_read(port):
+    """Whether whoever listens there has read all that was sent to it."""
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table]
+    return not any(row[1].endswith(f":{port:04X}") and row[3] == "01" and not row[4].endswith(":00000000") for row in rows)
 
 
 def digests(blobs):

@@ -2,13 +2,14 @@
 """Real daemons for the end-to-end tests: started, asked, killed, started again."""
 import json
 import pathlib
+import re
 import ssl
 import subprocess
 import tempfile
 import unittest
 import urllib.parse
 
-from daemon import ROOT, Daemon, fields_of, program, request, stop_all
+from daemon import ROOT, Daemon, fields_of, free_port, program, request, stop_all
 
 
 class Weir:
@@ -19,6 +20,7 @@ class Weir:
         self._own = tempfile.TemporaryDirectory(prefix="weir-e2e-") if folder is None else None
         self.folder = pathlib.Path(folder or self._own.name) / "state"
         self.run("init", "--free-ports", check=True)
+        self.take_ports()
         with open(self.folder / "config/control.yaml", "a", encoding="utf-8") as config:  # tests ask more often than people do
             config.write("api:\n  rate_user: 1000000\n  rate_address: 1000000\n")
         self.settings = json.loads((self.folder / "weirctl.json").read_text())
@@ -26,6 +28,14 @@ class Weir:
         self.daemons = {}
         for name in self.DAEMONS:
             self.add(name, f"weir-{name}", self.url({"edge": "edge_admin", "control": "control_admin"}.get(name, name)))
+
+    def take_ports(self):
+        """Those that weirctl has found free may be somebody else's by the time a daemon listens: ours are not."""
+        files = [self.folder / "weirctl.json", *(self.folder / "config").glob("*.yaml")]
+        found = re.compile(r"(port: |://[a-z0-9.]+:)(\d+)")
+        ports = {old: free_port() for old in {port for path in files for _, port in found.findall(path.read_text())}}
+        for path in files:
+            path.write_text(found.sub(lambda m: f"{m[1]}{ports[m[2]]}", path.read_text()))
 
     def add(self, name, program_name, admin_url):
         self.daemons[name] = Daemon(program_name, self.folder / f"config/{name}.yaml", self.folder / f"logs/{name}.log", admin_url)

@@ -17,9 +17,12 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "base/base.h"
 #include "base/clock.h"
+#include "base/id.h"
 #include "unit.h"
 
 #define PROCESS_WAIT_MS 60000
@@ -30,16 +33,50 @@ static inline struct sockaddr_in port_address(uint16_t port)
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
+/* The first of the ports that the kernel chooses from. */
+static inline unsigned port_kernels(void)
+{
+    unsigned first = 0;
+    FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%u", &first), 1);
+    (void)fclose(f);
+    return first;
+}
+
+/* Binds the socket and closes it unless that succeeds. */
+static inline bool port_bind(int fd, const void *address, size_t size)
+{
+    assert_true(fd >= 0);
+    bool bound = bind(fd, address, (socklen_t)size) == 0;
+    if (!bound)
+        assert_int_equal(close(fd), 0);
+    return bound;
+}
+
+/* A port that nobody listens on, and that is no other test's while this one lives: for that a name
+ * is kept, as tests/e2e/daemon.py does. None of those that the kernel chooses from: it would give
+ * it to whoever connects, or listens on port 0, before our server has it. */
 static inline uint16_t port_free(void)
 {
-    struct sockaddr_in a = port_address(0);
-    socklen_t size = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)(void *)&a, size), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)(void *)&a, &size), 0);
-    assert_int_equal(close(fd), 0);
-    return ntohs(a.sin_port);
+    unsigned end = MAX(port_kernels(), 20000u);
+    for (;;) {
+        uint32_t random;
+        id_random(&random, sizeof random);
+        uint16_t port = (uint16_t)(10000 + random % (end - 10000));
+        struct sockaddr_in a = port_address(port);
+        struct sockaddr_un name = {.sun_family = AF_UNIX};
+        int n = snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "weir-test-port-%u", port);
+        int kept = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (!port_bind(kept, &name, offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n))
+            continue;
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (port_bind(fd, &a, sizeof a)) {
+            assert_int_equal(close(fd), 0);
+            return port;
+        }
+        assert_int_equal(close(kept), 0);
+    }
 }
 
 static inline bool port_answers(uint16_t port)
