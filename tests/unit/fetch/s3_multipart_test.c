@@ -23,7 +23,8 @@ struct upload {
     bool parts_without_etag;
     uint64_t look_size;
     bool parts_stall;
-    uint32_t begin_delay_ms;
+    uint32_t begin_delay_ms; /* from when begin_held ends */
+    atomic_bool begin_held;
 };
 
 static struct place place;
@@ -83,6 +84,8 @@ static void serve(struct script_request *q)
     if (what == COMPLETE)
         (void)snprintf(up.completed_with, sizeof up.completed_with, "%.2000s", q->body);
     (void)pthread_mutex_unlock(&up.lock);
+    while (what == BEGIN && atomic_load(&up.begin_held))
+        (void)usleep(1000);
     if (what == BEGIN)
         (void)usleep(up.begin_delay_ms * 1000);
     if (what == PART && up.parts_stall) {
@@ -285,7 +288,8 @@ static void free_aborts_what_it_interrupts(void **state)
 static void free_waits_for_the_name_of_what_it_aborts(void **state)
 {
     reset(state);
-    up.begin_delay_ms = 200;
+    up.begin_delay_ms = 200; /* in which free begins */
+    atomic_store(&up.begin_held, true);
     struct store_tier *t = upload_tier();
     struct digest d;
     struct rbuf *b = blob_make(SIZE, 1, &d);
@@ -294,6 +298,7 @@ static void free_waits_for_the_name_of_what_it_aborts(void **state)
     t->ops->put(t, &d, b, answer_done, &a);
     while (atomic_load(&up.script.requests) == 0)
         (void)usleep(1000);
+    atomic_store(&up.begin_held, false);
     (void)t->ops->free(t);
     assert_int_equal(answer_wait(&a), -ECANCELED);
     assert_int_equal(up.counts[BEGIN], 1);
