@@ -20,7 +20,8 @@ static struct bus *open_bus(struct bus_hub *hub, struct loop *loop)
 {
     struct bus *b = NULL;
     struct err err = {""};
-    struct bus_redis_options options = {.url = url, .answer_ms = WAIT_MS / 2}; /* slow is not away */
+    struct bus_redis_options options = {.url = url,
+                                        .answer_ms = WAIT_MS / 2}; /* slow is not away */
     int r = on_redis ? bus_open_redis(&options, loop, &err, &b) : bus_open_local(hub, loop, &b);
     if (r < 0)
         print_error("%s\n", err.text);

@@ -147,10 +147,10 @@ static void a_pause_is_no_stall_and_holds_the_upstream(void **state)
     struct flood flood = {0};
     struct script s = {.serve = serve_flood, .arg = &flood};
     script_start(&s);
-    struct reader r = {.every = BODY_SIZE, .next = 1, .rest_ms = 300};
+    struct reader r = {.every = BODY_SIZE, .next = 1, .rest_ms = 1500};
     assert_int_equal(loop_new(&r.loop), 0);
     struct fetch *f = NULL;
-    assert_int_equal(fetch_new(r.loop, &(struct fetch_options){.stall_ms = 50}, &f), 0);
+    assert_int_equal(fetch_new(r.loop, &(struct fetch_options){.stall_ms = 500}, &f), 0);
     struct fetch_request q = reader_request(&r, url_of("http", s.port, "/x"));
     assert_int_equal(fetch_start(f, &q, &r.op), 0);
     while (r.pauses == 0)

@@ -208,7 +208,7 @@ static void assert_passed_over(void (*bad)(struct script_request *q), const char
     script_start(&a, bad, (void *)(uintptr_t)arg);
     script_start(&b, serve_hello, NULL);
     (void)snprintf(url, sizeof url, "%s/below/", b.url);
-    const struct peer_options o = {.stall_ms = 300};
+    const struct peer_options o = {.stall_ms = bad == serve_mute ? 1000 : 30000};
     struct digest d = digest_of(HELLO, sizeof HELLO - 1);
     struct store_tier *t = tier_of(a.url, url, o);
     assert_int_equal(tier_get(t, &d, sizeof HELLO - 1), 0);

@@ -401,7 +401,7 @@ static void a_stall_is_ended(void **state)
     int bad = 1;
     script_start(&s, serve_stalled, &bad);
     struct s3_options o = options(&s);
-    o.stall_ms = 400;
+    o.stall_ms = 1000;
     o.retries = 1;
     struct store_tier *t = tier(o);
     assert_int_equal(get_hello(t), 0);
