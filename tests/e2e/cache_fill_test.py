@@ -10,7 +10,7 @@ import time
 import unittest
 
 from cache_lab import Client, Edge, EdgeCase, Page, noise
-from daemon import free_port, until
+from daemon import all_is_read, free_port, until
 
 MIB = 1 << 20
 
@@ -95,8 +95,7 @@ class Waiters(FillCase):
         gate = threading.Event()
         path = self.serve(b"no", status=503, cache=None, head_gate=gate)
         clients = [Client(self.edge.port).send(path) for _ in range(20)]
-        until(lambda: self.origin.count(path) >= 1)
-        time.sleep(0.1)
+        until(lambda: self.origin.count(path) >= 1 and all_is_read(self.edge.port))  # all wait
         gate.set()
         self.assertEqual({c.answer().status for c in clients}, {503})
         self.assertLess(self.origin.count(path), 10)

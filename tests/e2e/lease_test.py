@@ -280,13 +280,15 @@ class WithControl(Common, unittest.TestCase):
         """What is on its way to a session ends with it, within 2 s, over HTTP/1.1 and HTTP/2; others go on."""
         w, user = self.weir, self.weir.user()
         cut, kept = w.play(user).json(), w.play(user).json()
-        def curl(play, *args):
+        def curl(play, *args, out="/dev/null"):
             url = play["hls_url"].replace("master.m3u8", "large.ts")
-            return subprocess.Popen(["curl", "-sS", "--cacert", w.settings["ca_file"], "-o", "/dev/null", "-w", "%{http_code} %{size_download}", *args, url],
+            return subprocess.Popen(["curl", "-sS", "--cacert", w.settings["ca_file"], "-o", out, "-w", "%{http_code} %{size_download}", *args, url],
                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        ended = [curl(cut, "--limit-rate", "4M", version) for version in ("--http1.1", "--http2")]
+        versions = ("--http1.1", "--http2")
+        outs = [w.folder / f"cut{version}" for version in versions]
+        ended = [curl(cut, "--limit-rate", "4M", version, out=out) for version, out in zip(versions, outs)]
         going = curl(kept, "--http2")
-        time.sleep(0.7)  # the slow ones are in the middle, which takes them 24 s
+        until(lambda: all(out.exists() and out.stat().st_size > 0 for out in outs))  # in the middle: it takes them 24 s
         for process in ended:
             self.assertIsNone(process.poll())
         self.assertEqual(w.api(user, "POST", f"/{cut['session_id']}/terminate", {}).status, 204)

@@ -168,7 +168,7 @@ class Purges(WeirCase):
         self.assertEqual(set(self.versions(*paths)), {1})
         for number, way in enumerate(ways, 2):
             load = Load(self.edges, paths, lambda body: body.split(b" ")[2:3])
-            time.sleep(0.1)
+            until(lambda: load.seen)
             self.set(number, *paths)
             self.done(self.edges[number % 2].purge(**way))
             answered = time.monotonic()

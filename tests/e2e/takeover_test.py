@@ -11,7 +11,7 @@ import time
 import unittest
 
 import h2
-from daemon import until
+from daemon import all_is_read, until
 from h2 import DATA, END_HEADERS, END_STREAM, HEADERS, WINDOW_UPDATE, frame
 from one_edge import OneEdge
 
@@ -191,7 +191,7 @@ class TakeOver(unittest.TestCase):
         old = self.edge.process
         self.take_over()
         self.assertEqual(old.wait(timeout=30), 0)
-        time.sleep(0.3)
+        until(lambda: failures or (done[0] > 40 and done[1] >= 6))  # each has come back
         stop.set()
         for t in threads:
             t.join()
@@ -259,7 +259,8 @@ class TakeOver(unittest.TestCase):
         time.sleep(0.3)
         old = self.edge.origin.process
         self.take_over(self.edge.origin)
-        time.sleep(0.5)
+        before = len(puts)
+        until(lambda: failures or len(puts) > before + 4)
         stop.set()
         for t in threads:
             t.join()
@@ -276,7 +277,7 @@ class TakeOver(unittest.TestCase):
         connection.getresponse().read()
         raw = connection.sock
         raw.sendall(f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\n".encode())  # half of a request
-        time.sleep(0.1)
+        until(lambda: all_is_read(self.edge.port))
         old = self.edge.process
         old.send_signal(signal.SIGTERM)
         until(lambda: "is stopping" in self.edge.log(), 60)
