@@ -39,9 +39,9 @@ class Flood(unittest.TestCase):
         cls.other.window(0.2)
         cls.alone = p99(cls.other.window(1))
 
-    def attack(self, name, path):
+    def attack(self, name, path, cut):
         return subprocess.Popen([sys.executable, ROOT / "tests/e2e/attacks.py", name, str(self.edge.port),
-                                 self.edge.cert, path, str(SECONDS + 0.1)],
+                                 self.edge.cert, path, str(SECONDS + 0.1), *(["cut"] if cut else [])],
                                 stdout=subprocess.PIPE, text=True)
 
     def cut(self, reason):
@@ -52,7 +52,7 @@ class Flood(unittest.TestCase):
         cut_before = self.cut(reason)
         memory = self.edge.rss()
         for left in reversed(range(TRIES)):
-            process = self.attack(name, path or self.path)
+            process = self.attack(name, path or self.path, cut)
             time.sleep(0.2)  # its start
             beside = p99(self.other.window(SECONDS))
             result = json.loads(process.communicate(timeout=60)[0])

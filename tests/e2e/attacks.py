@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""attacks.py NAME PORT CAFILE PATH SECONDS: attacks an edge in one way, coming back whenever it is cut off. Prints
-{"connections": n, "cut": n} in JSON. A process of its own, so that it takes no time from who measures."""
+"""attacks.py NAME PORT CAFILE PATH SECONDS [cut]: attacks an edge in one way, coming back whenever it is cut off; with "cut"
+it is to be cut off at least once. Prints {"connections": n, "cut": n} in JSON. A process of its own, so that it takes no time from who measures."""
 import json
 import os
 import socket
@@ -16,13 +16,15 @@ from h2 import (CONTINUATION, DATA, END_HEADERS, END_STREAM, H2, HEADERS, PING, 
 
 
 class Attack:
-    def __init__(self, port, cafile, path, seconds):
+    def __init__(self, port, cafile, path, seconds, must_cut):
         self.port, self.cafile, self.path = port, cafile, path
-        self.until = time.monotonic() + seconds
+        self.until, self.must_cut = time.monotonic() + seconds, must_cut
         self.connections, self.cut = 0, 0
 
     def over(self):
-        return time.monotonic() >= self.until
+        """One that is to be cut off goes on until it is, unless nothing comes of it."""
+        late_s = time.monotonic() - self.until
+        return late_s >= 0 and (self.cut > 0 or not self.must_cut or late_s >= 20)
 
     def drain(self, c):
         """Reads what is there without waiting, as a client would that does not want to be stopped by its own buffer."""
@@ -206,8 +208,8 @@ class Attack:
 
 
 def main():
-    name, port, cafile, path, seconds = sys.argv[1:]
-    attack = Attack(int(port), cafile, path, float(seconds))
+    name, port, cafile, path, seconds, *more = sys.argv[1:]
+    attack = Attack(int(port), cafile, path, float(seconds), "cut" in more)
     getattr(attack, name)()
     print(json.dumps({"connections": attack.connections, "cut": attack.cut}))
 
