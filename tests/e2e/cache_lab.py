@@ -196,15 +196,15 @@ class Origin:
 
 
 class BlobOrigin(Origin):
-    """GET <anything>/<name> from a table of bytes by name. mode: None, an HTTP status, or "hang"."""
+    """GET <anything>/<name> from a table of bytes by name. mode: None, an HTTP status, or "hang". alive: what it says of itself."""
 
     def __init__(self, blobs, port=0):
-        self.blobs, self.mode = blobs, None
+        self.blobs, self.mode, self.alive = blobs, None, True
         super().__init__(port)
 
     def page(self, ask):
         if ask.target == "/alive":
-            return Page(status=204 if self.mode is None else 503, cache=None)
+            return Page(status=204 if self.alive else 503, cache=None)
         if self.mode == "hang":
             time.sleep(5)
             return None

@@ -29,7 +29,7 @@ class Topology(unittest.TestCase):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="weir-e2e-"))
         self.addCleanup(shutil.rmtree, self.folder, True)
         (self.folder / "peer").write_text(CREDENTIAL + "\n")
-        self.origin = self.another_origin()
+        self.origin = self.another_origin(free_port())  # one test starts it again
         self.running = []
         self.addCleanup(stop_all, self.running)
 
@@ -74,8 +74,9 @@ class Topology(unittest.TestCase):
                 f.result()
         for n in self.names:
             self.assertEqual(self.origin.count(n), 1)
-        shares = [e.metric("weir_edge_upstream_requests_total", server=self.origin.url) for e in edges]
-        self.assertEqual(sum(shares), len(self.names))
+        shares = lambda: [e.metric("weir_edge_upstream_requests_total", server=self.origin.url) for e in edges]
+        until(lambda: sum(shares()) == len(self.names), tell=lambda: str(shares()))
+        shares = shares()
         self.assertTrue(all(s > 5 for s in shares), shares)
         self.assertTrue(all(e.metric("weir_edge_peer_requests_total") > 0 for e in edges))
         loops = [a.get("cdn-loop") for a in self.origin.asks]
@@ -134,19 +135,19 @@ class Topology(unittest.TestCase):
             p.wait_ready()
         edge = self.edge("edge", parents=[p.url for p in parents])
         edge.wait_ready()
-        for n in self.names[:20]:
+        for n in self.names[:40]:  # ports differ, and with them who is asked for what: so many that each has some
             self.fetch(edge, n)
         self.assertEqual(edge.metric("weir_edge_upstream_requests_total", server=self.origin.url), 0)
         for p in parents:
             self.assertGreater(p.metric("weir_edge_upstream_requests_total", server=self.origin.url), 2)
         parents[0].kill()
-        for n in self.names[20:40]:
+        for n in self.names[40:50]:
             self.fetch(edge, n)
         self.assertEqual(edge.metric("weir_edge_upstream_requests_total", server=self.origin.url), 0)
         parents[1].kill()
-        for n in self.names[40:]:
+        for n in self.names[50:]:
             self.fetch(edge, n)
-        self.assertEqual(edge.metric("weir_edge_upstream_requests_total", server=self.origin.url), 20)
+        self.assertEqual(edge.metric("weir_edge_upstream_requests_total", server=self.origin.url), 10)
 
     def test_servers_fail_over_and_come_back(self):
         """By checks: a server that says it is not well is not asked, though it would answer."""
@@ -156,14 +157,15 @@ class Topology(unittest.TestCase):
         edge.wait_ready()
         self.fetch(edge, self.names[0])
         self.assertEqual((self.origin.count(self.names[0]), second.count(self.names[0])), (1, 0))
-        self.origin.mode = 503
+        self.origin.mode, self.origin.alive = 503, True  # no check shall be quicker than the request
         self.fetch(edge, self.names[1])  # passed over within the request
         self.assertEqual(second.count(self.names[1]), 1)
+        self.origin.alive = False
         edge.wait_metric(0, "weir_edge_upstream_healthy", server=self.origin.url)
         self.fetch(edge, self.names[2])
         self.assertEqual((self.origin.count(self.names[2]), second.count(self.names[2])), (0, 1))
         self.assertGreater(edge.metric("weir_edge_upstream_retries_total", upstream="origin"), 0)
-        self.origin.mode = None
+        self.origin.mode, self.origin.alive = None, True
         edge.wait_metric(1, "weir_edge_upstream_healthy", server=self.origin.url)
         self.fetch(edge, self.names[3])
         self.assertEqual((self.origin.count(self.names[3]), second.count(self.names[3])), (1, 0))
