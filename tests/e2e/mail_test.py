@@ -128,6 +128,7 @@ mail:
         """One address gets so many letters an hour, however many ask for them."""
         for _ in range(8):
             self.assertEqual(self.apply("flood@example.org").status, 202)
+        self.letters_to("flood@example.org", 5)
         self.apply("behind@example.org")
         self.letters_to("behind@example.org", 1)
         self.assertEqual(len([x for x in self.box.letters if x["to"] == ["flood@example.org"]]), 5)

@@ -2,6 +2,7 @@
 """What control keeps in memory: a change is seen at once by who asks the control that made it, and soon by all others."""
 import pathlib
 import re
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -13,8 +14,14 @@ FILM = {"title": "A film of two words", "duration_ms": 5400000, "height": 1080, 
 
 
 class Server:
-    def __init__(self, *command):
+    def __init__(self, port, *command):
         self.process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def listens():
+            assert self.process.poll() is None, command
+            with socket.socket() as s:
+                return s.connect_ex(("127.0.0.1", port)) == 0
+        until(listens)
 
     def close(self):
         self.process.terminate()
@@ -117,9 +124,9 @@ class Memory(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         (pathlib.Path(folder.name) / "data").mkdir()
         mongo, redis = free_port(), free_port()
-        store = Server("redis-server", "--bind", "127.0.0.1", "--port", redis, "--save", "", "--appendonly", "no", "--dir", folder.name)
+        store = Server(redis, "redis-server", "--bind", "127.0.0.1", "--port", redis, "--save", "", "--appendonly", "no", "--dir", folder.name)
         self.addCleanup(store.close)
-        database = Server(ROOT / "build/tools/bin/ferretdb", f"127.0.0.1:{mongo}", folder.name + "/data")
+        database = Server(mongo, ROOT / "build/tools/bin/ferretdb", f"127.0.0.1:{mongo}", folder.name + "/data")
         self.addCleanup(database.close)
         config = self.weir.folder / "config/control.yaml"
         text = re.sub(r"(?m)^db: .*$", f"db: mongodb://127.0.0.1:{mongo}/weir", config.read_text())
@@ -132,7 +139,7 @@ class Memory(unittest.TestCase):
         store.close()
         self.check_elsewhere(here, there, viewer)
         self.check_elsewhere(there, here, viewer)
-        again = Server("redis-server", "--bind", "127.0.0.1", "--port", redis, "--save", "", "--appendonly", "no", "--dir", folder.name)
+        again = Server(redis, "redis-server", "--bind", "127.0.0.1", "--port", redis, "--save", "", "--appendonly", "no", "--dir", folder.name)
         self.addCleanup(again.close)
         self.check_elsewhere(here, there, viewer)
 

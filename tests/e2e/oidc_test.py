@@ -12,6 +12,7 @@ import time
 import unittest
 import urllib.parse
 
+from daemon import free_port
 from people import Person, b64, configure
 from weir import Weir
 
@@ -19,8 +20,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 class Provider:
-    def __init__(self, redirects, port=0):
-        self.process = subprocess.Popen(["node", str(HERE / "oidc_server.mjs"), str(port), ",".join(redirects)],
+    def __init__(self, redirects, port=None):
+        self.process = subprocess.Popen(["node", str(HERE / "oidc_server.mjs"), str(port or free_port()), ",".join(redirects)],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if not line.startswith("ready "):
