@@ -56,6 +56,7 @@ class OnMongoDB:
         yield
 
     def setUp(self):
+        super().setUp()
         self.before = self.stored()
 
     def tearDown(self):

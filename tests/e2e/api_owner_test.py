@@ -83,6 +83,10 @@ class Owners(ApiCase):
         cls.ada, cls.bob = Person(self, "ada@example.org"), Person(self, "bob@example.org")
         cls.adas, cls.bobs = cls.ada.settle("ada"), cls.bob.settle("bob")
 
+    def setUp(self):
+        super().setUp()
+        self.ada.ask("POST", f"playback/{self.adas['session'][0]}/heartbeat")  # her player goes on, however long all this takes
+
     def operator(self, method, path, body):
         answer = self.weir.request(method, f"{self.base}/api/v1/{path}", body, {"Authorization": f"Bearer {self.admin}"})
         self.assertIn(answer.status, range(200, 300), answer.body)

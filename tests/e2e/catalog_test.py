@@ -161,8 +161,8 @@ class Videos(Base):
 
     def test_schedule(self):
         """Published and withdrawn by the clock; also what became due while control was not there."""
-        self.good(self.creator.api("POST", "videos", {"asset": "soon", "title": "Soon", "publish_at": moment(1.5),
-                                                      "withdraw_at": moment(5)}), 201)
+        self.good(self.creator.api("POST", "videos", {"asset": "soon", "title": "Soon", "publish_at": moment(4),
+                                                      "withdraw_at": moment(9)}), 201)
         self.film("soon")
         self.assertEqual(self.good(self.creator.api("GET", "videos/soon"))["state"], "scheduled")
         self.refused(self.viewer.api("GET", "videos/soon"), 404, "VIDEO_NOT_FOUND")
