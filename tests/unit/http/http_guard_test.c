@@ -201,6 +201,8 @@ static void test_bodies_together(void **state)
     for (unsigned i = 0; i < 2; i++) {
         fds[i] = raw_open(port);
         (void)send_body(fds[i], head, i == 0 ? 3500000 : 3000000);
+        if (i == 0)
+            raw_wait_read(port); /* so that it is the larger one when they meet */
     }
     struct raw_answer a = raw_read(fds[0], false); /* the larger one */
     assert_int_equal(a.status, 503);

@@ -9,6 +9,7 @@
  * Units:   bytes. */
 #pragma once
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,26 @@ static inline void raw_send(int fd, const char *text)
 {
     size_t size = strlen(text);
     assert_int_equal(send(fd, text, size, MSG_NOSIGNAL), (ssize_t)size);
+}
+
+/* Waits until the server has read all that was sent to the port, by the kernel's word. */
+static inline void raw_wait_read(uint16_t port)
+{
+    for (bool is_read = false; !is_read;) {
+        char line[512];
+        FILE *f = fopen("/proc/net/tcp", "re");
+        assert_non_null(f);
+        is_read = true;
+        while (fgets(line, sizeof line, f) != NULL) {
+            unsigned local, state, waiting;
+            if (sscanf(line, "%*u: %*x:%x %*x:%*x %x %*x:%x", &local, &state, &waiting) == 3 &&
+                local == port && state == TCP_ESTABLISHED && waiting > 0)
+                is_read = false;
+        }
+        (void)fclose(f);
+        if (!is_read)
+            (void)usleep(1000);
+    }
 }
 
 /* More bytes into b; false at the end of the stream or a reset. */
