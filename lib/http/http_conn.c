@@ -140,6 +140,7 @@ static void http_conn_on_close(void *arg)
     if (w->reading == c)
         w->reading = NULL;
     http__intakes_free(c);
+    http__seal_free(c);
     (void)http_limit_leave(s->limits, c->address);
     atomic_fetch_sub_explicit(&s->connections, 1, memory_order_relaxed);
     metric_change(s->figures.connections, -1);
@@ -364,6 +365,7 @@ static void http_conn_on_handshake(h2o_socket_t *sock, const char *error)
         h2o_socket_close(sock);
         return;
     }
+    http__seal_start(c);
     h2o_iovec_t protocol = h2o_socket_ssl_get_selected_protocol(sock);
     http_conn_serve(c, protocol.len == 2 && memcmp(protocol.base, "h2", 2) == 0);
 }
