@@ -28,7 +28,7 @@ struct gcm_cipher *gcm__cipher_new(const struct gcm_engine *engine)
         return NULL;
     memset(c, 0, sizeof *c);
     c->magic = GCM_CIPHER_MAGIC;
-    c->engine = engine;
+    c->key.engine = engine;
     c->iv = c->iv_inline;
     c->iv_size = GCM_IV_SIZE;
     c->aad = c->aad_inline;
@@ -39,7 +39,7 @@ struct gcm_cipher *gcm__cipher_new(const struct gcm_engine *engine)
 void *gcm__cipher_dup(void *context)
 {
     const struct gcm_cipher *from = gcm__cipher_of(context);
-    struct gcm_cipher *c = gcm__cipher_new(from->engine);
+    struct gcm_cipher *c = gcm__cipher_new(from->key.engine);
     if (c == NULL)
         return NULL;
     memcpy(c, from, sizeof *c);
@@ -63,19 +63,19 @@ void gcm__cipher_free(void *context)
     gcm_cipher_drop_aad(c);
     if (c->iv != c->iv_inline)
         OPENSSL_free(c->iv);
-    gcm__key_forget(c);
+    gcm__key_forget(&c->key);
     OPENSSL_cleanse(c, sizeof *c); /* the key, and the magic */
     free(c);
 }
 
 bool gcm__cipher_set_key(struct gcm_cipher *c, const uint8_t *key, size_t size)
 {
-    if (size != c->engine->key_size) {
+    if (size != c->key.engine->key_size) {
         ERR_raise(ERR_LIB_PROV, PROV_R_INVALID_KEY_LENGTH);
         return false;
     }
-    gcm__key_forget(c);
-    gcm__key_set(c, key);
+    gcm__key_forget(&c->key);
+    gcm__key_set(&c->key, key);
     c->tls_records = 0;
     return true;
 }
@@ -127,7 +127,7 @@ static bool gcm_cipher_grow_aad(struct gcm_cipher *c, size_t size)
 
 bool gcm__cipher_aad(struct gcm_cipher *c, const uint8_t *data, size_t size)
 {
-    if (c->key_number == 0 || c->iv_state != GCM_IV_READY || size > GCM_AAD_MAX - c->aad_size)
+    if (c->key.number == 0 || c->iv_state != GCM_IV_READY || size > GCM_AAD_MAX - c->aad_size)
         return false;
     if (c->aad_size + size > c->aad_cap_size && !gcm_cipher_grow_aad(c, c->aad_size + size))
         return false;
@@ -138,15 +138,15 @@ bool gcm__cipher_aad(struct gcm_cipher *c, const uint8_t *data, size_t size)
 
 static bool gcm_cipher_begin(struct gcm_cipher *c, const struct gcm_key_data **ret_key)
 {
-    if (c->key_number == 0 || (c->iv_state != GCM_IV_BUSY && c->iv_state != GCM_IV_READY))
+    if (c->key.number == 0 || (c->iv_state != GCM_IV_BUSY && c->iv_state != GCM_IV_READY))
         return false;
-    const struct gcm_key_data *key = gcm__key(c);
+    const struct gcm_key_data *key = gcm__key(&c->key);
     if (key == NULL)
         return false;
     *ret_key = key;
     if (c->iv_state == GCM_IV_BUSY)
         return true;
-    c->engine->begin(key, &c->state, c->iv, c->iv_size, c->aad, c->aad_size);
+    c->key.engine->begin(key, &c->state, c->iv, c->iv_size, c->aad, c->aad_size);
     gcm_cipher_drop_aad(c);
     c->data_size = 0;
     c->iv_state = GCM_IV_BUSY;
@@ -160,9 +160,9 @@ bool gcm__cipher_data(struct gcm_cipher *c, uint8_t *out, const uint8_t *in, siz
         return false;
     c->data_size += size;
     if (c->is_sealing)
-        c->engine->seal_more(key, &c->state, out, in, size);
+        c->key.engine->seal_more(key, &c->state, out, in, size);
     else
-        c->engine->open_more(key, &c->state, out, in, size);
+        c->key.engine->open_more(key, &c->state, out, in, size);
     return true;
 }
 
@@ -175,12 +175,12 @@ bool gcm__cipher_end(struct gcm_cipher *c)
         return false;
     c->iv_state = GCM_IV_SPENT;
     if (c->is_sealing) {
-        c->engine->seal_end(key, &c->state, c->tag, GCM_TAG_SIZE);
+        c->key.engine->seal_end(key, &c->state, c->tag, GCM_TAG_SIZE);
         c->tag_size = GCM_TAG_SIZE;
         return true;
     }
     uint8_t tag[GCM_TAG_SIZE];
-    c->engine->open_end(key, &c->state, tag, sizeof tag);
+    c->key.engine->open_end(key, &c->state, tag, sizeof tag);
     bool same = CRYPTO_memcmp(tag, c->tag, c->tag_size) == 0;
     OPENSSL_cleanse(tag, sizeof tag);
     return same;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A key as libipsec-mb wants it is a kilobyte: round keys, and powers of the hash key. A TLS
- * connection has two, and most connections of an edge are idle. So a cipher keeps the key itself,
- * and each thread what the last used ones are expanded to, in places by the keys' numbers; what has
- * lost its place is expanded again, which takes less time than the memory would to come from afar.
+ * connection has two, and most connections of an edge are idle. So a key's owner keeps the key
+ * itself, and each thread what the last used ones are expanded to, in places by the keys' numbers;
+ * what has lost its place is expanded again, which takes less time than the memory would to come
+ * from afar.
  *
- * A place is wiped when its cipher is freed on the same thread, when another key takes it, and at
+ * A place is wiped when its key is forgotten on the same thread, when another key takes it, and at
  * the thread's end. */
 #include <openssl/crypto.h>
 #include <pthread.h>
@@ -58,32 +59,32 @@ static struct gcm_place *gcm_places_get(void)
     return places;
 }
 
-void gcm__key_set(struct gcm_cipher *c, const uint8_t *key)
+void gcm__key_set(struct gcm_key *k, const uint8_t *key)
 {
-    memcpy(c->key, key, c->engine->key_size);
-    c->key_number =
+    memcpy(k->bytes, key, k->engine->key_size);
+    k->number =
         atomic_fetch_add_explicit(&gcm_numbers, 1, memory_order_relaxed) + 1; /* no secret */
 }
 
-const struct gcm_key_data *gcm__key(const struct gcm_cipher *c)
+const struct gcm_key_data *gcm__key(const struct gcm_key *k)
 {
-    ASSERT(c->key_number != 0);
+    ASSERT(k->number != 0);
     struct gcm_place *places = gcm_places_get();
     if (places == NULL)
         return NULL;
-    struct gcm_place *place = &places[c->key_number % GCM_PLACES];
-    if (place->number != c->key_number) {
-        c->engine->expand(c->key, &place->key);
-        place->number = c->key_number;
+    struct gcm_place *place = &places[k->number % GCM_PLACES];
+    if (place->number != k->number) {
+        k->engine->expand(k->bytes, &place->key);
+        place->number = k->number;
     }
     return &place->key;
 }
 
-void gcm__key_forget(struct gcm_cipher *c)
+void gcm__key_forget(const struct gcm_key *k)
 {
-    if (c->key_number == 0 || gcm_places == NULL)
+    if (k->number == 0 || gcm_places == NULL)
         return;
-    struct gcm_place *place = &gcm_places[c->key_number % GCM_PLACES];
-    if (place->number == c->key_number)
+    struct gcm_place *place = &gcm_places[k->number % GCM_PLACES];
+    if (place->number == k->number)
         OPENSSL_cleanse(place, sizeof *place);
 }

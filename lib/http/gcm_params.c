@@ -80,7 +80,7 @@ static bool gcm_get_param(struct gcm_cipher *c, OSSL_PARAM *p)
     if (strcmp(p->key, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD_PAD) == 0)
         return OSSL_PARAM_set_size_t(p, c->tls_aad_size != 0 ? GCM_TAG_SIZE : 0) == 1;
     if (strcmp(p->key, OSSL_CIPHER_PARAM_KEYLEN) == 0)
-        return OSSL_PARAM_set_size_t(p, c->engine->key_size) == 1;
+        return OSSL_PARAM_set_size_t(p, c->key.engine->key_size) == 1;
     if (strcmp(p->key, OSSL_CIPHER_PARAM_IV) == 0 ||
         strcmp(p->key, OSSL_CIPHER_PARAM_UPDATED_IV) == 0)
         return c->iv_state != GCM_IV_NONE && gcm_get_bytes(p, c->iv, c->iv_size);
@@ -141,7 +141,7 @@ static bool gcm_set_iv_size(struct gcm_cipher *c, const OSSL_PARAM *p)
 static bool gcm_set_key_size(const struct gcm_cipher *c, const OSSL_PARAM *p)
 {
     size_t size;
-    return OSSL_PARAM_get_size_t(p, &size) == 1 && size == c->engine->key_size;
+    return OSSL_PARAM_get_size_t(p, &size) == 1 && size == c->key.engine->key_size;
 }
 
 static bool gcm_set_param(struct gcm_cipher *c, const OSSL_PARAM *p)

@@ -35,6 +35,12 @@ struct gcm_engine { /* libipsec-mb's functions for one key size */
 /* The engine for keys of 16 or 32 bytes; the first call tests both with known answers. */
 MUST_USE int gcm__engine_get(unsigned key_size, const struct gcm_engine **ret);
 
+struct gcm_key { /* gcm_keys.c */
+    const struct gcm_engine *engine;
+    uint64_t number; /* 0: no key */
+    uint8_t bytes[GCM_KEY_SIZE_MAX];
+};
+
 enum gcm_iv_state {
     GCM_IV_NONE,
     GCM_IV_READY, /* a message may begin */
@@ -54,7 +60,7 @@ struct gcm_cipher {
     unsigned tls_aad_size; /* not 0: the next update is one whole TLS 1.2 record */
     uint32_t aad_size;
     uint32_t aad_cap_size;
-    const struct gcm_engine *engine;
+    struct gcm_key key;
     uint8_t *iv;  /* iv_inline, or the heap's */
     uint8_t *aad; /* the same */
     uint64_t data_size;
@@ -63,8 +69,6 @@ struct gcm_cipher {
     uint8_t aad_inline[GCM_AAD_INLINE];
     uint8_t iv_inline[GCM_IV_INLINE];
     struct gcm_context_data state;
-    uint64_t key_number; /* gcm_keys.c; 0: no key */
-    uint8_t key[GCM_KEY_SIZE_MAX];
 };
 
 static inline struct gcm_cipher *gcm__cipher_of(void *context)
@@ -87,10 +91,9 @@ bool gcm__cipher_data(struct gcm_cipher *c, uint8_t *out, const uint8_t *in, siz
 bool gcm__cipher_end(struct gcm_cipher *c); /* makes the tag, or compares it */
 
 /* gcm_keys.c */
-void gcm__key_set(struct gcm_cipher *c, const uint8_t *key);
-const struct gcm_key_data *
-gcm__key(const struct gcm_cipher *c); /* until the next; NULL: no memory */
-void gcm__key_forget(struct gcm_cipher *c);
+void gcm__key_set(struct gcm_key *k, const uint8_t *key);
+const struct gcm_key_data *gcm__key(const struct gcm_key *k); /* until the next; NULL: no memory */
+void gcm__key_forget(const struct gcm_key *k);
 
 /* gcm_tls.c: one record of TLS 1.2, in place: explicit nonce, data, tag. */
 bool gcm__tls_set_aad(struct gcm_cipher *c, const uint8_t *aad, size_t size);

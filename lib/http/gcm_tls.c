@@ -59,7 +59,7 @@ static void gcm_tls_count(struct gcm_cipher *c)
 
 bool gcm__tls_next_iv(struct gcm_cipher *c, uint8_t *out, size_t size)
 {
-    if (!c->tls_counts || c->key_number == 0 || size == 0)
+    if (!c->tls_counts || c->key.number == 0 || size == 0)
         return false;
     if (c->tls_counted)
         gcm_tls_count(c);
@@ -72,7 +72,7 @@ bool gcm__tls_next_iv(struct gcm_cipher *c, uint8_t *out, size_t size)
 
 bool gcm__tls_set_explicit(struct gcm_cipher *c, const uint8_t *iv, size_t size)
 {
-    if (!c->tls_counts || c->key_number == 0 || c->is_sealing || size > c->iv_size)
+    if (!c->tls_counts || c->key.number == 0 || c->is_sealing || size > c->iv_size)
         return false;
     memcpy(c->iv + c->iv_size - size, iv, size);
     c->iv_state = GCM_IV_READY;
@@ -81,24 +81,24 @@ bool gcm__tls_set_explicit(struct gcm_cipher *c, const uint8_t *iv, size_t size)
 
 static bool gcm_tls_seal(struct gcm_cipher *c, uint8_t *record, size_t size)
 {
-    const struct gcm_key_data *key = gcm__key(c);
+    const struct gcm_key_data *key = gcm__key(&c->key);
     if (key == NULL || ++c->tls_records == 0 || !gcm__tls_next_iv(c, record, GCM_TLS_NONCE_SIZE))
         return false;
     uint8_t *text = record + GCM_TLS_NONCE_SIZE;
-    c->engine->seal(key, &c->state, text, text, size, c->iv, c->aad_inline, c->tls_aad_size,
-                    text + size, GCM_TAG_SIZE);
+    c->key.engine->seal(key, &c->state, text, text, size, c->iv, c->aad_inline, c->tls_aad_size,
+                        text + size, GCM_TAG_SIZE);
     return true;
 }
 
 static bool gcm_tls_open(struct gcm_cipher *c, uint8_t *record, size_t size)
 {
-    const struct gcm_key_data *key = gcm__key(c);
+    const struct gcm_key_data *key = gcm__key(&c->key);
     if (key == NULL || !gcm__tls_set_explicit(c, record, GCM_TLS_NONCE_SIZE))
         return false;
     uint8_t *text = record + GCM_TLS_NONCE_SIZE;
     uint8_t tag[GCM_TAG_SIZE];
-    c->engine->open(key, &c->state, text, text, size, c->iv, c->aad_inline, c->tls_aad_size, tag,
-                    sizeof tag);
+    c->key.engine->open(key, &c->state, text, text, size, c->iv, c->aad_inline, c->tls_aad_size,
+                        tag, sizeof tag);
     bool same = CRYPTO_memcmp(tag, text + size, sizeof tag) == 0;
     if (!same)
         OPENSSL_cleanse(text, size);
@@ -110,7 +110,7 @@ bool gcm__tls_record(struct gcm_cipher *c, uint8_t *out, const uint8_t *in, size
                      size_t *ret_size)
 {
     /* The one-call functions know IVs of 12 bytes only. TLS has no others. */
-    bool ok = c->key_number != 0 && in == out && size >= GCM_TLS_EXTRA && c->iv_size == GCM_IV_SIZE;
+    bool ok = c->key.number != 0 && in == out && size >= GCM_TLS_EXTRA && c->iv_size == GCM_IV_SIZE;
     if (ok && c->is_sealing)
         ok = gcm_tls_seal(c, out, size - GCM_TLS_EXTRA);
     else if (ok)

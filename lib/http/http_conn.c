@@ -25,6 +25,11 @@
 #include "http/http_strict.h"
 
 #define HTTP_EVICT_LOOK 64 /* connections at the list's end that are looked at */
+/* A TLS record is read when it is whole. So the library sends records that fit one packet until a
+ * connection has written 200 KiB, though only the first flight gains by it: by default ten packets
+ * (RFC 6928), less than one record of 16 KiB. Each small one costs as much as a large one. */
+#define HTTP_SMALL_RECORDS_END (200u << 10) /* of h2o_socket_write */
+#define HTTP_SMALL_RECORDS     (16u << 10)  /* what we send in such */
 
 static const char http_conn_full[] =
     "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\n"
@@ -135,6 +140,7 @@ static void http_conn_on_close(void *arg)
     if (w->reading == c)
         w->reading = NULL;
     http__intakes_free(c);
+    http__seal_free(c);
     (void)http_limit_leave(s->limits, c->address);
     atomic_fetch_sub_explicit(&s->connections, 1, memory_order_relaxed);
     metric_change(s->figures.connections, -1);
@@ -359,6 +365,7 @@ static void http_conn_on_handshake(h2o_socket_t *sock, const char *error)
         h2o_socket_close(sock);
         return;
     }
+    http__seal_start(c);
     h2o_iovec_t protocol = h2o_socket_ssl_get_selected_protocol(sock);
     http_conn_serve(c, protocol.len == 2 && memcmp(protocol.base, "h2", 2) == 0);
 }
@@ -419,5 +426,7 @@ void http__conn_open(struct http_accept *a, h2o_socket_t *sock)
     }
     c->idle_ms = clock_mono_ms();
     sock->data = c;
+    sock->bytes_written = HTTP_SMALL_RECORDS_END - HTTP_SMALL_RECORDS; /* a handshake adds none */
+    c->flood.sent = sock->bytes_written;
     h2o_socket_ssl_handshake(sock, a->ctx.ssl_ctx, NULL, http_conn_on_handshake);
 }

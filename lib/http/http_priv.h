@@ -161,6 +161,7 @@ struct http_conn {
     struct http_limit *address;             /* NULL: not counted */
     struct http_bucket bucket;              /* of paced answers */
     struct http_flood flood;
+    struct http_seal *seal;      /* NULL: the library's TLS, or none */
     struct http_intake *intakes; /* bodies that handlers take as they come: http_intake.h */
     bool is_seen;                /* HTTP/1: the library has a part of the next request's head */
 };
@@ -210,7 +211,9 @@ struct http_worker {
     atomic_uint busy; /* requests under way, as counted while draining */
     bool stopping;
     h2o_buffer_prototype_t *h2_write_prototype; /* http_recycle.c */
-    struct http_linger *lingers;                /* http_linger.c */
+    uint8_t *seal_buffer;                       /* http_seal.c */
+    BIO *seal_sink;
+    struct http_linger *lingers; /* http_linger.c */
     unsigned lingers_count;
 };
 
@@ -316,6 +319,12 @@ void http__on_library_error(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **
 void http__body_start(struct http_req *req);
 void http__body_close(struct http_req *req); /* the source, once */
 void http__body_abort(struct http_req *req); /* at the server's end */
+
+/* http_seal.c */
+void http__seal_attach(SSL_CTX *ctx);
+void http__seal_start(struct http_conn *c); /* the handshake is done */
+void http__seal_free(struct http_conn *c);
+void http__seal_end(struct http_worker *w); /* its connections are gone */
 
 /* http_conn.c */
 void http__cut_figures_init(struct http_server *s);

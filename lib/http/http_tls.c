@@ -76,6 +76,8 @@ static int http_tls_load(struct http_tls *t, const struct http_listen *o,
     free(files);
     if (r == 0 && before != NULL)
         tls_set_take_ocsp(t->set, before->set);
+    if (r == 0)
+        tls_set_each(t->set, http__seal_attach);
     return r;
 }
 

@@ -253,6 +253,7 @@ static void http_worker_close(struct http_worker *w)
     if (w->loop == NULL)
         return;
     http_worker_dispose_context(w);
+    http__seal_end(w);
     http__recycle_free(w);
     http__req_free_all(w);
     if (w->live > 0) /* their holders may come back at any time: loop and worker stay for them */

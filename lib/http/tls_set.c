@@ -336,6 +336,13 @@ SSL_CTX *tls_set_default(const struct tls_set *s)
     return s->first;
 }
 
+void tls_set_each(const struct tls_set *s, void (*fn)(SSL_CTX *ctx))
+{
+    tls_set_check(s);
+    for (unsigned i = 0; i < s->hosts_count; i++)
+        fn(s->hosts[i].ctx);
+}
+
 struct tls_tickets *tls_set_tickets(const struct tls_set *s)
 {
     tls_set_check(s);

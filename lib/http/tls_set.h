@@ -25,6 +25,7 @@ struct tls_set *tls_set_free(struct tls_set *s);
 
 SSL_CTX *tls_set_default(const struct tls_set *s);
 SSL_CTX *tls_set_find(const struct tls_set *s, const char *name); /* NULL: nobody has that name */
+void tls_set_each(const struct tls_set *s, void (*fn)(SSL_CTX *ctx));
 struct tls_tickets *tls_set_tickets(const struct tls_set *s);
 
 unsigned tls_set_certs_count(const struct tls_set *s);

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a server sends over TLS, as OpenSSL's client reads it: each cipher, bodies of all sizes, the
+ * records' sizes, keys that are updated, and the end. */
+#include <time.h>
+#include "http/http.h"
+#include "http/tls_lib.h"
+#include "http_test_util.h"
+#include "tls_util.h"
+#include "base/file.h"
+
+static char folder[] = "/tmp/weir-seal-XXXXXX";
+static struct tls_pair pair;
+static char cert_file[64], key_file[64];
+static struct http_server *server;
+static uint16_t port;
+static uint8_t body[3 << 20];
+
+static void on_body(struct http_req *req, void *arg)
+{
+    (void)arg;
+    uint64_t size = 0;
+    struct rbuf *b = NULL;
+    assert_int_equal(str_to_u64(str_skip(http_req_path(req), strlen("/b/")), &size), 0);
+    if (size == 0) {
+        http_reply(req, 200, "video/mp4", STR(""));
+        return;
+    }
+    assert_int_equal(rbuf_copy(body, size, &b), 0);
+    http_reply_entity(req, &(struct http_entity){.type = "video/mp4", .body = b});
+    (void)rbuf_unref(b);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(cert_file, sizeof cert_file, "%s/c.pem", folder);
+    (void)snprintf(key_file, sizeof key_file, "%s/k.pem", folder);
+    pair = tls_cert("EC", NULL, "DNS:one.test");
+    tls_write(&pair, NULL, cert_file, key_file);
+    id_random(body, sizeof body);
+    const struct http_listen listen = {
+        .address = "127.0.0.1", .cert_file = cert_file, .key_file = key_file};
+    server =
+        server_new((struct http_options){.listens = &listen, .listens_count = 1, .workers = 1});
+    assert_int_equal(http_route(server, HTTP_GET, "/b/", on_body, NULL), 0);
+    port = server_start(server);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    (void)http_server_free(server);
+    tls_pair_free(&pair);
+    return file_remove_all(folder);
+}
+
+/* --- a client --------------------------------------------------------------------------------- */
+
+struct client {
+    SSL_CTX *ctx;
+    SSL *ssl;
+    unsigned updates;            /* KeyUpdates of the server's */
+    size_t records[4096], count; /* sizes of those that came */
+};
+
+static void on_message(int is_write, int version, int type, const void *data, size_t size, SSL *ssl,
+                       void *arg)
+{
+    (void)version, (void)ssl;
+    struct client *c = arg;
+    const uint8_t *bytes = data;
+    if (is_write)
+        return;
+    if (type == SSL3_RT_HEADER && size >= 5 && c->count < ARRAY_LEN(c->records))
+        c->records[c->count++] = (size_t)bytes[3] << 8 | bytes[4];
+    if (type == SSL3_RT_HANDSHAKE && size > 0 && bytes[0] == SSL3_MT_KEY_UPDATE)
+        c->updates++;
+}
+
+/* cipher: a suite of TLS 1.3, or one of 1.2; NULL: as the client likes. */
+static struct client *dial(const char *cipher)
+{
+    struct client *c = calloc(1, sizeof *c);
+    assert_non_null(c);
+    c->ctx = SSL_CTX_new(TLS_client_method());
+    if (cipher != NULL && strncmp(cipher, "TLS_", 4) == 0) {
+        assert_int_equal(SSL_CTX_set_ciphersuites(c->ctx, cipher), 1);
+    } else if (cipher != NULL) {
+        assert_int_equal(SSL_CTX_set_max_proto_version(c->ctx, TLS1_2_VERSION), 1);
+        assert_int_equal(SSL_CTX_set_cipher_list(c->ctx, cipher), 1);
+    }
+    c->ssl = SSL_new(c->ctx);
+    assert_int_equal(SSL_set_fd(c->ssl, raw_open(port)), 1);
+    assert_int_equal(SSL_connect(c->ssl), 1);
+    SSL_set_msg_callback(c->ssl, on_message);
+    SSL_set_msg_callback_arg(c->ssl, c);
+    return c;
+}
+
+static void hang_up(struct client *c)
+{
+    int fd = SSL_get_fd(c->ssl);
+    (void)SSL_shutdown(c->ssl);
+    SSL_free(c->ssl);
+    SSL_CTX_free(c->ctx);
+    (void)close(fd);
+    free(c);
+}
+
+static void ask(struct client *c, size_t size, const char *more)
+{
+    char text[128];
+    int n = snprintf(text, sizeof text, "GET /b/%zu HTTP/1.1\r\nHost: a\r\n%s\r\n", size, more);
+    assert_int_equal(SSL_write(c->ssl, text, n), n);
+}
+
+/* The answer to it, whole. */
+static void read_answer(struct client *c, size_t size)
+{
+    static char text[sizeof body + 4096];
+    size_t at = 0;
+    const char *end = NULL;
+    while (end == NULL || at - (size_t)(end - text) < size) {
+        int n = SSL_read(c->ssl, text + at, (int)(sizeof text - at));
+        if (n <= 0)
+            fail_msg("the connection ended at byte %zu of %zu", at, size);
+        at += (size_t)n;
+        if (end == NULL && (end = memmem(text, at, "\r\n\r\n", 4)) != NULL)
+            end += 4;
+    }
+    assert_int_equal(at - (size_t)(end - text), size);
+    assert_memory_equal(end, body, size);
+}
+
+static bool is_sealed_by_us(void)
+{
+    return tls_lib_get()->gcm != NULL;
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static void bodies_of_all_sizes_with_all_ciphers(void **state)
+{
+    (void)state;
+    static const char *const ciphers[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+                                          "TLS_CHACHA20_POLY1305_SHA256",
+                                          "ECDHE-ECDSA-AES128-GCM-SHA256"};
+    static const size_t sizes[] = {
+        0,     1,     1377,  1378,  1379,   16383,           16384,
+        16385, 65535, 65536, 65537, 300000, sizeof body - 1, sizeof body};
+    for (unsigned i = 0; i < ARRAY_LEN(ciphers); i++) {
+        struct client *c = dial(ciphers[i]);
+        for (unsigned k = 0; k < ARRAY_LEN(sizes); k++) {
+            ask(c, sizes[k], "");
+            read_answer(c, sizes[k]);
+        }
+        hang_up(c);
+    }
+}
+
+/* More than the kernel takes waits with the server, sealed; what is asked for meanwhile, too. */
+static void a_client_that_does_not_read(void **state)
+{
+    (void)state;
+    struct client *c = dial(NULL);
+    enum { ASKED = 8 };
+    for (unsigned i = 0; i < ASKED; i++)
+        ask(c, sizeof body - i, "");
+    struct client *other = dial(NULL); /* goes on beside it */
+    ask(other, 100000, "");
+    read_answer(other, 100000);
+    hang_up(other);
+    for (unsigned i = 0; i < ASKED; i++)
+        read_answer(c, sizeof body - i);
+    hang_up(c);
+    c = dial(NULL); /* and one that goes away with all of it waiting */
+    for (unsigned i = 0; i < ASKED; i++)
+        ask(c, sizeof body, "");
+    hang_up(c);
+}
+
+/* The first flight's records fit a packet; so it is again after a rest. */
+static void records_of_a_flight_are_small(void **state)
+{
+    (void)state;
+    if (!is_sealed_by_us())
+        skip();
+    struct client *c = dial(NULL);
+    for (unsigned round = 0; round < 2; round++) {
+        size_t small = 0;
+        size_t largest = 0;
+        c->count = 0;
+        ask(c, 400000, "");
+        read_answer(c, 400000);
+        while (small < c->count && c->records[small] <= 1400)
+            small++;
+        for (size_t i = 0; i < c->count; i++)
+            largest = MAX(largest, c->records[i]);
+        assert_in_range(small, 12, 30);
+        assert_int_equal(largest, 16384 + 17);
+        const struct timespec rest = {.tv_sec = 1, .tv_nsec = 100000000};
+        if (round == 0)
+            (void)nanosleep(&rest, NULL); /* the server measures it: this is what is tested */
+    }
+    hang_up(c);
+}
+
+static void the_client_asks_for_new_keys(void **state)
+{
+    (void)state;
+    if (!is_sealed_by_us())
+        skip(); /* the library ends such a connection */
+    static const char *const ciphers[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"};
+    for (unsigned i = 0; i < ARRAY_LEN(ciphers); i++) {
+        struct client *c = dial(ciphers[i]);
+        for (unsigned k = 1; k <= 3; k++) {
+            assert_int_equal(SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+            ask(c, 100000, "");
+            read_answer(c, 100000);
+            assert_int_equal(c->updates, k);
+            assert_int_equal(SSL_key_update(c->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+            ask(c, 10, "");
+            read_answer(c, 10);
+            assert_int_equal(c->updates, k);
+        }
+        hang_up(c);
+    }
+}
+
+static void ends_with(struct client *c, int wanted)
+{
+    char byte;
+    int n = SSL_read(c->ssl, &byte, 1);
+    assert_int_equal(n, 0);
+    assert_int_equal(SSL_get_error(c->ssl, n), wanted);
+}
+
+static void an_end_is_told(void **state)
+{
+    (void)state;
+    static const char *const ciphers[] = {"TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"};
+    for (unsigned i = 0; i < ARRAY_LEN(ciphers); i++) {
+        struct client *c = dial(ciphers[i]);
+        ask(c, 70000, "Connection: close\r\n");
+        read_answer(c, 70000);
+        ends_with(c, SSL_ERROR_ZERO_RETURN);
+        hang_up(c);
+    }
+}
+
+/* OpenSSL would send an alert: with a number, so a nonce, that we have used. What comes has to be
+ * ours: the client can read it. */
+static void a_broken_record_ends_it(void **state)
+{
+    (void)state;
+    if (!is_sealed_by_us())
+        skip();
+    struct client *c = dial("TLS_AES_128_GCM_SHA256");
+    ask(c, 1000, "");
+    read_answer(c, 1000);
+    uint8_t junk[5 + 40] = {23, 3, 3, 0, 40};
+    assert_int_equal(send(SSL_get_fd(c->ssl), junk, sizeof junk, MSG_NOSIGNAL), sizeof junk);
+    c->count = 0;
+    ends_with(c, SSL_ERROR_ZERO_RETURN);
+    assert_int_equal(c->count, 1);
+    hang_up(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bodies_of_all_sizes_with_all_ciphers),
+        cmocka_unit_test(a_client_that_does_not_read),
+        cmocka_unit_test(records_of_a_flight_are_small),
+        cmocka_unit_test(the_client_asks_for_new_keys),
+        cmocka_unit_test(an_end_is_told),
+        cmocka_unit_test(a_broken_record_ends_it),
+    };
+    return cmocka_run_group_tests_name("http_seal", tests, setup, teardown);
+}
