@@ -20,8 +20,8 @@ import urllib.parse
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WEIR_BUILD", ROOT / "build/release")).resolve()
 SANITIZED = "asan" in BUILD.name or "tsan" in BUILD.name
-READY_S = 60
-WAIT_S = 30  # far more than anything takes that a test waits for
+READY_S = 120
+WAIT_S = 90  # far more than anything takes that a test waits for
 
 # What must be in no log, whatever the exit code; a process that has taken over has none that a test sees.
 FINDING = re.compile(r"Sanitizer|runtime error:|\"assertion failed\"")

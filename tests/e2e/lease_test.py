@@ -15,7 +15,7 @@ from redis_cluster import RedisCluster
 from weir import Weir
 
 STOP_S = 2  # a terminated session stops at every edge within that
-WAIT_S = 20
+WAIT_S = 60
 LARGE = 96 << 20  # more than sockets and a client's window hold
 
 

@@ -437,7 +437,7 @@ class Audit(Base):
 
     def noticed(self, count, query):
         """Records of events are written behind the answer."""
-        until(lambda: len(self.acts("outcome=noticed&" + query)) >= count, 10, lambda: self.acts("outcome=noticed"))
+        until(lambda: len(self.acts("outcome=noticed&" + query)) >= count, tell=lambda: str(self.acts("outcome=noticed")))
         acts = self.acts("outcome=noticed&" + query)
         self.assertEqual(len(acts), count, acts)
         return acts
@@ -514,7 +514,7 @@ class Audit(Base):
         db.commit()
         db.close()
         self.weir.start("control")
-        until(lambda: not self.acts("operation=admin_user_change"), 20)
+        until(lambda: not self.acts("operation=admin_user_change"))
         self.assertTrue(self.acts("operation=admin_user_delete"))
 
 
@@ -640,7 +640,7 @@ class Deletion(Base):
             self.fill(ada, films)
             asked = threading.Thread(target=self.answered_or_not, args=(ada,))
             asked.start()
-            until(lambda u=ada.user["id"]: self.noted(u), 20)
+            until(lambda u=ada.user["id"]: self.noted(u))
             time.sleep(wait)  # where in it does not matter: it may be anywhere
             self.weir.kill("control")
             asked.join()

@@ -12,7 +12,7 @@ import lease_test
 import mmdb
 from daemon import program, until
 
-WAIT_S = 20
+WAIT_S = 60
 PLANS = ["free", "basic", "premium", "ultimate"]
 
 
