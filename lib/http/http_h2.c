@@ -109,6 +109,14 @@ bool http__h2_bye(struct http_conn *c)
     return true;
 }
 
+/* Whether the library writes on once it may: its buffer had no room for all that streams have. */
+bool http__h2_has_more(const struct http_conn *c)
+{
+    h2o_http2_conn_t *conn = c->h2;
+    return conn->state == H2O_HTTP2_CONN_STATE_OPEN &&
+           h2o_http2_scheduler_is_active(&conn->scheduler) != 0;
+}
+
 /* A frame, or a header block, of which a part is here; *ret_mark changes as frames are completed.
  */
 bool http__h2_is_partial(const struct http_conn *c, uint64_t *ret_mark)

@@ -259,12 +259,15 @@ static int http_seal_keep(struct http_conn *c, const uint8_t *sealed, size_t sea
 static int http_seal_send(struct http_conn *c, struct tls_text *text, size_t left, h2o_socket_cb cb)
 {
     uint8_t *buffer = c->worker->seal_buffer;
+    bool has_more = c->h2 != NULL && http__h2_has_more(c);
     while (left > 0) {
         size_t size;
         int r = http_seal_fill(c, text, &left, buffer, HTTP_SEAL_BUFFER, &size);
         if (r < 0)
             return r;
-        ssize_t sent = send(h2o_socket_get_fd(c->sock), buffer, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        int more = left > 0 || has_more ? MSG_MORE : 0; /* a packet that is not full may wait */
+        ssize_t sent =
+            send(h2o_socket_get_fd(c->sock), buffer, size, MSG_DONTWAIT | MSG_NOSIGNAL | more);
         size_t done = sent > 0 ? (size_t)sent : 0; /* the library meets the error, too */
         if (done < size)
             return http_seal_keep(c, buffer + done, size - done, text, left, cb);
