@@ -109,11 +109,13 @@ bool http__h2_bye(struct http_conn *c)
     return true;
 }
 
-/* Whether the library writes on once it may: its buffer had no room for all that streams have. */
+/* Whether the library writes on once the kernel takes more: its buffer had no room for all that
+ * streams have. A stream that waits for the connection's window is active, too: what is behind it
+ * waits for the client, and the client perhaps for the last bytes of what it has granted. */
 bool http__h2_has_more(const struct http_conn *c)
 {
     h2o_http2_conn_t *conn = c->h2;
-    return conn->state == H2O_HTTP2_CONN_STATE_OPEN &&
+    return conn->state == H2O_HTTP2_CONN_STATE_OPEN && conn->_write.window._avail > 0 &&
            h2o_http2_scheduler_is_active(&conn->scheduler) != 0;
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a server sends over TLS, as OpenSSL's client reads it: each cipher, bodies of all sizes, the
- * records' sizes, keys that are updated, and the end. */
+ * records' sizes, keys that are updated, and the end; also by a kernel that takes little at once.
+ */
+#include <errno.h>
+#include <stdatomic.h>
 #include <time.h>
 #include "http/http.h"
 #include "http/tls_lib.h"
@@ -14,6 +17,36 @@ static char cert_file[64], key_file[64];
 static struct http_server *server;
 static uint16_t port;
 static uint8_t body[3 << 20];
+
+/* --- the kernel ------------------------------------------------------------------------------- */
+
+static _Atomic size_t send_max = SIZE_MAX; /* what the kernel takes at once; 0: nothing, for now */
+static _Atomic size_t send_max_of = 0;     /* ... of what is so large; 0: of all */
+static atomic_uint sends_waiting;          /* with MSG_MORE, on end */
+static atomic_uint sends_waited;           /* ... ever */
+
+ssize_t __real_send(int fd, const void *data, size_t size, int flags);
+ssize_t __wrap_send(int fd, const void *data, size_t size, int flags);
+ssize_t __wrap_send(int fd, const void *data, size_t size, int flags)
+{
+    size_t max = send_max;
+    if ((flags & MSG_DONTWAIT) == 0) /* a client's */
+        return __real_send(fd, data, size, flags);
+    if ((flags & MSG_MORE) != 0) {
+        sends_waiting++;
+        sends_waited++;
+    } else {
+        sends_waiting = 0;
+    }
+    if (send_max_of != 0 && send_max_of != size)
+        max = SIZE_MAX;
+    if (max > 0)
+        return __real_send(fd, data, MIN(size, max), flags);
+    errno = EAGAIN;
+    return -1;
+}
+
+/* --- a server --------------------------------------------------------------------------------- */
 
 static void on_body(struct http_req *req, void *arg)
 {
@@ -80,7 +113,7 @@ static void on_message(int is_write, int version, int type, const void *data, si
 }
 
 /* cipher: a suite of TLS 1.3, or one of 1.2; NULL: as the client likes. */
-static struct client *dial(const char *cipher)
+static struct client *dial_to(const char *cipher, bool is_h2)
 {
     struct client *c = calloc(1, sizeof *c);
     assert_non_null(c);
@@ -91,12 +124,19 @@ static struct client *dial(const char *cipher)
         assert_int_equal(SSL_CTX_set_max_proto_version(c->ctx, TLS1_2_VERSION), 1);
         assert_int_equal(SSL_CTX_set_cipher_list(c->ctx, cipher), 1);
     }
+    if (is_h2)
+        assert_int_equal(SSL_CTX_set_alpn_protos(c->ctx, (const uint8_t *)"\2h2", 3), 0);
     c->ssl = SSL_new(c->ctx);
     assert_int_equal(SSL_set_fd(c->ssl, raw_open(port)), 1);
     assert_int_equal(SSL_connect(c->ssl), 1);
     SSL_set_msg_callback(c->ssl, on_message);
     SSL_set_msg_callback_arg(c->ssl, c);
     return c;
+}
+
+static struct client *dial(const char *cipher)
+{
+    return dial_to(cipher, false);
 }
 
 static void hang_up(struct client *c)
@@ -268,6 +308,86 @@ static void a_broken_record_ends_it(void **state)
     hang_up(c);
 }
 
+/* --- HTTP/2 ----------------------------------------------------------------------------------- */
+
+enum { FRAME_DATA, FRAME_HEADERS, FRAME_SETTINGS = 4, FRAME_WINDOW = 8 };
+
+static void put_frame(struct buf *b, unsigned type, unsigned flags, uint8_t stream,
+                      const void *payload, size_t size)
+{
+    const uint8_t head[9] = {0, (uint8_t)(size >> 8), (uint8_t)size, (uint8_t)type, (uint8_t)flags,
+                             0, 0, 0, stream};
+    buf_put(b, head, sizeof head);
+    buf_put(b, payload, size);
+}
+
+/* Asks for a body on two streams whose own windows are no limit. */
+static void ask_h2(struct client *c, const char *path)
+{
+    static const uint8_t window[] = {0, 4, 0x7f, 0xff, 0xff, 0xff}; /* a stream's */
+    struct buf b = BUF_EMPTY;
+    uint8_t fields[64] = {0x82, 0x87, 0x01, 1, 'a', 0x04, (uint8_t)strlen(path)};
+    memcpy(fields + 7, path, strlen(path));
+    buf_put(&b, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
+    put_frame(&b, FRAME_SETTINGS, 0, 0, window, sizeof window);
+    put_frame(&b, FRAME_HEADERS, 5, 1, fields, 7 + strlen(path));
+    put_frame(&b, FRAME_HEADERS, 5, 3, fields, 7 + strlen(path));
+    assert_int_equal(SSL_write(c->ssl, b.data, (int)b.size), (int)b.size);
+    buf_free(&b);
+}
+
+/* Bytes of the bodies, as many as are wanted. */
+static void read_h2(struct client *c, struct buf *b, size_t wanted)
+{
+    size_t got = 0;
+    while (got < wanted) {
+        char text[16384];
+        int n = SSL_read(c->ssl, text, sizeof text);
+        if (n <= 0)
+            fail_msg("the connection ended at byte %zu of %zu", got, wanted);
+        buf_put(b, text, (size_t)n);
+        const uint8_t *p = (const uint8_t *)b->data;
+        size_t at = 0;
+        for (got = 0; b->size - at >= 9;) {
+            size_t size = (size_t)p[at] << 16 | (size_t)p[at + 1] << 8 | p[at + 2];
+            unsigned type = p[at + 3];
+            at += 9;
+            if (type == FRAME_DATA)
+                got += MIN(size, b->size - at);
+            if (size > b->size - at)
+                break;
+            at += size;
+        }
+    }
+    assert_int_equal(got, wanted);
+}
+
+/* The client grants the connection 64 KiB: their end must not wait in the kernel for more to come,
+ * which comes only when the client has them. */
+static void the_end_of_a_window_does_not_wait(void **state)
+{
+    (void)state;
+    if (!is_sealed_by_us())
+        skip();
+    enum { WINDOW = 65535, MORE = 2000000 };
+    static const uint8_t grant[] = {0, MORE >> 16 & 0xff, MORE >> 8 & 0xff, MORE & 0xff};
+    struct client *c = dial_to("TLS_AES_128_GCM_SHA256", true);
+    struct buf b = BUF_EMPTY;
+    struct buf update = BUF_EMPTY;
+    sends_waited = 0;
+    ask_h2(c, "/b/3000000");
+    read_h2(c, &b, WINDOW);
+    assert_int_equal(sends_waiting, 0);
+    put_frame(&update, FRAME_WINDOW, 0, 0, grant, sizeof grant);
+    assert_int_equal(SSL_write(c->ssl, update.data, (int)update.size), (int)update.size);
+    read_h2(c, &b, WINDOW + MORE);
+    assert_int_equal(sends_waiting, 0);
+    assert_in_range(sends_waited, 1, UINT32_MAX); /* what is in between does */
+    buf_free(&update);
+    buf_free(&b);
+    hang_up(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +397,7 @@ int main(void)
         cmocka_unit_test(the_client_asks_for_new_keys),
         cmocka_unit_test(an_end_is_told),
         cmocka_unit_test(a_broken_record_ends_it),
+        cmocka_unit_test(the_end_of_a_window_does_not_wait),
     };
     return cmocka_run_group_tests_name("http_seal", tests, setup, teardown);
 }
