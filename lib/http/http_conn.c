@@ -147,6 +147,16 @@ static void http_conn_on_close(void *arg)
     free(c);
 }
 
+/* Of a TLS connection the socket may stay a while, for close_notify: where the client takes nothing
+ * its kernel has no room for that. The library's HTTP/2 is gone by then. */
+void http__conn_closing(struct http_conn *c)
+{
+    c->state = HTTP_CONN_CLOSING;
+    c->h2 = NULL;
+    c->idle_ms = clock_mono_ms();
+    http__watch_conn(c);
+}
+
 struct http_conn *http__conn_of_socket(const h2o_socket_t *sock)
 {
     return sock != NULL && sock->on_close.cb == http_conn_on_close ? sock->on_close.data : NULL;

@@ -132,7 +132,11 @@ struct http_accept { /* of a worker: one listening socket */
     h2o_accept_ctx_t ctx;
 };
 
-enum http_conn_state { HTTP_CONN_HANDSHAKE, HTTP_CONN_OPEN };
+enum http_conn_state {
+    HTTP_CONN_HANDSHAKE,
+    HTTP_CONN_OPEN,
+    HTTP_CONN_CLOSING, /* TLS: only the socket is left, until the end is told */
+};
 
 struct http_conn {
     struct http_conn *next, *prev; /* in worker.conns: the last used first */
@@ -334,6 +338,7 @@ struct http_conn *http__conn_of_socket(const h2o_socket_t *sock);
 void http__conn_begin(struct http_conn *c); /* a request; its end */
 void http__conn_end(struct http_conn *c);
 void http__conn_used(struct http_conn *c);
+void http__conn_closing(struct http_conn *c); /* the library lets go of it */
 void http__conn_rehook_all(void *arg);    /* of a worker */
 void http__conn_cut(struct http_conn *c); /* the library finds its end, and cleans up */
 void http__conn_cut_for(struct http_conn *c, enum http_cut why);

@@ -9,7 +9,7 @@
  *     -> h2o_socket_write, ours (the program's symbol comes before the library's)
  *          -> all is sent: the library's, with nothing to write: it calls back
  *          -> else the library's in clear, with what is left, sealed
- *     -> h2o_socket_close, ours: close_notify, then the library's
+ *     -> h2o_socket_close, ours: close_notify, then the library's, once the kernel has it
  *
  * A nonce must not be used twice: that is why OpenSSL must not send anything from there on. A
  * KeyUpdate that it would answer with its next write is answered by us. Other ciphers, TLS 1.2, and
@@ -33,6 +33,7 @@
 #define HTTP_SEAL_REST_MS     1000u
 #define HTTP_SEAL_BUFFER      (96u << 10) /* five large records: what HTTP/2 writes at once */
 #define HTTP_SEAL_UPDATE_SIZE 5u
+#define HTTP_SEAL_BYE_SIZE    (2u + TLS_RECORD_EXTRA)
 
 struct http_seal {
     SSL *ssl;
@@ -42,6 +43,7 @@ struct http_seal {
     uint64_t last_ms;
     uint8_t *rest; /* what the kernel did not take: the library writes it */
     h2o_socket_cb cb;
+    uint8_t bye[HTTP_SEAL_BYE_SIZE];
 };
 
 static struct {
@@ -313,22 +315,40 @@ void h2o_socket_write(h2o_socket_t *sock, h2o_iovec_t *bufs, size_t count, h2o_s
     http_seal_library.write(sock, bufs, count, cb);
 }
 
-static void http_seal_bye(struct http_conn *c)
+static void http_seal_on_bye(h2o_socket_t *sock, const char *error)
+{
+    (void)error; /* said or not: it ends */
+    http_seal_library.close(sock);
+}
+
+/* close_notify. True: the kernel has no room for it yet; the socket is closed once it has. */
+static bool http_seal_bye(struct http_conn *c)
 {
     static const char notify[] = {1, 0}; /* warning, close_notify: RFC 8446 section 6.1 */
     const struct iovec piece = {(char *)(uintptr_t)notify, sizeof notify};
     struct tls_text text = {.pieces = &piece};
-    uint8_t record[sizeof notify + TLS_RECORD_EXTRA];
-    if (tls_seal_record(c->seal->keys, TLS_ALERT, &text, sizeof notify, record) == 0)
-        (void)send(h2o_socket_get_fd(c->sock), record, sizeof record,
-                   MSG_DONTWAIT | MSG_NOSIGNAL); /* best effort */
+    struct http_seal *s = c->seal;
+    if (tls_seal_record(s->keys, TLS_ALERT, &text, sizeof notify, s->bye) < 0)
+        return false;
+    ssize_t sent =
+        send(h2o_socket_get_fd(c->sock), s->bye, sizeof s->bye, MSG_DONTWAIT | MSG_NOSIGNAL);
+    size_t done = sent > 0 ? (size_t)sent : 0;
+    if (done == sizeof s->bye || (sent < 0 && errno != EAGAIN))
+        return false;
+    h2o_socket_read_stop(c->sock);
+    h2o_iovec_t left = h2o_iovec_init(s->bye + done, sizeof s->bye - done);
+    http_seal_pass(c->sock, &left, 1, http_seal_on_bye);
+    return true;
 }
 
 void h2o_socket_close(h2o_socket_t *sock)
 {
     struct http_conn *c = sock->ssl != NULL ? http__conn_of_socket(sock) : NULL;
-    if (c != NULL && c->seal != NULL && c->seal->is_on && !h2o_socket_is_writing(sock))
-        http_seal_bye(c);
     http_seal_init();
+    if (c != NULL)
+        http__conn_closing(c);
+    if (c != NULL && c->seal != NULL && c->seal->is_on && !h2o_socket_is_writing(sock) &&
+        http_seal_bye(c))
+        return;
     http_seal_library.close(sock);
 }

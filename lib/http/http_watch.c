@@ -8,6 +8,7 @@
  *   an answer of which the client takes less than HTTP_STALL_BYTES in idle_ms  cut, or its stream
  *   an HTTP/2 connection that sends this and that, but asks for nothing        cut after idle_ms
  *   one that was told to go, and does not                                      cut after a second
+ *   a TLS connection that is closed and whose client does not take the end     cut after idle_ms
  *
  * The rest is the library's: a connection of HTTP/1 without a request, a body over HTTP/1. */
 #include <linux/tcp.h> /* newer than the one of libc: bytes_acked */
@@ -138,6 +139,11 @@ static void http_watch_conn(struct http_conn *c, uint64_t now_ms)
     if (c->state == HTTP_CONN_HANDSHAKE) {
         if (now_ms - c->idle_ms > o->head_ms)
             http__conn_cut_for(c, HTTP_CUT_HANDSHAKE);
+        return;
+    }
+    if (c->state == HTTP_CONN_CLOSING) {
+        if (now_ms - c->idle_ms > o->idle_ms)
+            http__conn_cut(c);
         return;
     }
     http__guard_see(c); /* behind a 100 (Continue) the library reads past us */

@@ -290,6 +290,27 @@ static void an_end_is_told(void **state)
     }
 }
 
+/* The kernel takes what it likes. What it leaves of close_notify is sent, too. */
+static void the_kernel_takes_little(void **state)
+{
+    (void)state;
+    enum { BYE = 24 }; /* close_notify, sealed */
+    static const size_t takes[] = {0, 1, 23, 1000, 90000};
+    for (unsigned i = 0; i < 2 * ARRAY_LEN(takes); i++) {
+        struct client *c = dial(i % 3 == 0 ? "TLS_AES_256_GCM_SHA384" : "TLS_AES_128_GCM_SHA256");
+        send_max = takes[i / 2];
+        send_max_of = i % 2 == 0 ? 0 : BYE;
+        ask(c, sizeof body, "");
+        read_answer(c, sizeof body);
+        ask(c, 1, "Connection: close\r\n");
+        read_answer(c, 1);
+        ends_with(c, SSL_ERROR_ZERO_RETURN);
+        hang_up(c);
+    }
+    send_max = SIZE_MAX;
+    send_max_of = 0;
+}
+
 /* OpenSSL would send an alert: with a number, so a nonce, that we have used. What comes has to be
  * ours: the client can read it. */
 static void a_broken_record_ends_it(void **state)
@@ -315,8 +336,8 @@ enum { FRAME_DATA, FRAME_HEADERS, FRAME_SETTINGS = 4, FRAME_WINDOW = 8 };
 static void put_frame(struct buf *b, unsigned type, unsigned flags, uint8_t stream,
                       const void *payload, size_t size)
 {
-    const uint8_t head[9] = {0, (uint8_t)(size >> 8), (uint8_t)size, (uint8_t)type, (uint8_t)flags,
-                             0, 0, 0, stream};
+    const uint8_t head[9] = {
+        0, (uint8_t)(size >> 8), (uint8_t)size, (uint8_t)type, (uint8_t)flags, 0, 0, 0, stream};
     buf_put(b, head, sizeof head);
     buf_put(b, payload, size);
 }
@@ -396,6 +417,7 @@ int main(void)
         cmocka_unit_test(records_of_a_flight_are_small),
         cmocka_unit_test(the_client_asks_for_new_keys),
         cmocka_unit_test(an_end_is_told),
+        cmocka_unit_test(the_kernel_takes_little),
         cmocka_unit_test(a_broken_record_ends_it),
         cmocka_unit_test(the_end_of_a_window_does_not_wait),
     };
