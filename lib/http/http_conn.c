@@ -45,6 +45,7 @@ static const char *const http_cut_reasons[HTTP_CUT_REASONS] = {
     [HTTP_CUT_HEADERS] = "header_size",
     [HTTP_CUT_WINDOWS] = "window_updates",
     [HTTP_CUT_OTHERS] = "unknown_frames",
+    [HTTP_CUT_KEYS] = "key_updates",
     [HTTP_CUT_HANDSHAKE] = "slow_handshake",
     [HTTP_CUT_SLOW_HEAD] = "slow_head",
     [HTTP_CUT_SLOW_BODY] = "slow_body",

@@ -232,3 +232,9 @@ bool http_flood_reset(struct http_flood *f, uint64_t now_ms)
     (void)http_flood_window(f, now_ms); /* what was sent counts from the next frame on */
     return http_flood_count(f, HTTP_FLOOD_RESETS, HTTP_RESETS_MAX) != HTTP_FLOOD_NONE;
 }
+
+bool http_flood_key(struct http_flood *f, uint64_t now_ms)
+{
+    (void)http_flood_window(f, now_ms); /* as above */
+    return http_flood_count(f, HTTP_FLOOD_KEYS, HTTP_KEYS_MAX) != HTTP_FLOOD_NONE;
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_flood: whether what a client sends on an HTTP/2 connection is use or attack: frames are
- * counted by kind within windows of time, header blocks by size.
+/* http_flood: whether what a client sends on a connection is use or attack: frames of HTTP/2 are
+ * counted by kind within windows of time, header blocks by size, new keys of TLS 1.3.
  *
  * Life:    a zeroed struct http_flood per connection; http_frame_read, then http_flood_frame for
  *          each frame in its order.
@@ -10,7 +10,8 @@
  * Units:   bytes, milliseconds.
  * Source:  RFC 9113 sections 4.1, 6.2 and 10.5; RFC 7541 section 6 (fields);
  *          CVE-2023-44487 (rapid reset), CVE-2019-9512 to 9518, CVE-2024-27316 (CONTINUATION),
- *          CVE-2025-8671 (resets that the server is made to send). */
+ *          CVE-2025-8671 (resets that the server is made to send);
+ *          RFC 8446 section 4.6.3 (KeyUpdate). */
 #pragma once
 #include "base/base.h"
 
@@ -59,6 +60,7 @@ MUST_USE int http_frame_read(const uint8_t *data, size_t size, struct http_frame
 #define HTTP_WINDOWS_EACH  8u    /* ... so many by each request */
 #define HTTP_WINDOWS_BYTES 128u  /* ... one by so many bytes that were sent */
 #define HTTP_OTHERS_MAX    1000u /* unknown ones are ignored; some clients send a few to test it */
+#define HTTP_KEYS_MAX      100u  /* a KeyUpdate of 27 bytes costs us 10 to 20 us; a key lasts GBs */
 #define HTTP_WINDOW_SMALL  1024u /* an increment below this */
 #define HTTP_DATA_SMALL    16u   /* a DATA frame with less than this and more to come */
 #define HTTP_CONTINUES_MAX 16u   /* frames of one header block */
@@ -74,6 +76,7 @@ enum http_flood_kind {
     HTTP_FLOOD_HEADERS,
     HTTP_FLOOD_WINDOWS,
     HTTP_FLOOD_OTHERS,
+    HTTP_FLOOD_KEYS,
     HTTP_FLOOD_KINDS
 };
 
@@ -108,3 +111,6 @@ enum http_flood_kind http_flood_frame(struct http_flood *f, const struct http_fr
 
 /* A stream ended before its time for another reason than the client's RST_STREAM. */
 bool http_flood_reset(struct http_flood *f, uint64_t now_ms); /* true: too many */
+
+/* The client has a new key. */
+bool http_flood_key(struct http_flood *f, uint64_t now_ms); /* true: too many */

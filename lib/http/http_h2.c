@@ -23,6 +23,7 @@ static enum http_cut http_h2_cut_of(enum http_flood_kind kind)
         [HTTP_FLOOD_PINGS] = HTTP_CUT_PINGS,     [HTTP_FLOOD_PRIORITY] = HTTP_CUT_PRIORITY,
         [HTTP_FLOOD_DATA] = HTTP_CUT_DATA,       [HTTP_FLOOD_HEADERS] = HTTP_CUT_HEADERS,
         [HTTP_FLOOD_WINDOWS] = HTTP_CUT_WINDOWS, [HTTP_FLOOD_OTHERS] = HTTP_CUT_OTHERS,
+        [HTTP_FLOOD_KEYS] = HTTP_CUT_KEYS,
     };
     return cuts[kind];
 }

@@ -111,29 +111,42 @@ static void http_seal_on_secret(const SSL *ssl, const char *line)
     OPENSSL_cleanse(secret, sizeof secret);
 }
 
+/* What is here already is not read any more: it may be megabytes of the same. */
+static void http_seal_end_flood(struct http_conn *c, const SSL *ssl)
+{
+    char away[1024];
+    BIO *bio = SSL_get_rbio(ssl);
+    http__conn_cut_for(c, HTTP_CUT_KEYS);
+    while (BIO_read(bio, away, sizeof away) > 0)
+        ;
+}
+
 static void http_seal_on_message(int is_write, int version, int type, const void *data, size_t size,
                                  SSL *ssl, void *arg)
 {
     (void)version, (void)arg;
     struct http_conn *c = http_seal_conn(ssl);
-    if (c == NULL || c->seal == NULL)
+    if (c == NULL)
         return;
     struct http_seal *s = c->seal;
     const uint8_t *bytes = data;
-    if (is_write && type == SSL3_RT_HEADER && !s->is_on)
+    if (is_write && type == SSL3_RT_HEADER && s != NULL && !s->is_on)
         tls_seal_skip(s->keys);
-    if (!is_write && type == SSL3_RT_HANDSHAKE && s->is_on && size == HTTP_SEAL_UPDATE_SIZE &&
-        bytes[0] == SSL3_MT_KEY_UPDATE && bytes[size - 1] == SSL_KEY_UPDATE_REQUESTED)
+    if (is_write || type != SSL3_RT_HANDSHAKE || size != HTTP_SEAL_UPDATE_SIZE ||
+        bytes[0] != SSL3_MT_KEY_UPDATE)
+        return;
+    if (s != NULL && bytes[size - 1] == SSL_KEY_UPDATE_REQUESTED)
         tls_seal_ask_update(s->keys); /* before the next record: RFC 8446 section 4.6.3 */
+    if (http_flood_key(&c->flood, clock_mono_ms()))
+        http_seal_end_flood(c, ssl);
 }
 
 void http__seal_attach(SSL_CTX *ctx)
 {
     http_seal_init();
-    if (!http_seal_library.is_ours || tls_lib_get()->gcm == NULL)
-        return;
-    SSL_CTX_set_keylog_callback(ctx, http_seal_on_secret);
     SSL_CTX_set_msg_callback(ctx, http_seal_on_message);
+    if (http_seal_library.is_ours && tls_lib_get()->gcm != NULL)
+        SSL_CTX_set_keylog_callback(ctx, http_seal_on_secret);
 }
 
 void http__seal_start(struct http_conn *c)

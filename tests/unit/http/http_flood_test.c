@@ -143,12 +143,28 @@ static void test_fields_are_counted(void **state)
     check_fields(endless, sizeof endless, 0, false);
 }
 
+static void test_keys(void **state)
+{
+    (void)state;
+    struct http_flood f = {.header_size_max = 32768};
+    for (unsigned round = 0; round < 2; round++) {
+        uint64_t now_ms = 1000 + round * (uint64_t)HTTP_FLOOD_MS;
+        for (unsigned i = 0; i < HTTP_KEYS_MAX; i++)
+            assert_false(http_flood_key(&f, now_ms));
+    }
+    assert_true(http_flood_key(&f, 1000 + HTTP_FLOOD_MS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_frames_are_read), cmocka_unit_test(test_floods_end),
-        cmocka_unit_test(test_use_is_no_flood), cmocka_unit_test(test_windows_of_time),
-        cmocka_unit_test(test_blocks),          cmocka_unit_test(test_fields_are_counted),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_frames_are_read),
+        cmocka_unit_test(test_floods_end),
+        cmocka_unit_test(test_use_is_no_flood),
+        cmocka_unit_test(test_windows_of_time),
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_fields_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

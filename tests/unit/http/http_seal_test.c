@@ -3,9 +3,11 @@
  * records' sizes, keys that are updated, and the end; also by a kernel that takes little at once.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <time.h>
 #include "http/http.h"
+#include "http/http_flood.h"
 #include "http/tls_lib.h"
 #include "http_test_util.h"
 #include "tls_util.h"
@@ -269,6 +271,71 @@ static void the_client_asks_for_new_keys(void **state)
     }
 }
 
+static void flush(struct client *c, BIO *out)
+{
+    char *data;
+    long size = BIO_get_mem_data(out, &data);
+    assert_int_equal(send(SSL_get_fd(c->ssl), data, (size_t)size, MSG_NOSIGNAL), size);
+    (void)BIO_reset(out);
+}
+
+/* In one packet with the handshake's end, so that it is read before the handshake is known to be
+ * done. */
+static void new_keys_come_with_the_handshake(void **state)
+{
+    (void)state;
+    if (!is_sealed_by_us())
+        skip();
+    struct client *c = calloc(1, sizeof *c);
+    BIO *out = BIO_new(BIO_s_mem());
+    assert_non_null(c);
+    c->ctx = SSL_CTX_new(TLS_client_method());
+    c->ssl = SSL_new(c->ctx);
+    int fd = raw_open(port);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    SSL_set_bio(c->ssl, BIO_new_socket(fd, BIO_NOCLOSE), out);
+    while (SSL_connect(c->ssl) != 1) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        flush(c, out);
+        assert_int_equal(poll(&p, 1, 20000), 1);
+    }
+    SSL_set_msg_callback(c->ssl, on_message);
+    SSL_set_msg_callback_arg(c->ssl, c);
+    assert_int_equal(SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    ask(c, 1000, "");
+    flush(c, out);
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+    read_answer(c, 1000);
+    assert_int_equal(c->updates, 1);
+    hang_up(c);
+}
+
+/* Each costs the server more than the client. */
+static void too_many_new_keys(void **state)
+{
+    (void)state;
+    static const int kinds[] = {SSL_KEY_UPDATE_REQUESTED, SSL_KEY_UPDATE_NOT_REQUESTED};
+    for (unsigned i = 0; i < ARRAY_LEN(kinds); i++) {
+        char byte;
+        struct client *c = dial("TLS_AES_128_GCM_SHA256");
+        ask(c, 1000, "");
+        read_answer(c, 1000);
+        for (unsigned k = 0; k < HTTP_KEYS_MAX; k++) {
+            assert_int_equal(SSL_key_update(c->ssl, kinds[i]), 1);
+            assert_int_equal(SSL_do_handshake(c->ssl), 1);
+        }
+        ask(c, 1000, "");
+        read_answer(c, 1000);
+        assert_int_equal(c->updates, kinds[i] == SSL_KEY_UPDATE_REQUESTED ? 1 : 0);
+        unsigned k = 0;
+        while (k < 100000 && SSL_key_update(c->ssl, kinds[i]) == 1 && SSL_do_handshake(c->ssl) == 1)
+            k++;
+        assert_in_range(k, 0, 99999); /* it was ended meanwhile */
+        assert_true(SSL_read(c->ssl, &byte, 1) <= 0);
+        hang_up(c);
+    }
+}
+
 static void ends_with(struct client *c, int wanted)
 {
     char byte;
@@ -416,6 +483,8 @@ int main(void)
         cmocka_unit_test(a_client_that_does_not_read),
         cmocka_unit_test(records_of_a_flight_are_small),
         cmocka_unit_test(the_client_asks_for_new_keys),
+        cmocka_unit_test(new_keys_come_with_the_handshake),
+        cmocka_unit_test(too_many_new_keys),
         cmocka_unit_test(an_end_is_told),
         cmocka_unit_test(the_kernel_takes_little),
         cmocka_unit_test(a_broken_record_ends_it),
