@@ -331,6 +331,11 @@ void http__seal_start(struct http_conn *c); /* the handshake is done */
 void http__seal_free(struct http_conn *c);
 void http__seal_end(struct http_worker *w); /* its connections are gone */
 
+/* http_seal_probe.c */
+bool http__seal_probe(void); /* the library calls our h2o_socket_write and h2o_socket_close */
+void http__seal_probe_written(const h2o_socket_t *sock); /* from within those: they are called */
+void http__seal_probe_closed(const h2o_socket_t *sock);
+
 /* http_conn.c */
 void http__cut_figures_init(struct http_server *s);
 void http__conn_open(struct http_accept *a, h2o_socket_t *sock);
@@ -340,8 +345,8 @@ void http__conn_begin(struct http_conn *c); /* a request; its end */
 void http__conn_end(struct http_conn *c);
 void http__conn_used(struct http_conn *c);
 void http__conn_closing(struct http_conn *c); /* the library lets go of it */
-void http__conn_rehook_all(void *arg);    /* of a worker */
-void http__conn_cut(struct http_conn *c); /* the library finds its end, and cleans up */
+void http__conn_rehook_all(void *arg);        /* of a worker */
+void http__conn_cut(struct http_conn *c);     /* the library finds its end, and cleans up */
 void http__conn_cut_for(struct http_conn *c, enum http_cut why);
 void http__conn_count_cut(struct http_conn *c, enum http_cut why); /* it is cut by other means */
 void http__conn_cancelled(struct http_conn *c);                    /* counts, and cuts a flood */
@@ -349,8 +354,8 @@ bool http__conn_make_room(struct http_worker *w); /* ends an idle one; false: no
 struct http_limit *http__conn_address(struct http_conn *c); /* NULL: it has none */
 
 /* http_h2.c: the only one that knows the insides of the library's HTTP/2, but http_recycle.c. */
-void http__h2_hook(struct http_conn *c); /* the library has just taken the socket over */
-bool http__h2_bye(struct http_conn *c);  /* false: it cannot be told that way now */
+void http__h2_hook(struct http_conn *c);           /* the library has just taken the socket over */
+bool http__h2_bye(struct http_conn *c);            /* false: it cannot be told that way now */
 bool http__h2_has_more(const struct http_conn *c); /* than what it writes now */
 bool http__h2_is_partial(const struct http_conn *c, uint64_t *ret_mark);
 bool http__h2_is_receiving(const struct http_conn *c);

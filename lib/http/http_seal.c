@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include "base/clock.h"
 #include "base/enc.h"
+#include "base/log.h"
 #include "http/http_priv.h"
 #include "http/tls_lib.h"
 #include "http/tls_seal.h"
@@ -46,12 +47,13 @@ struct http_seal {
     uint8_t bye[HTTP_SEAL_BYE_SIZE];
 };
 
-static struct {
+static struct { /* the library's own */
     void (*write)(h2o_socket_t *sock, h2o_iovec_t *bufs, size_t count, h2o_socket_cb cb);
     void (*close)(h2o_socket_t *sock);
-    bool is_ours; /* the library calls our functions */
 } http_seal_library;
+static bool http_seal_is_ours; /* it calls our functions */
 static pthread_once_t http_seal_once = PTHREAD_ONCE_INIT;
+static pthread_once_t http_seal_ours_once = PTHREAD_ONCE_INIT;
 
 static void http_seal_find(void)
 {
@@ -61,17 +63,18 @@ static void http_seal_find(void)
     ASSERT(close != NULL);
     memcpy(&http_seal_library.write, &write, sizeof write);
     memcpy(&http_seal_library.close, &close, sizeof close);
-    void (*ours_write)(h2o_socket_t *, h2o_iovec_t *, size_t, h2o_socket_cb) = h2o_socket_write;
-    void (*ours_close)(h2o_socket_t *) = h2o_socket_close;
-    void *seen_write = dlsym(RTLD_DEFAULT, "h2o_socket_write");
-    void *seen_close = dlsym(RTLD_DEFAULT, "h2o_socket_close");
-    http_seal_library.is_ours = memcmp(&ours_write, &seen_write, sizeof seen_write) == 0 &&
-                                memcmp(&ours_close, &seen_close, sizeof seen_close) == 0;
 }
 
 static void http_seal_init(void)
 {
     (void)pthread_once(&http_seal_once, http_seal_find); /* fails for a bad argument only */
+}
+
+static void http_seal_find_ours(void)
+{
+    http_seal_is_ours = http__seal_probe();
+    if (!http_seal_is_ours)
+        log_info("TLS: libh2o does not call our functions; OpenSSL seals what is sent");
 }
 
 /* --- the handshake ---------------------------------------------------------------------------- */
@@ -143,9 +146,11 @@ static void http_seal_on_message(int is_write, int version, int type, const void
 
 void http__seal_attach(SSL_CTX *ctx)
 {
-    http_seal_init();
     SSL_CTX_set_msg_callback(ctx, http_seal_on_message);
-    if (http_seal_library.is_ours && tls_lib_get()->gcm != NULL)
+    if (tls_lib_get()->gcm == NULL)
+        return;
+    (void)pthread_once(&http_seal_ours_once, http_seal_find_ours); /* as above */
+    if (http_seal_is_ours)
         SSL_CTX_set_keylog_callback(ctx, http_seal_on_secret);
 }
 
@@ -325,6 +330,7 @@ void h2o_socket_write(h2o_socket_t *sock, h2o_iovec_t *bufs, size_t count, h2o_s
         return;
     }
     http_seal_init();
+    http__seal_probe_written(sock);
     http_seal_library.write(sock, bufs, count, cb);
 }
 
@@ -358,6 +364,7 @@ void h2o_socket_close(h2o_socket_t *sock)
 {
     struct http_conn *c = sock->ssl != NULL ? http__conn_of_socket(sock) : NULL;
     http_seal_init();
+    http__seal_probe_closed(sock);
     if (c != NULL)
         http__conn_closing(c);
     if (c != NULL && c->seal != NULL && c->seal->is_on && !h2o_socket_is_writing(sock) &&
