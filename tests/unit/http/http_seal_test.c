@@ -27,8 +27,22 @@ static _Atomic size_t send_max_of = 0;     /* ... of what is so large; 0: of all
 static atomic_uint sends_waiting;          /* with MSG_MORE, on end */
 static atomic_uint sends_waited;           /* ... ever */
 
+static atomic_bool send_fills; /* close_notify comes when there is no room at all */
+
 ssize_t __real_send(int fd, const void *data, size_t size, int flags);
 ssize_t __wrap_send(int fd, const void *data, size_t size, int flags);
+
+enum { BYE = 24 }; /* close_notify, sealed */
+
+static void fill(int fd)
+{
+    static const char junk[65536];
+    while (__real_send(fd, junk, sizeof junk, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        ;
+    while (__real_send(fd, junk, 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        ;
+}
+
 ssize_t __wrap_send(int fd, const void *data, size_t size, int flags)
 {
     size_t max = send_max;
@@ -40,6 +54,8 @@ ssize_t __wrap_send(int fd, const void *data, size_t size, int flags)
     } else {
         sends_waiting = 0;
     }
+    if (send_fills && size == BYE)
+        fill(fd);
     if (send_max_of != 0 && send_max_of != size)
         max = SIZE_MAX;
     if (max > 0)
@@ -393,7 +409,6 @@ static void an_end_is_told(void **state)
 static void the_kernel_takes_little(void **state)
 {
     (void)state;
-    enum { BYE = 24 }; /* close_notify, sealed */
     static const size_t takes[] = {0, 1, 23, 1000, 90000};
     for (unsigned i = 0; i < 2 * ARRAY_LEN(takes); i++) {
         struct client *c = dial(i % 3 == 0 ? "TLS_AES_256_GCM_SHA384" : "TLS_AES_128_GCM_SHA256");
@@ -511,6 +526,57 @@ static void the_end_of_a_window_does_not_wait(void **state)
     hang_up(c);
 }
 
+/* --- an end that is not taken ----------------------------------------------------------------- */
+
+/* The server's end of it, which is in this process, too; -1: closed. */
+static int server_end(const struct client *c)
+{
+    struct sockaddr_in mine, peer;
+    socklen_t size = sizeof mine;
+    assert_int_equal(getsockname(SSL_get_fd(c->ssl), (struct sockaddr *)(void *)&mine, &size), 0);
+    for (int fd = 0; fd < 1024; fd++) {
+        size = sizeof peer;
+        if (getpeername(fd, (struct sockaddr *)(void *)&peer, &size) == 0 &&
+            peer.sin_family == AF_INET && peer.sin_port == mine.sin_port)
+            return fd;
+    }
+    return -1;
+}
+
+/* close_notify waits for a client that takes nothing. The server looks at the connection meanwhile,
+ * whose HTTP/2 the library has freed, and ends it by and by. */
+static void a_client_that_does_not_take_the_end(void **state)
+{
+    (void)state;
+    const struct http_listen listen = {
+        .address = "127.0.0.1", .cert_file = cert_file, .key_file = key_file};
+    struct http_server *other = server_new((struct http_options){
+        .listens = &listen, .listens_count = 1, .workers = 1, .idle_ms = 500});
+    assert_int_equal(http_route(other, HTTP_GET, "/b/", on_body, NULL), 0);
+    uint16_t before = port;
+    port = server_start(other);
+    struct buf b = BUF_EMPTY;
+    struct client *c = client_new("TLS_AES_128_GCM_SHA256", true);
+    client_connect(c);
+    ask_h2(c, "/b/10");
+    read_h2(c, &b, 20);
+    int end = server_end(c);
+    assert_true(end >= 0);
+    for (unsigned i = 0; i < 5; i++) { /* the client's kernel takes some of it */
+        fill(end);
+        (void)usleep(5000);
+    }
+    send_fills = true; /* the client's FIN makes room again */
+    assert_int_equal(shutdown(SSL_get_fd(c->ssl), SHUT_WR), 0);
+    while (server_end(c) >= 0)
+        (void)usleep(10000);
+    send_fills = false;
+    buf_free(&b);
+    hang_up(c);
+    port = before;
+    (void)http_server_free(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -525,6 +591,7 @@ int main(void)
         cmocka_unit_test(the_kernel_takes_little),
         cmocka_unit_test(a_broken_record_ends_it),
         cmocka_unit_test(the_end_of_a_window_does_not_wait),
+        cmocka_unit_test(a_client_that_does_not_take_the_end),
     };
     return cmocka_run_group_tests_name("http_seal", tests, setup, teardown);
 }
