@@ -343,8 +343,8 @@ bool http__conn_make_room(struct http_worker *w); /* ends an idle one; false: no
 struct http_limit *http__conn_address(struct http_conn *c); /* NULL: it has none */
 
 /* http_h2.c: the only one that knows the insides of the library's HTTP/2, but http_recycle.c. */
-void http__h2_hook(struct http_conn *c); /* the library has just taken the socket over */
-bool http__h2_bye(struct http_conn *c);  /* false: it cannot be told that way now */
+void http__h2_hook(struct http_conn *c);           /* the library has just taken the socket over */
+bool http__h2_bye(struct http_conn *c);            /* false: it cannot be told that way now */
 bool http__h2_has_more(const struct http_conn *c); /* than what it writes now */
 bool http__h2_is_partial(const struct http_conn *c, uint64_t *ret_mark);
 bool http__h2_is_receiving(const struct http_conn *c);
