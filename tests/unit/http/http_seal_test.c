@@ -463,12 +463,15 @@ static void ask_h2(struct client *c, const char *path)
 {
     static const uint8_t window[] = {0, 4, 0x7f, 0xff, 0xff, 0xff}; /* a stream's */
     struct buf b = BUF_EMPTY;
-    uint8_t fields[64] = {0x82, 0x87, 0x01, 1, 'a', 0x04, (uint8_t)strlen(path)};
-    memcpy(fields + 7, path, strlen(path));
+    const uint8_t begin[] = {0x82, 0x87, 0x01, 1, 'a', 0x04, (uint8_t)strlen(path)};
+    struct buf fields = BUF_EMPTY;
+    buf_put(&fields, begin, sizeof begin);
+    buf_put(&fields, path, strlen(path));
     buf_put(&b, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
     put_frame(&b, FRAME_SETTINGS, 0, 0, window, sizeof window);
-    put_frame(&b, FRAME_HEADERS, 5, 1, fields, 7 + strlen(path));
-    put_frame(&b, FRAME_HEADERS, 5, 3, fields, 7 + strlen(path));
+    put_frame(&b, FRAME_HEADERS, 5, 1, fields.data, fields.size);
+    put_frame(&b, FRAME_HEADERS, 5, 3, fields.data, fields.size);
+    buf_free(&fields);
     assert_int_equal(SSL_write(c->ssl, b.data, (int)b.size), (int)b.size);
     buf_free(&b);
 }
@@ -531,7 +534,8 @@ static void the_end_of_a_window_does_not_wait(void **state)
 /* The server's end of it, which is in this process, too; -1: closed. */
 static int server_end(const struct client *c)
 {
-    struct sockaddr_in mine, peer;
+    struct sockaddr_in mine = {.sin_port = 0};
+    struct sockaddr_in peer = {.sin_port = 0};
     socklen_t size = sizeof mine;
     assert_int_equal(getsockname(SSL_get_fd(c->ssl), (struct sockaddr *)(void *)&mine, &size), 0);
     for (int fd = 0; fd < 1024; fd++) {
