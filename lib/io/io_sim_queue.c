@@ -265,6 +265,7 @@ void io_sim_reap(struct io_queue *queue, bool wait)
         struct io_op *op = io_sim_take(q, index);
         io_complete(op, op->raw);
     }
+    io_sim_flush(queue); /* what was submitted from within done */
     if (q->ended_count > 0)
         io_sim_tell(q); /* the rest is for the next time */
 }
