@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include "base/backoff.h"
 #include "base/clock.h"
@@ -97,6 +98,16 @@ static void db_mongo_log(mongoc_log_level_t level, const char *domain, const cha
     (void)arg;
     if (level <= MONGOC_LOG_LEVEL_WARNING)
         log_debug("%s: %s", domain, message);
+}
+
+/* As soon as it is loaded the library shares its counters, for a tool of its own, under a name made
+ * of the process id. A process that is killed would leave them, and the next of that id say on
+ * stderr, before it has said anything, that it cannot share its own. Loading is over before this. */
+__attribute__((constructor)) static void db_mongo_forget_counters(void)
+{
+    char name[32];
+    (void)snprintf(name, sizeof name, "/mongoc-%u", (unsigned)getpid());
+    (void)shm_unlink(name); /* without shared memory there is none */
 }
 
 static void db_mongo_init(void)

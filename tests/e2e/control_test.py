@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """weir-control under conditions that its own API test does not make."""
+import os
 import threading
 import unittest
 
@@ -34,6 +35,17 @@ class Control(unittest.TestCase):
             self.assertTrue(set(seen) <= {401, 503, "refused"}, seen)
             self.assertIn(401, seen)
             self.assertLess(seen.count(401), 20, "passwords that only waited were hashed all the same")
+        finally:
+            weir.close()
+
+    def test_killed_leaves_no_shared_memory(self):
+        """The next process of the same id would complain of it on stderr."""
+        weir = Weir()
+        try:
+            weir.start("control")
+            pid = weir.daemons["control"].process.pid
+            weir.kill("control")
+            self.assertFalse(os.path.exists(f"/dev/shm/mongoc-{pid}"))
         finally:
             weir.close()
 
