@@ -213,7 +213,7 @@ class Owners(ApiCase):
         for path, method, operation in self.document.operations():
             if operation["x-weir-auth"] == "none" or operation.get("x-weir-scope") == "streams":
                 continue
-            with self.nothing_changes("c_api_keys"):  # when it was used last
+            with self.nothing_changes("api_keys"):  # when it was used last
                 answer = self.send(path, method, operation, self.good(operation), token=self.ada.key)
                 self.refused(answer, operation["operationId"], 403)
                 self.assertIn(answer.code, ("SCOPE_MISSING", "ROLE_MISSING"), operation["operationId"])
