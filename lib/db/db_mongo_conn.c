@@ -102,7 +102,7 @@ static void db_mongo_log(mongoc_log_level_t level, const char *domain, const cha
 
 /* As soon as it is loaded the library shares its counters, for a tool of its own, under a name made
  * of the process id. A process that is killed would leave them, and the next of that id say on
- * stderr, before it has said anything, that it cannot share its own. Loading is over before this. */
+ * stderr, before it has said anything, that it cannot share its own. All of that is over here. */
 __attribute__((constructor)) static void db_mongo_forget_counters(void)
 {
     char name[32];
